@@ -1,0 +1,58 @@
+//! A pipeline's definition: what `pipeline.toml` and its SQL files say, checked.
+//!
+//! A [`Pipeline`] value cannot be wrong in itself: names resolve, keys exist, limits are in range. What needs an engine to be
+//! seen (that the SQL plans and yields the columns) is checked where the engine is.
+
+pub mod contract;
+pub mod tables;
+
+pub use contract::{Check, Column, ColumnSource, ColumnType, OnFailure};
+pub use tables::{
+    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
+    UseCaseTable,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A whole pipeline. Tables are in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    pub name: String,
+    pub description: Option<String>,
+    pub clock: PipelineClock,
+    pub sources: Vec<Source>,
+    pub landings: Vec<Landing>,
+    pub raw: Vec<RawTable>,
+    pub use_cases: Vec<UseCaseTable>,
+    pub cassandra: Vec<CassandraTable>,
+    /// SHA-256 (hex) over everything that decides what a load yields; a half-done load is only resumed under the same one.
+    pub hash: String,
+}
+
+/// What "now" is for retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PipelineClock {
+    Wall,
+    /// The newest event that was accepted.
+    NewestEvent,
+    Fixed(chrono::DateTime<chrono::Utc>),
+}
+
+impl Pipeline {
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    pub fn landing(&self, name: &str) -> Option<&Landing> {
+        self.landings.iter().find(|landing| landing.name == name)
+    }
+
+    pub fn raw_table(&self, name: &str) -> Option<&RawTable> {
+        self.raw.iter().find(|table| table.name == name)
+    }
+
+    pub fn use_case(&self, name: &str) -> Option<&UseCaseTable> {
+        self.use_cases.iter().find(|table| table.name == name)
+    }
+}

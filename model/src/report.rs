@@ -1,0 +1,109 @@
+//! What a run did, in numbers. The JSON form is the stable face of `--output json` (docs/report.md).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::counts::Counts;
+
+/// The stages, in the order of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageName {
+    CreateTables,
+    UrlToLanding,
+    LandingToRaw,
+    RawToUseCase,
+    RawToCassandra,
+    UseCaseToCassandra,
+}
+
+impl StageName {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateTables => "create-tables",
+            Self::UrlToLanding => "url-to-landing",
+            Self::LandingToRaw => "landing-to-raw",
+            Self::RawToUseCase => "raw-to-use-case",
+            Self::RawToCassandra => "raw-to-cassandra",
+            Self::UseCaseToCassandra => "use-case-to-cassandra",
+        }
+    }
+}
+
+/// What one stage did to one table (or source) in one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    pub stage: StageName,
+    /// The table or source that the stage worked on.
+    pub target: String,
+    pub outcome: Outcome,
+    /// Records by fate. Stages after raw read rows, reject none and leave the other fates at zero.
+    pub counts: Counts,
+    /// Rows written: appended, merged (inserted or changed) or sent to Cassandra, deletes included.
+    pub written: u64,
+    /// Among `written`.
+    pub deleted: u64,
+    /// Commits made to a Delta table, or files landed.
+    pub commits: u64,
+    /// Bytes read from the source or the landed file.
+    pub bytes: u64,
+    pub seconds: f64,
+    /// The version (Delta) or receipt (landing) that the target is now at.
+    pub position: Option<u64>,
+    /// What a person should know: rejects by reason, a file that was stopped.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Something was done.
+    Done,
+    /// There was nothing to do.
+    UpToDate,
+}
+
+impl StageReport {
+    pub fn new(stage: StageName, target: impl Into<String>) -> Self {
+        Self {
+            stage,
+            target: target.into(),
+            outcome: Outcome::UpToDate,
+            counts: Counts::default(),
+            written: 0,
+            deleted: 0,
+            commits: 0,
+            bytes: 0,
+            seconds: 0.0,
+            position: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Rows read in a second; zero where nothing was read.
+    pub fn rows_per_second(&self) -> f64 {
+        if self.seconds > 0.0 { self.counts.read as f64 / self.seconds } else { 0.0 }
+    }
+}
+
+/// What one run did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The version of this document's shape.
+    pub schema: u32,
+    pub pipeline: String,
+    pub started_at: DateTime<Utc>,
+    pub seconds: f64,
+    /// The debug slice, where the run had one.
+    pub slice: Option<String>,
+    pub lake: String,
+    pub keyspace: Option<String>,
+    pub stages: Vec<StageReport>,
+    /// Whether `read` equals the sum of the fates in every stage, checked against the commits.
+    pub accounting_closes: bool,
+    /// Largest resident set of the process, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+pub const REPORT_SCHEMA: u32 = 1;
