@@ -13,6 +13,7 @@ mod delivery;
 pub mod encode;
 mod flow;
 mod mutations;
+pub mod node;
 pub mod read;
 pub mod request;
 pub mod schema;
