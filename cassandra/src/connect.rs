@@ -1,7 +1,7 @@
 //! The way in: one session with the ring, shared by everything that reads or writes.
 //!
-//! [`Store::connect`] waits for a Cassandra that is still starting: it tries again until a deadline and tells its caller about
-//! every five seconds. It does not wait for what does not pass by itself: a refused log-in, an unknown datacenter, certificates
+//! [`Store::connect`] waits for a Cassandra that is still starting: it tries again until a deadline and tells its caller at once
+//! and then every five seconds. It does not wait for what does not pass by itself: a refused log-in, an unknown datacenter, certificates
 //! that do not fit. (A node that was seen starting is given twenty seconds more for the log-in: Cassandra opens its port
 //! some ten seconds before it has made its first role.)
 
@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use crate::settings::{Replication, Settings};
+use crate::tls;
 
 /// How long one request may take. Longer than the server's own limits (2 s for a write, 10 s for a scan) and than a garbage
 /// collection, since a request that is given up on this side still occupies its stream.
@@ -40,7 +41,7 @@ pub struct Store {
     pub(crate) datacenter: Option<String>,
 }
 
-/// Cassandra does not answer yet; passed to the caller of [`Store::connect`] about every five seconds.
+/// Cassandra does not answer yet; passed to the caller of [`Store::connect`] at once and then every five seconds.
 #[derive(Debug)]
 pub struct Waiting<'a> {
     pub hosts: String,
@@ -57,7 +58,7 @@ impl Store {
     pub async fn connect(settings: &Settings, deadline: Duration, mut waiting: impl FnMut(Waiting<'_>)) -> Result<Self, Error> {
         let builder = builder(settings)?;
         let started = Instant::now();
-        let mut told = started;
+        let mut told: Option<Instant> = None;
         let mut seen_starting: Option<Instant> = None;
         loop {
             let left = deadline.saturating_sub(started.elapsed());
@@ -77,8 +78,8 @@ impl Store {
             if waited + PAUSE >= deadline {
                 return Err(Error::Unreachable { hosts: settings.hosts.to_string(), waited, source: failure });
             }
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
+            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                told = Some(Instant::now());
                 waiting(Waiting { hosts: settings.hosts.to_string(), waited, deadline, reason: &failure });
             }
             tokio::time::sleep(PAUSE).await;
@@ -129,6 +130,9 @@ fn builder(settings: &Settings) -> Result<SessionBuilder, Error> {
     if let Some(login) = &settings.login {
         builder = builder.user(login.username.clone(), login.password.expose_secret());
     }
+    if let Some(tls) = &settings.tls {
+        builder = builder.tls_context(Some(Arc::new(tls::client_config(tls)?)));
+    }
     Ok(builder)
 }
 
@@ -176,10 +180,8 @@ pub enum Error {
     LogIn { login: String, source: Box<NewSessionError> },
     #[error("no encrypted connection to {hosts}")]
     Tls { hosts: String, source: Box<NewSessionError> },
-    #[error("{file} cannot be read as PEM")]
-    TlsFile { file: String, source: rustls::pki_types::pem::Error },
-    #[error("{file} cannot be used for encrypted connections")]
-    TlsUse { file: String, source: rustls::Error },
+    #[error(transparent)]
+    TlsFiles(#[from] tls::Error),
     #[error("Cassandra has no datacenter {wanted}, only {known}")]
     Datacenter { wanted: String, known: String },
     #[error("no session with Cassandra")]
@@ -190,12 +192,8 @@ impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
             Self::Unreachable { .. } => Failure::Transient,
-            Self::LogIn { .. }
-            | Self::Tls { .. }
-            | Self::TlsFile { .. }
-            | Self::TlsUse { .. }
-            | Self::Datacenter { .. }
-            | Self::Session(_) => Failure::Definition,
+            Self::TlsFiles(error) => error.failure(),
+            Self::LogIn { .. } | Self::Tls { .. } | Self::Datacenter { .. } | Self::Session(_) => Failure::Definition,
         }
     }
 
@@ -208,7 +206,7 @@ impl Classify for Error {
             Self::Tls { .. } => {
                 "check that the node expects encrypted connections, that the authority's file signed its certificate, and that the certificate names the node's address".to_owned()
             }
-            Self::TlsFile { .. } | Self::TlsUse { .. } => "name PEM files: the authority, and where needed a certificate and its key".to_owned(),
+            Self::TlsFiles(error) => return error.hint(),
             Self::Datacenter { known, .. } => format!("set CASSANDRA_DATACENTER to one of {known}, or leave it empty"),
             Self::Session(_) => return None,
         })

@@ -19,6 +19,7 @@ pub mod request;
 pub mod schema;
 pub mod settings;
 pub mod sink;
+pub mod tls;
 
 pub use checkpoint::{Checkpoint, CheckpointTimes};
 pub use connect::Store;
