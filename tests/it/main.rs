@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cassandra_connect;
+mod cassandra_store;
 mod node;

@@ -116,9 +116,12 @@ impl Store {
 
 /// The tokens of one part of the ring: after the first, up to the second. No key has the smallest token.
 fn ring_part(part: i64) -> (i64, i64) {
-    let width = i64::MAX / COUNT_PARTS * 2;
-    let start = i64::MIN + part * width;
-    (start, if part + 1 == COUNT_PARTS { i64::MAX } else { start + width })
+    let width = (1_i128 << 64) / i128::from(COUNT_PARTS);
+    let border = |part: i64| {
+        let token = i128::from(i64::MIN) + width * i128::from(part);
+        i64::try_from(token).unwrap_or(i64::MAX)
+    };
+    (border(part), border(part + 1))
 }
 
 impl Scan {
@@ -192,5 +195,17 @@ impl Classify for Error {
             Self::Type { .. } | Self::Value { .. } => None,
             Self::Request(error) => error.hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_ring_make_it_up() {
+        let parts: Vec<_> = (0..COUNT_PARTS).map(ring_part).collect();
+        assert_eq!((parts[0].0, parts[parts.len() - 1].1), (i64::MIN, i64::MAX));
+        assert!(parts.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].0 < pair[0].1));
     }
 }

@@ -55,7 +55,10 @@ impl Existing {
             .purpose(purpose)?;
         let mut columns = Vec::with_capacity(rows.rows_num());
         for row in rows.rows::<(String, String, String, i32, String)>().purpose(purpose)? {
-            let (name, cql_type, kind, position, order) = row.purpose(purpose)?;
+            let (name, mut cql_type, kind, position, order) = row.purpose(purpose)?;
+            if kind == "static" {
+                cql_type.push_str(" static");
+            }
             let role = match (kind.as_str(), order.as_str()) {
                 ("partition_key", _) => Role::Partition,
                 ("clustering", "desc") => Role::Clustering(Order::Desc),

@@ -71,6 +71,7 @@ fn types_follow_from_the_sql_unless_they_are_stated() {
         (DataType::Float32, "float"),
         (DataType::Float64, "double"),
         (DataType::Date32, "date"),
+        (DataType::Timestamp(TimeUnit::Nanosecond, None), "timestamp"),
         (DataType::Decimal128(10, 2), "decimal"),
         (DataType::Binary, "blob"),
         (DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), "text"),
