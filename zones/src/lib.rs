@@ -1,1 +1,4 @@
-//! zones
+//! The lake: landing, raw and use-case zones over Delta Lake.
+
+pub mod entries;
+pub mod landing;
