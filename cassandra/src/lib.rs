@@ -1,1 +1,3 @@
-//! cassandra
+//! The serving store: Cassandra tables, sink, checkpoints, and a local node.
+
+pub mod node;

@@ -1,1 +1,3 @@
-//! pipelines
+//! Stages, runner and binaries of Sluice.
+
+pub mod commands;

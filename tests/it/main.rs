@@ -1,1 +1,5 @@
-//! it
+//! The one integration-test binary.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod node;

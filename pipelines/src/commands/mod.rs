@@ -1,0 +1,3 @@
+//! One file per subcommand of `sluice`: its arguments, and what it prints.
+
+pub mod node;
