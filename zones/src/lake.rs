@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::landing::LandingZone;
 
+/// Held by a run.
+const LOCK: &str = "run.lock";
+
 /// One pipeline's part of a lake.
 #[derive(Debug, Clone)]
 pub struct Lake {
@@ -53,11 +56,26 @@ impl Lake {
         format!("{}/quarantine", self.pipeline)
     }
 
+    /// Removes everything of the pipeline from the lake. Only debug lakes are ever removed.
+    pub fn remove(&self) -> Result<(), Error> {
+        let zones = ["landing", "raw", "use_case", "quarantine"].map(|zone| self.root.join(zone).join(&self.pipeline));
+        let lock = self.state_folder().join(LOCK);
+        let state = std::fs::read_dir(self.state_folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in zones.into_iter().chain(state.filter(|path| *path != lock)) {
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the pipeline's lake for one run; a second run on this machine is told who holds it.
     pub fn hold(&self, holder: &str) -> Result<Hold, Error> {
         let folder = self.state_folder();
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let path = folder.join("run.lock");
+        let path = folder.join(LOCK);
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {

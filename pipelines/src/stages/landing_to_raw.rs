@@ -89,18 +89,21 @@ impl Load<'_> {
         let definition = load_hash(self.landing, self.table);
         let position = self.raw.position().await?;
         let is_under_way = position > FilePosition::new(receipt.sequence, BatchNumber::NONE);
+        let mut under = (self.context.now, self.raw.newest_event().await?);
         if let Some(plan) = LoadPlan::read(folder)? {
             if plan.definition == definition {
                 if folder.join(ROWS_FILE).exists() {
                     return Ok(plan);
                 }
+                // The rows are gone, the load is not: read the file again just as it was read for the plan.
+                under = (plan.planned_at, plan.newest_before);
             } else if is_under_way {
                 let file = receipt.file_name.clone();
                 return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
         }
         self.zone.verify(receipt)?;
-        let plan = self.read(receipt, folder, definition).await?;
+        let plan = self.read(receipt, folder, definition, under)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
             plan.write(folder)?;
@@ -108,8 +111,8 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    async fn read(&self, receipt: &Receipt, folder: &Path, definition: String) -> Result<LoadPlan, Error> {
-        let newest_before = self.raw.newest_event().await?;
+    fn read(&self, receipt: &Receipt, folder: &Path, definition: String, under: (i64, Option<i64>)) -> Result<LoadPlan, Error> {
+        let (now, newest_before) = under;
         let progress = self.context.watch.start(StageName::LandingToRaw, &self.table.name);
         let input = entries::open(&self.zone.file(receipt), self.landing).map_err(LakeError::entry)?;
         let memory = self.context.slice.map(|slice| SliceMemory::new(&self.context.lake, slice, &self.table.name));
@@ -119,7 +122,7 @@ impl Load<'_> {
             clock: self.context.pipeline.clock,
             definition,
             receipt: receipt.sequence,
-            now: self.context.now,
+            now,
             newest_before,
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice),

@@ -47,6 +47,10 @@ pub struct LoadPlan {
     /// The part of the definition under which the file was read.
     pub definition: String,
     pub receipt: u64,
+    /// The wall clock, in microseconds, and the newest event before this file: what the plan was made under. A file that has
+    /// to be read again for the same load is read under the same.
+    pub planned_at: i64,
+    pub newest_before: Option<i64>,
     /// In order of date.
     pub batches: Vec<Batch>,
     /// The fates that are decided before any commit, and `read` of the whole file. `accepted` and `duplicate` are still zero.
@@ -113,18 +117,20 @@ impl LoadPlan {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_plan())
     }
 
-    pub fn new(definition: String, receipt: u64) -> Self {
+    pub fn new(definition: String, receipt: u64, planned_at: i64, newest_before: Option<i64>) -> Self {
         Self {
             version: PLAN_VERSION,
             definition,
             receipt,
+            planned_at,
+            newest_before,
             batches: Vec::new(),
             counts: Counts::default(),
             rejects_by_reason: BTreeMap::new(),
             warnings: BTreeMap::new(),
             too_old: BTreeMap::new(),
             sliced_off: BTreeMap::new(),
-            newest_event: None,
+            newest_event: newest_before,
             rejects: Vec::new(),
             stopped: None,
         }
@@ -150,7 +156,7 @@ mod tests {
     fn a_plan_is_read_back_as_it_was_written_and_garbage_is_no_plan() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(LoadPlan::read(folder.path()).unwrap(), None);
-        let mut plan = LoadPlan::new("abc".into(), 3);
+        let mut plan = LoadPlan::new("abc".into(), 3, 0, None);
         plan.batches = LoadPlan::batches_of(vec![segment(2, 5)], 10);
         plan.write(folder.path()).unwrap();
         assert_eq!(LoadPlan::read(folder.path()).unwrap(), Some(plan));

@@ -103,8 +103,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn start(folder: &Path, bounds: &'a Bounds<'a>, contract: &'a CompiledContract) -> Result<Self, Error> {
-        let mut plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt);
-        plan.newest_event = bounds.newest_before;
+        let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
         let tolerance = i64::try_from(bounds.table.future_tolerance_seconds).unwrap_or(i64::MAX / MICROS);
         Ok(Self {
             rows: SpillWriter::create(&folder.join(ROWS_FILE))?,

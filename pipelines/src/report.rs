@@ -1,0 +1,89 @@
+//! The report of a run, for people and for programs.
+
+use comfy_table::{CellAlignment, Table, presets};
+use model::report::{Outcome, RunReport, StageName, StageReport};
+
+/// The report as a table, with the accounting line below it.
+pub fn table(report: &RunReport) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["stage", "target", "read", "accepted", "dup.", "conflict", "rejected", "dropped", "sliced", "too old", "written", "seconds", "rows/s"]);
+    for stage in &report.stages {
+        table.add_row(row(stage));
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{table}\n");
+    for stage in &report.stages {
+        for note in &stage.notes {
+            text.push_str(&format!("{} {}: {note}\n", stage.stage.name(), stage.target));
+        }
+    }
+    if let Some(accounting) = accounting(report) {
+        text.push_str(&accounting);
+        text.push('\n');
+    }
+    if let Some(slice) = &report.slice {
+        text.push_str(&format!("DEBUG RUN: only the slice {slice}, in a lake and a keyspace of its own\n"));
+    }
+    text.push_str(&summary(report));
+    text
+}
+
+fn row(report: &StageReport) -> Vec<String> {
+    let counts = &report.counts;
+    let is_load = report.stage == StageName::LandingToRaw;
+    let shown = |count: u64| if count > 0 { grouped(count) } else { "-".to_owned() };
+    let mut row = vec![report.stage.name().to_owned(), report.target.clone()];
+    if report.stage == StageName::UrlToLanding {
+        row.push(format!("{} B", grouped(report.bytes)));
+    } else {
+        row.push(shown(counts.read));
+    }
+    let accepted = if is_load { counts.accepted } else { 0 };
+    row.extend([accepted, counts.duplicate, counts.conflicting, counts.rejected, counts.dropped, counts.sliced_off, counts.too_old].map(shown));
+    row.push(match report.outcome {
+        Outcome::UpToDate => "up to date".to_owned(),
+        Outcome::Done => shown(report.written),
+    });
+    row.push(format!("{:.2}", report.seconds));
+    row.push(if counts.read > 0 { grouped(report.rows_per_second().round() as u64) } else { "-".to_owned() });
+    row
+}
+
+fn accounting(report: &RunReport) -> Option<String> {
+    let loads: model::Counts =
+        report.stages.iter().filter(|stage| stage.stage == StageName::LandingToRaw).map(|stage| stage.counts).sum();
+    let verdict = if report.accounting_closes { "closes, checked against the commits" } else { "DOES NOT CLOSE" };
+    (loads.read > 0).then(|| format!("accounting: {loads}: {verdict}"))
+}
+
+fn summary(report: &RunReport) -> String {
+    let memory = report.peak_memory_bytes.map_or(String::new(), |bytes| format!(", {} MB at most", bytes / 1_000_000));
+    let what = if report.stages.iter().all(|stage| stage.outcome == Outcome::UpToDate) { "nothing to do" } else { "done" };
+    format!("{}: {what} in {:.1} s{memory}", report.pipeline, report.seconds)
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_from_the_right() {
+        assert_eq!([0, 7, 999, 1000, 1_001_169].map(grouped), ["0", "7", "999", "1,000", "1,001,169"]);
+    }
+}
