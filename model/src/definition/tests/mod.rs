@@ -3,6 +3,7 @@
 mod broken;
 mod hashes;
 mod hostile;
+mod page;
 mod shipped;
 
 use std::collections::BTreeMap;
