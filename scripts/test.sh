@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# make test: every test. Those that need a Cassandra, a web server or the demonstration file start or make their own.
+source "$(dirname "$0")/lib.sh"
+
+scripts/install.sh build node
+exec cargo test --locked --workspace "$@"
