@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cassandra::Store;
+use cassandra::connect::Waiting;
 use clap::{Parser, Subcommand};
 use model::clock::Clock;
 use model::definition::Pipeline;
@@ -136,9 +137,9 @@ fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
 async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Result<Store, Error> {
     let settings = arguments.cassandra.settings(keyspace, commands::node::recorded())?;
     let watch = context.watch.clone();
-    let hosts = settings.hosts.to_string();
-    let waiting = move |waited: std::time::Duration, problem: &dyn std::fmt::Display| {
-        watch.say(&format!("waiting for Cassandra at {hosts} for {} s: {problem}", waited.as_secs()));
+    let waiting = move |waiting: Waiting<'_>| {
+        let (waited, deadline) = (waiting.waited.as_secs(), waiting.deadline.as_secs());
+        watch.say(&format!("waiting for Cassandra at {} ({waited} of {deadline} s): {}", waiting.hosts, waiting.reason));
     };
     Store::connect(&settings, arguments.cassandra.wait(), waiting).await.map_err(Error::cassandra("connect to Cassandra"))
 }
