@@ -93,7 +93,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     let shutdown = Shutdown::default();
     signals::listen(shutdown.clone());
     let output = arguments.talk.output;
-    match work(&arguments, stage, shutdown).await {
+    match Box::pin(work(&arguments, stage, shutdown)).await {
         Ok(report) => {
             match output {
                 Output::Table => println!("{}", report::table(&report)),
@@ -118,7 +118,7 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown)
 
     let has_cassandra = !context.pipeline.cassandra.is_empty();
     let stages = match stage {
-        None => runner::run(&context, connect()).await?,
+        None => Box::pin(runner::run(&context, connect())).await?,
         Some(stage) => {
             let needs_store =
                 matches!(stage, StageName::CreateTables | StageName::RawToCassandra | StageName::UseCaseToCassandra);

@@ -84,7 +84,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     let mut reports = vec![create_tables::in_lake(context).await?];
     let connected = async {
         if context.pipeline.cassandra.is_empty() {
-            return Ok(None);
+            return Ok::<_, Error>(None);
         }
         let store = connect.await?;
         let report = create_tables::in_cassandra(context, &store).await?;
@@ -103,7 +103,8 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     });
 
     // Each use case with what is filled from it, beside what is filled from raw.
-    let use_cases = try_join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
+    let use_cases =
+        try_join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
     let from_raw = async {
         match &store {
             Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,

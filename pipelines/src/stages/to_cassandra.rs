@@ -67,11 +67,8 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     for group in &groups {
         context.shutdown.check()?;
         let write_time = send.group(group).await?;
-        let checkpoint = Checkpoint {
-            position: group.last().0,
-            source_id: origin.id().to_owned(),
-            definition_hash: table.table_hash(),
-        };
+        let checkpoint =
+            Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
         let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
         store
             .write_checkpoint(&table.name, &checkpoint, times)
@@ -94,17 +91,22 @@ async fn open_origin(context: &Context, table: &CassandraTable) -> Result<Table,
 
 /// How far the table has got in this origin, under this definition.
 async fn position(store: &Store, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
-    let read = store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
+    let read =
+        store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
     let place = format!("Cassandra table {}.{}", store.keyspace(), table.name);
     if checkpoint.source_id != origin.id() {
-        let problem = format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
+        let problem =
+            format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
         let hint = format!("use another keyspace (CASSANDRA_KEYSPACE), or fill it anew: DROP KEYSPACE {}", store.keyspace());
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.definition_hash != table.table_hash() {
         let problem = "was filled under another definition of its SQL or its keys".to_owned();
-        let hint = format!("put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints", table.name);
+        let hint = format!(
+            "put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints",
+            table.name
+        );
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.position > origin.version().0 {
