@@ -1,1 +1,5 @@
-//! it
+//! The integration tests, one binary.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail a test as the tests themselves do")]
+
+mod generator;
