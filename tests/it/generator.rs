@@ -218,7 +218,9 @@ fn fault(line: &[u8]) -> Option<RejectKind> {
     let Some(fields) = value.as_object() else {
         return Some(RejectKind::WrongType);
     };
-    if ["event", "player_id", "session_id", "ts"].iter().any(|field| !fields.contains_key(*field)) {
+    let lacks = |field: &str| !fields.contains_key(field);
+    let is_bare_start = text(&value, "event") == "start" && lacks("country");
+    if is_bare_start || ["event", "player_id", "session_id", "ts"].into_iter().any(lacks) {
         return Some(RejectKind::MissingField);
     }
     if fields.values().any(|value| !value.is_string()) {

@@ -1,6 +1,6 @@
-//! The integration tests, one binary.
+//! The one integration-test binary.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail a test as the tests themselves do")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod file_server;
 mod generator;

@@ -23,7 +23,7 @@ pub enum RejectKind {
     FutureTime,
     /// A `session_id` that is no UUID.
     SessionIdNoUuid,
-    /// `event`, `player_id`, `session_id` or `ts` is not there.
+    /// `event`, `player_id`, `session_id` or `ts` is not there, or a start has no `country`.
     MissingField,
     /// Cut in the middle, as by a writer that died.
     TruncatedLine,
@@ -118,7 +118,7 @@ impl Reject {
                 Fields { session_id: format!("\"{session_id}\""), ..right }.json()
             }
             RejectKind::MissingField => {
-                let missing = ["event", "player_id", "session_id", "ts"][self.number % 4];
+                let missing = ["event", "player_id", "session_id", "ts", "country"][self.number % 5];
                 right.json_without(missing)
             }
             RejectKind::TruncatedLine => {
