@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cassandra::Store;
+use cassandra::connect::Waiting;
 use clap::{Parser, Subcommand};
 use model::clock::Clock;
 use model::definition::Pipeline;
@@ -92,7 +93,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     let shutdown = Shutdown::default();
     signals::listen(shutdown.clone());
     let output = arguments.talk.output;
-    match work(&arguments, stage, shutdown).await {
+    match Box::pin(work(&arguments, stage, shutdown)).await {
         Ok(report) => {
             match output {
                 Output::Table => println!("{}", report::table(&report)),
@@ -117,7 +118,7 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown)
 
     let has_cassandra = !context.pipeline.cassandra.is_empty();
     let stages = match stage {
-        None => runner::run(&context, connect()).await?,
+        None => Box::pin(runner::run(&context, connect())).await?,
         Some(stage) => {
             let needs_store =
                 matches!(stage, StageName::CreateTables | StageName::RawToCassandra | StageName::UseCaseToCassandra);
@@ -136,9 +137,9 @@ fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
 async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Result<Store, Error> {
     let settings = arguments.cassandra.settings(keyspace, commands::node::recorded())?;
     let watch = context.watch.clone();
-    let hosts = settings.hosts.to_string();
-    let waiting = move |waited: std::time::Duration, problem: &dyn std::fmt::Display| {
-        watch.say(&format!("waiting for Cassandra at {hosts} for {} s: {problem}", waited.as_secs()));
+    let waiting = move |waiting: Waiting<'_>| {
+        let (waited, deadline) = (waiting.waited.as_secs(), waiting.deadline.as_secs());
+        watch.say(&format!("waiting for Cassandra at {} ({waited} of {deadline} s): {}", waiting.hosts, waiting.reason));
     };
     Store::connect(&settings, arguments.cassandra.wait(), waiting).await.map_err(Error::cassandra("connect to Cassandra"))
 }

@@ -33,7 +33,14 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(pipeline: Arc<Pipeline>, lake: Lake, clock: Clock, slice: Option<Slice>, shutdown: Shutdown, watch: Arc<dyn Watch>) -> Self {
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        lake: Lake,
+        clock: Clock,
+        slice: Option<Slice>,
+        shutdown: Shutdown,
+        watch: Arc<dyn Watch>,
+    ) -> Self {
         let now = clock.now_micros();
         Self { pipeline, lake, clock, now, slice, shutdown, watch }
     }

@@ -13,8 +13,8 @@ pub enum Error {
     Read { path: String, source: std::io::Error },
     #[error("keep the state of the run in {path}")]
     State { path: String, source: std::io::Error },
-    #[error("{0} problem(s) in the definition", .0.problems.len())]
-    Definition(Box<DefinitionErrors>),
+    #[error("{errors}")]
+    Definition { errors: Box<DefinitionErrors> },
     #[error("{place}: {problem}")]
     Semantics { place: String, problem: String, hint: Option<String> },
     #[error(transparent)]
@@ -75,7 +75,7 @@ impl Error {
 impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
-            Self::NoPipeline { .. } | Self::Definition(_) | Self::Semantics { .. } | Self::Slice(_) => Failure::Definition,
+            Self::NoPipeline { .. } | Self::Definition { .. } | Self::Semantics { .. } | Self::Slice(_) => Failure::Definition,
             Self::Read { .. } | Self::State { .. } => Failure::Bug,
             Self::Setting { source, .. } | Self::Landing { source, .. } | Self::Cassandra { source, .. } => source.0.failure(),
             Self::Lake(source) => source.failure(),
@@ -97,7 +97,7 @@ impl Classify for Error {
             Self::Node(source) => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Interrupted(_) => Some("run the same command again: it goes on where it stopped".to_owned()),
-            Self::Read { .. } | Self::State { .. } | Self::Definition(_) | Self::Slice(_) => None,
+            Self::Read { .. } | Self::State { .. } | Self::Definition { .. } | Self::Slice(_) => None,
         }
     }
 }

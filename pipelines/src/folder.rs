@@ -42,7 +42,7 @@ pub fn read(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<
         }
     }
     let text = DefinitionText { path: path.display().to_string(), toml, files };
-    definition::read(&text, variable).map_err(|errors| Error::Definition(Box::new(errors)))
+    definition::read(&text, variable).map_err(|errors| Error::Definition { errors: Box::new(errors) })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

@@ -8,13 +8,13 @@ pub mod context;
 pub mod download;
 pub mod error;
 pub mod folder;
-mod logs;
-mod memory;
+pub mod logs;
+pub mod memory;
 pub mod report;
 pub mod runner;
 pub mod settings;
-mod signals;
-mod slicing;
+pub mod signals;
+pub mod slicing;
 pub mod stages;
 pub mod ui;
 

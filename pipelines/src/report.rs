@@ -1,5 +1,7 @@
 //! The report of a run, for people and for programs.
 
+use std::fmt::Write;
+
 use comfy_table::{CellAlignment, Table, presets};
 use model::report::{Outcome, RunReport, StageName, StageReport};
 
@@ -7,7 +9,10 @@ use model::report::{Outcome, RunReport, StageName, StageReport};
 pub fn table(report: &RunReport) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["stage", "target", "read", "accepted", "dup.", "conflict", "rejected", "dropped", "sliced", "too old", "written", "seconds", "rows/s"]);
+    table.set_header([
+        "stage", "target", "read", "accepted", "dup.", "conflict", "rejected", "dropped", "sliced", "too old", "written",
+        "seconds", "rows/s",
+    ]);
     for stage in &report.stages {
         table.add_row(row(stage));
     }
@@ -17,7 +22,7 @@ pub fn table(report: &RunReport) -> String {
     let mut text = format!("{table}\n");
     for stage in &report.stages {
         for note in &stage.notes {
-            text.push_str(&format!("{} {}: {note}\n", stage.stage.name(), stage.target));
+            let _ = writeln!(text, "{} {}: {note}", stage.stage.name(), stage.target);
         }
     }
     if let Some(accounting) = accounting(report) {
@@ -25,7 +30,7 @@ pub fn table(report: &RunReport) -> String {
         text.push('\n');
     }
     if let Some(slice) = &report.slice {
-        text.push_str(&format!("DEBUG RUN: only the slice {slice}, in a lake and a keyspace of its own\n"));
+        let _ = writeln!(text, "DEBUG RUN: only the slice {slice}, in a lake and a keyspace of its own");
     }
     text.push_str(&summary(report));
     text
@@ -42,13 +47,16 @@ fn row(report: &StageReport) -> Vec<String> {
         row.push(shown(counts.read));
     }
     let accepted = if is_load { counts.accepted } else { 0 };
-    row.extend([accepted, counts.duplicate, counts.conflicting, counts.rejected, counts.dropped, counts.sliced_off, counts.too_old].map(shown));
+    row.extend(
+        [accepted, counts.duplicate, counts.conflicting, counts.rejected, counts.dropped, counts.sliced_off, counts.too_old]
+            .map(shown),
+    );
     row.push(match report.outcome {
         Outcome::UpToDate => "up to date".to_owned(),
         Outcome::Done => shown(report.written),
     });
     row.push(format!("{:.2}", report.seconds));
-    row.push(if counts.read > 0 { grouped(report.rows_per_second().round() as u64) } else { "-".to_owned() });
+    row.push(if counts.read > 0 { grouped_rate(report.rows_per_second()) } else { "-".to_owned() });
     row
 }
 
@@ -67,10 +75,17 @@ fn summary(report: &RunReport) -> String {
 
 /// Digits in groups of three.
 fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    group(&number.to_string())
+}
+
+fn grouped_rate(rate: f64) -> String {
+    group(&format!("{rate:.0}"))
+}
+
+fn group(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

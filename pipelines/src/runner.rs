@@ -12,7 +12,8 @@ use model::definition::Origin;
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::download::{self, Options, Request};
+use crate::error::{Boxed, Error};
 use crate::memory;
 use crate::stages::{create_tables, landing_to_raw, raw_to_use_case, to_cassandra, url_to_landing};
 
@@ -59,8 +60,21 @@ pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -
 
 async fn url_to_landing(context: &Context, source: &str) -> Result<StageReport, Error> {
     let source = context.pipeline.source(source).expect("a validated definition");
-    let fetched = url_to_landing::fetch(context, source).await;
-    fetched.map_err(Error::in_stage(StageName::UrlToLanding, &source.name))
+    let zone = context.lake.landing(&source.name);
+    let progress = context.watch.start(StageName::UrlToLanding, &source.name);
+    let request = Request {
+        source,
+        zone: &zone,
+        clock: &context.clock,
+        shutdown: &context.shutdown,
+        progress: progress.as_ref(),
+        options: &Options::default(),
+    };
+    let fetched = url_to_landing::run(&request).await;
+    fetched.map_err(|error| match error {
+        download::Error::Interrupted(interrupted) => interrupted.into(),
+        error => Error::Landing { step: format!("url-to-landing {}", source.name), source: Boxed::new(error) },
+    })
 }
 
 /// Runs the whole chain.
@@ -70,7 +84,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     let mut reports = vec![create_tables::in_lake(context).await?];
     let connected = async {
         if context.pipeline.cassandra.is_empty() {
-            return Ok(None);
+            return Ok::<_, Error>(None);
         }
         let store = connect.await?;
         let report = create_tables::in_cassandra(context, &store).await?;
@@ -89,7 +103,8 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     });
 
     // Each use case with what is filled from it, beside what is filled from raw.
-    let use_cases = try_join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
+    let use_cases =
+        try_join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
     let from_raw = async {
         match &store {
             Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,

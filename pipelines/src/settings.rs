@@ -50,7 +50,13 @@ pub struct CassandraArgs {
     #[arg(long, env = "CASSANDRA_USERNAME", value_name = "NAME", help = "User to log in as")]
     pub cassandra_username: Option<String>,
 
-    #[arg(long, env = "CASSANDRA_PASSWORD", hide_env_values = true, value_name = "PASSWORD", help = "Password of that user; never printed")]
+    #[arg(
+        long,
+        env = "CASSANDRA_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD",
+        help = "Password of that user; never printed"
+    )]
     pub cassandra_password: Option<SecretString>,
 
     /// Only nodes of this datacenter are asked, and the keyspace is replicated there
@@ -65,8 +71,13 @@ pub struct CassandraArgs {
     #[arg(long, env = "CASSANDRA_REPLICATION", default_value = "1", value_name = "REPLICATION")]
     pub cassandra_replication: String,
 
-    /// Replicas that must answer: one, quorum, local_quorum, ...
-    #[arg(long, env = "CASSANDRA_CONSISTENCY", default_value = "local_quorum", value_name = "LEVEL")]
+    #[arg(
+        long,
+        help = "Replicas that must answer: one, quorum, local_quorum, ...",
+        env = "CASSANDRA_CONSISTENCY",
+        default_value = "local_quorum",
+        value_name = "LEVEL"
+    )]
     pub cassandra_consistency: String,
 
     /// Authorities that sign the nodes' certificates (PEM); turns TLS on
@@ -165,10 +176,10 @@ impl CassandraArgs {
         };
         Ok(cassandra::Settings {
             hosts: Hosts::parse(&host, port).map_err(setting("CASSANDRA_HOST"))?,
-            login: self.cassandra_username.clone().map(|username| Login {
-                username,
-                password: self.cassandra_password.clone().unwrap_or_default(),
-            }),
+            login: self
+                .cassandra_username
+                .clone()
+                .map(|username| Login { username, password: self.cassandra_password.clone().unwrap_or_default() }),
             datacenter: self.cassandra_datacenter.clone(),
             keyspace,
             replication: self.cassandra_replication.parse::<Replication>().map_err(setting("CASSANDRA_REPLICATION"))?,

@@ -71,7 +71,14 @@ impl Watch for Lines {
     fn start(&self, stage: StageName, target: &str) -> Box<dyn Progress> {
         let name = format!("{} {target}", stage.name());
         let now = Instant::now();
-        Box::new(Line { name, unit: unit(stage), done: AtomicU64::new(0), expected: AtomicU64::new(0), started: now, next: Mutex::new(now + LINE_INTERVAL) })
+        Box::new(Line {
+            name,
+            unit: unit(stage),
+            done: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            started: now,
+            next: Mutex::new(now + LINE_INTERVAL),
+        })
     }
 
     fn say(&self, line: &str) {

@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod file_server;
+mod generator;
 mod node;
+mod source_server;

@@ -49,6 +49,8 @@ pub enum Error {
         source: Box<crate::entries::Error>,
     },
     #[error(transparent)]
+    LandingZone(#[from] Box<crate::landing::Error>),
+    #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
 
@@ -88,11 +90,18 @@ impl Error {
     }
 }
 
+impl From<crate::landing::Error> for Error {
+    fn from(error: crate::landing::Error) -> Self {
+        Self::LandingZone(Box::new(error))
+    }
+}
+
 impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
             Self::Interrupted(_) => Failure::Interrupted,
             Self::Entry { source } => source.failure(),
+            Self::LandingZone(source) => source.failure(),
             Self::Contended { .. } | Self::Held { .. } => Failure::Transient,
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
@@ -115,6 +124,7 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Entry { source } => return source.hint(),
+            Self::LandingZone(source) => return source.hint(),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { .. } => {
                 "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"

@@ -57,7 +57,9 @@ pub fn shape(pipeline: &str) -> TableShape {
 /// Opens a pipeline's quarantine; it must exist.
 pub async fn open(lake: &Lake) -> Result<Table, Error> {
     let name = lake.quarantine_name();
-    Table::open(&lake.quarantine_folder(), &name).await?.ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
+    Table::open(&lake.quarantine_folder(), &name)
+        .await?
+        .ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
 }
 
 fn spilled_schema() -> SchemaRef {

@@ -12,12 +12,9 @@ use model::failure::Classify;
 use crate::error::Error;
 
 /// Prints an error once, with its causes and the next step, and turns it into the exit code.
-pub fn fail<E: Classify>(error: &E) -> ExitCode
-where
-    E: 'static,
-{
+pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     let shown: &dyn std::error::Error = error;
-    if let Some(Error::Definition(errors)) = shown.downcast_ref::<Error>() {
+    if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
         print_problems(errors);
     } else {
         eprintln!("error: {error}");

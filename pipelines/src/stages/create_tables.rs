@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
-use cassandra::Store;
+use cassandra::{Made, Store, TableDesign};
 use model::definition::{CassandraTable, Origin, Pipeline};
 use model::report::{Outcome, StageName, StageReport};
 use zones::delta::{Table, TableShape};
@@ -46,13 +46,17 @@ pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
 pub async fn in_cassandra(context: &Context, store: &Store) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::CreateTables, store.keyspace());
-    let mut tables = Vec::new();
+    let mut designs = Vec::new();
     for table in &context.pipeline.cassandra {
-        tables.push((table, output_schema(&context.pipeline, table).await?));
+        designs.push(design(&context.pipeline, table).await?);
     }
-    let made_tables = store.create_tables(&tables).await.map_err(Error::cassandra("create the Cassandra tables"))?;
-    for name in made_tables {
-        made(context, &mut report, &name);
+    let keyspace = store.create_keyspace().await.map_err(Error::cassandra("create the keyspace"))?;
+    if keyspace == Made::Created {
+        made(context, &mut report, &format!("keyspace {}", store.keyspace()));
+    }
+    let tables = store.create_tables(&designs).await.map_err(Error::cassandra("create the Cassandra tables"))?;
+    for (name, _) in tables.into_iter().filter(|(_, made)| *made == Made::Created) {
+        made(context, &mut report, &format!("Cassandra table {}.{name}", store.keyspace()));
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -97,4 +101,10 @@ pub async fn output_schema(pipeline: &Pipeline, table: &CassandraTable) -> Resul
         return Err(LakeError::SqlShape { step: statement.place, sql: table.sql.clone(), problem }.into());
     }
     Ok(statement.output_schema(&origin).await?)
+}
+
+/// What a Cassandra table looks like.
+pub(crate) async fn design(pipeline: &Pipeline, table: &CassandraTable) -> Result<TableDesign, Error> {
+    let schema = output_schema(pipeline, table).await?;
+    TableDesign::draw(table, &schema).map_err(Error::cassandra(format!("design Cassandra table {}", table.name)))
 }

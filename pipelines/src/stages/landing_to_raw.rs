@@ -39,7 +39,7 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         landing,
         zone,
     };
-    let receipts = load.zone.receipts()?;
+    let receipts = load.zone.receipts().map_err(LakeError::from)?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
             continue;
@@ -102,7 +102,7 @@ impl Load<'_> {
                 return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
         }
-        self.zone.verify(receipt)?;
+        self.zone.verify(receipt).map_err(LakeError::from)?;
         let plan = self.read(receipt, folder, definition, under)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
@@ -125,7 +125,7 @@ impl Load<'_> {
             now,
             newest_before,
             max_record_bytes: self.landing.max_record_bytes,
-            choose: choose.as_ref().map(|choose| choose as &DateChoice),
+            choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
             shutdown: &self.context.shutdown,
             progress: progress.as_ref(),
         };

@@ -8,7 +8,8 @@
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
-use cassandra::{Changes, Checkpoint, Nulls, Store, TableWriter};
+use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store};
+use model::Progress;
 use model::definition::{CassandraTable, Origin};
 use model::position::TableVersion;
 use model::report::{Outcome, StageName, StageReport};
@@ -17,7 +18,7 @@ use zones::delta::Table;
 use zones::sql::Statement;
 use zones::{Error as LakeError, raw, use_case};
 
-use super::create_tables::{origin_schema, output_schema, statement};
+use super::create_tables::{design, origin_schema, statement};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -46,7 +47,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         return Ok(report);
     }
 
-    let schema = output_schema(&context.pipeline, table).await?;
+    let design = design(&context.pipeline, table).await?;
     let nulls = match table.from {
         // Appended rows are never changed later: a null needs no tombstone.
         Origin::Raw(_) => Nulls::Unset,
@@ -57,25 +58,22 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         origin: &origin,
         statement: statement(table),
         input: origin_schema(&context.pipeline, table).await?,
-        writer: store.writer(table, &schema, nulls).await.map_err(Error::cassandra(format!("prepare {}", table.name)))?,
+        sink: Sink::open(store, design, nulls).await.map_err(Error::cassandra(format!("prepare {}", table.name)))?,
+        progress: context.watch.start(stage, &table.name),
         report,
     };
-    let progress = context.watch.start(stage, &table.name);
     let groups = grouped(origin.commits_after(position).await?, GROUP_ROWS);
-    progress.expect(groups.iter().map(|group| group.rows).sum());
+    send.progress.expect(groups.iter().map(|group| group.rows).sum());
     for group in &groups {
         context.shutdown.check()?;
         let write_time = send.group(group).await?;
-        let checkpoint = Checkpoint {
-            position: group.last().0,
-            source_id: origin.id().to_owned(),
-            definition_hash: table.table_hash(),
-        };
+        let checkpoint =
+            Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
+        let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
         store
-            .write_checkpoint(&table.name, &checkpoint, write_time)
+            .write_checkpoint(&table.name, &checkpoint, times)
             .await
             .map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
-        progress.advance(group.rows);
     }
     let mut report = send.report;
     report.seconds = started.elapsed().as_secs_f64();
@@ -93,17 +91,22 @@ async fn open_origin(context: &Context, table: &CassandraTable) -> Result<Table,
 
 /// How far the table has got in this origin, under this definition.
 async fn position(store: &Store, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
-    let read = store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
+    let read =
+        store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
     let place = format!("Cassandra table {}.{}", store.keyspace(), table.name);
     if checkpoint.source_id != origin.id() {
-        let problem = format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
+        let problem =
+            format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
         let hint = format!("use another keyspace (CASSANDRA_KEYSPACE), or fill it anew: DROP KEYSPACE {}", store.keyspace());
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.definition_hash != table.table_hash() {
         let problem = "was filled under another definition of its SQL or its keys".to_owned();
-        let hint = format!("put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints", table.name);
+        let hint = format!(
+            "put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints",
+            table.name
+        );
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.position > origin.version().0 {
@@ -124,7 +127,8 @@ struct Send<'c> {
     origin: &'c Table,
     statement: Statement,
     input: SchemaRef,
-    writer: TableWriter,
+    sink: Sink,
+    progress: Box<dyn Progress>,
     report: StageReport,
 }
 
@@ -145,13 +149,13 @@ impl Send<'_> {
             });
         }
         let written = self
-            .writer
-            .write(changes, &self.context.shutdown)
+            .sink
+            .write(changes, self.progress.as_ref(), &self.context.shutdown)
             .await
             .map_err(Error::cassandra(format!("write to {}", self.report.target)))?;
         self.report.counts.accepted = self.report.counts.read;
         self.report.outcome = Outcome::Done;
-        self.report.written += written.rows;
+        self.report.written += written.rows + written.deletes;
         self.report.deleted += written.deletes;
         Ok(newest)
     }

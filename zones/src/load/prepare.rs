@@ -25,9 +25,9 @@ use crate::error::Error;
 use crate::quarantine::RejectBuffer;
 
 /// Rows of a file, by date.
-pub(super) const ROWS_FILE: &str = "rows.spill";
+pub const ROWS_FILE: &str = "rows.spill";
 /// Rejects of a file.
-pub(super) const REJECTS_FILE: &str = "rejects.spill";
+pub const REJECTS_FILE: &str = "rejects.spill";
 
 /// Decoded rows held in memory before they are spilled. Sized so that the whole program stays well under half a gigabyte.
 const SPILL_BUDGET: usize = 64 << 20;
@@ -37,7 +37,7 @@ const BLOCKS_AHEAD: usize = 4;
 const MICROS: i64 = 1_000_000;
 
 /// From the dates that are present, those that are taken.
-pub(super) type DateChoice = dyn Fn(&BTreeSet<NaiveDate>) -> BTreeSet<NaiveDate> + Sync;
+pub type DateChoice<'a> = dyn Fn(&BTreeSet<NaiveDate>) -> BTreeSet<NaiveDate> + Sync + 'a;
 
 /// Everything that decides what the plan of a file will be.
 pub struct Bounds<'a> {
@@ -52,7 +52,7 @@ pub struct Bounds<'a> {
     pub newest_before: Option<i64>,
     pub max_record_bytes: u64,
     /// Which of the dates that are present are taken; `None` takes all.
-    pub choose: Option<&'a DateChoice>,
+    pub choose: Option<&'a DateChoice<'a>>,
     pub shutdown: &'a Shutdown,
     /// Advanced by rows read.
     pub progress: &'a dyn Progress,
