@@ -1,1 +1,4 @@
-//! pipelines
+//! Stages, runner and binaries of Sluice.
+
+pub mod download;
+pub mod stages;

@@ -1,0 +1,3 @@
+//! The stages, one file each.
+
+pub mod url_to_landing;
