@@ -45,6 +45,27 @@ pub(super) struct ContentRange {
     pub(super) total: Option<u64>,
 }
 
+impl ContentRange {
+    /// Whether it is everything from `asked` on, of a content of the `expected` size.
+    pub(super) fn is_rest(&self, asked: u64, expected: Option<u64>) -> bool {
+        let ends_at_end = self.total.is_none_or(|total| self.last.checked_add(1) == Some(total));
+        let is_same_size = self.total.is_none() || expected.is_none() || self.total == expected;
+        self.first == asked && ends_at_end && is_same_size
+    }
+}
+
+/// Whether a part's headers name another content than the one that `had` belongs to, as those of a server do that ignores
+/// `If-Range`.
+pub(super) fn name_other_content(headers: &HeaderMap, had: &Validators) -> bool {
+    if let (Some(had), Some(found)) = (had.strong_etag(), text(headers, ETAG)) {
+        return had != found;
+    }
+    match (had.last_modified.as_deref(), text(headers, LAST_MODIFIED)) {
+        (Some(had), Some(found)) => had != found,
+        _ => false,
+    }
+}
+
 pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, total) = text(headers, CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -135,6 +156,30 @@ mod tests {
         for wrong in ["bytes */10", "bytes 5-9", "lines 1-2/3", "bytes a-9/10", "bytes 5-9/x"] {
             assert_eq!(range(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_part_is_the_rest_only_if_it_begins_where_asked_and_ends_with_the_content() {
+        let range = ContentRange { first: 5, last: 9, total: Some(10) };
+        assert!(range.is_rest(5, Some(10)) && range.is_rest(5, None));
+        assert!(!range.is_rest(4, Some(10)) && !range.is_rest(5, Some(11)));
+        assert!(!ContentRange { last: 8, ..range }.is_rest(5, Some(10)));
+        assert!(ContentRange { total: None, ..range }.is_rest(5, Some(10)));
+    }
+
+    #[test]
+    fn a_part_of_another_content_is_known_by_its_tag_or_else_its_date() {
+        let had = |etag: &str| Validators {
+            etag: Some(etag.to_owned()),
+            last_modified: Some("Sun, 06 Nov 2016 08:49:37 GMT".to_owned()),
+            ..Validators::default()
+        };
+        let later = ("last-modified", "Sun, 06 Nov 2016 08:49:38 GMT");
+        let other = |pairs: &[_], had| name_other_content(&headers(pairs), &had);
+        assert!(other(&[("etag", "\"b\"")], had("\"a\"")));
+        assert!(!other(&[("etag", "\"a\""), later], had("\"a\"")), "touched, but the same");
+        assert!(other(&[later], had("\"a\"")) && other(&[("etag", "W/\"a\""), later], had("W/\"a\"")));
+        assert!(!other(&[], had("\"a\"")));
     }
 
     #[test]

@@ -143,6 +143,8 @@ impl Download<'_> {
     }
 
     async fn attempt(&mut self) -> Result<Yield, Stop> {
+        // A part whose rest cannot be asked for is worth nothing once its answer broke off.
+        self.part.take_if(|part| part.length() == 0 || range_validator(&part.note().validators).is_none());
         if std::mem::take(&mut self.asks_head_first) && self.part.is_none() && self.head_is_known().await? {
             return Ok(Yield::Unchanged(Evidence::DateAndLength));
         }
@@ -245,25 +247,14 @@ impl Download<'_> {
 
     /// A partial answer: exactly the rest of the same content, or worth nothing.
     fn go_on(&mut self, response: &Response, asked: u64) -> Result<(), Stop> {
-        let part = self.part.as_ref().expect("a part was asked for the rest of");
-        let found = headers::validators(response.headers(), self.address);
-        let had = &part.note().validators;
-        let is_same_content = match (had.strong_etag(), found.etag.as_deref()) {
-            (Some(had), Some(found)) => had == found,
-            (None, _) => found.last_modified.is_none() || had.last_modified == found.last_modified,
-            (Some(_), None) => true,
-        };
-        let range = headers::content_range(response.headers());
-        let is_rest = range.is_some_and(|range| {
-            range.first == asked
-                && range.total.is_none_or(|total| range.last + 1 == total)
-                && (range.total.is_none() || part.note().total.is_none() || range.total == part.note().total)
-        });
-        if !is_same_content || !is_rest {
+        let part = self.part.as_mut().expect("a part was asked for the rest of");
+        let range = headers::content_range(response.headers()).filter(|range| range.is_rest(asked, part.note().total));
+        if range.is_none() || headers::name_other_content(response.headers(), &part.note().validators) {
             self.drop_part()?;
             return Err(Trouble::OtherPart { asked }.into());
         }
-        if let Some(total) = part.note().total {
+        if let Some(total) = range.and_then(|range| range.total) {
+            part.expect_total(total);
             self.request.progress.expect(total);
         }
         Ok(())
