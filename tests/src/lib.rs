@@ -1,1 +1,15 @@
-//! tests
+//! What the integration tests of Sluice, `make pipeline` and the benchmark share.
+//!
+//! - [`session_events`]: the demonstration file, generated from a seed, and the truth about what is in it
+//! - [`source_server`]: an HTTP source for tests that fails on demand
+//! - [`file_server`]: an HTTP source that serves a folder
+//! - [`http`]: the little HTTP/1.1 that both servers speak
+//! - [`digest`]: the sha256 of things
+//! - [`new_file`]: files that are there whole or not at all
+
+pub mod digest;
+pub mod file_server;
+pub mod http;
+pub mod new_file;
+pub mod session_events;
+pub mod source_server;
