@@ -4,4 +4,5 @@
 
 mod file_server;
 mod generator;
+mod landing;
 mod source_server;
