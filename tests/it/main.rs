@@ -4,5 +4,6 @@
 
 mod file_server;
 mod generator;
+mod landing;
 mod node;
 mod source_server;

@@ -44,7 +44,10 @@ impl Statement {
     }
 
     async fn plan(&self, context: &SessionContext, schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<LogicalPlan, Error> {
-        let table = MemTable::try_new(schema.clone(), vec![batches]).map_err(|error| self.error(error))?;
+        // Rows read back from a file may say less about nulls than the contract does.
+        let relaxed = all_nullable(schema);
+        let batches = batches.iter().map(|batch| conformed(batch, &relaxed)).collect::<Result<Vec<_>, _>>()?;
+        let table = MemTable::try_new(relaxed, vec![batches]).map_err(|error| self.error(error))?;
         context.register_table(self.input.as_str(), Arc::new(table)).map_err(|error| self.error(error))?;
         let plan = context.state().create_logical_plan(&self.sql).await.map_err(|error| self.error(error))?;
         match plan {
@@ -122,6 +125,10 @@ impl Expression {
     fn error(&self, source: DataFusionError) -> Error {
         Error::Sql { step: format!("evaluate {}", self.name), sql: one_line(&self.sql), source: Box::new(source) }
     }
+}
+
+fn all_nullable(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()))
 }
 
 /// The batch with its columns cast to the types of `schema`, by position.

@@ -139,11 +139,16 @@ impl Send<'_> {
         let mut newest = 0;
         for commit in &group.commits {
             let version = changes_of(self.origin, commit).await?;
-            newest = newest.max(version.write_time);
+            // The commit that made the table, or compacted it, holds no change; it only moves the position on.
+            if version.upserts.is_empty() && version.deletes.is_empty() {
+                continue;
+            }
+            // Our own commits' write times grow. One of another writer has only that writer's clock.
+            newest = version.write_time.max(newest + 1);
             let rows = |batches: &[arrow::array::RecordBatch]| batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
             self.report.counts.read += rows(&version.upserts);
             changes.push(Changes {
-                write_time_micros: version.write_time,
+                write_time_micros: newest,
                 upserts: self.statement.run(&self.input, version.upserts).await?,
                 deletes: self.statement.run(&self.input, version.deletes).await?,
             });

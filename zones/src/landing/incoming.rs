@@ -135,6 +135,11 @@ impl Part {
         &self.note
     }
 
+    /// The server said, later than with its first byte, how large the whole is.
+    pub fn expect_total(&mut self, total: u64) {
+        self.note.total = Some(total);
+    }
+
     /// Appends. Blocks only for a copy to the kernel, and every 64 MiB for a sync.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(Error::io("write", &self.incoming.part))?;

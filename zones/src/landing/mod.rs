@@ -137,7 +137,7 @@ impl LandingZone {
         let mut removed = 0;
         for sequence in receipts::sequences(&self.folder)? {
             let folder = self.folder_of(sequence);
-            if self.receipt(sequence)?.is_none() {
+            if !receipts::is_landed(&folder)? {
                 std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
                 removed += 1;
             }

@@ -34,6 +34,12 @@ pub(super) fn sequences(folder: &Path) -> Result<Vec<u64>, Error> {
     Ok(sequences)
 }
 
+/// Whether the folder has a receipt, readable or not: what cannot be read is for a person to look at.
+pub(super) fn is_landed(folder: &Path) -> Result<bool, Error> {
+    let path = folder.join(RECEIPT_FILE);
+    path.try_exists().map_err(Error::io("look for", &path))
+}
+
 /// The receipt in `folder`; `None` where there is none.
 pub(super) fn read(folder: &Path, source_name: &str, sequence: u64) -> Result<Option<Receipt>, Error> {
     let path = folder.join(RECEIPT_FILE);

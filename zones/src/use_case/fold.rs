@@ -53,7 +53,6 @@ impl Fold {
 
     /// What the definition's SQL makes of raw rows; a key may be there more than once.
     pub async fn select(&self, raw: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
-        let raw = raw.iter().map(|batch| conformed(batch, &self.raw_schema)).collect::<Result<_, _>>()?;
         let selected = self.select.run(&self.raw_schema, raw).await?;
         let selected = selected.iter().map(|batch| self.folding(batch)).collect::<Result<Vec<_>, _>>()?;
         concat_batches(&self.folded_schema, &selected).map_err(Error::arrow("put rows together"))
