@@ -55,14 +55,8 @@ fi
 scripts/build.sh
 done_step
 
-if [[ -n ${CASSANDRA_HOST:-} ]]; then
-  say "${bold}==> Cassandra at $CASSANDRA_HOST${plain}"
-else
-  step 'starting the local Cassandra'
-  [[ -n $node_pid ]] || start_node
-  await_node
-  done_step "$(sed -n 's/^  host *//p' "$node_log"):$(sed -n 's/^  port *//p' "$node_log"), until make down"
-fi
+# While the node starts, the file is made.
+[[ -n ${CASSANDRA_HOST:-} || -n $node_pid ]] || start_node
 
 if [[ -n ${SESSION_EVENTS_URL:-} ]]; then
   say "${bold}==> the file of SESSION_EVENTS_URL${plain}"
@@ -71,6 +65,14 @@ else
   SESSION_EVENTS_URL=$(scripts/source.sh up)
   export SESSION_EVENTS_URL
   done_step "$SESSION_EVENTS_URL, until make down"
+fi
+
+if [[ -n ${CASSANDRA_HOST:-} ]]; then
+  say "${bold}==> Cassandra at $CASSANDRA_HOST${plain}"
+else
+  step 'starting the local Cassandra'
+  await_node
+  done_step "$(sed -n 's/^  host *//p' "$node_log"):$(sed -n 's/^  port *//p' "$node_log"), until make down"
 fi
 
 step 'sluice run session_events'
