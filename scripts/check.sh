@@ -53,20 +53,18 @@ only_in model zones cassandra pipelines
 for dependency in tokio deltalake reqwest; do
   ! grep -qE "^$dependency(\.| |=)" model/Cargo.toml || finding "model declares $dependency: it has no IO and no runtime"
 done
-# In what ships: below src, without the tests at the end of a file and without files of tests.
-in_libraries() { # PATTERN WHY
-  local file
+# In what ships: without the tests at the end of a file and without files of tests.
+in_code() { # WHAT PATTERN CRATE...
+  local what=$1 pattern=$2 file
+  shift 2
   while IFS= read -r file; do
-    if sed '/^#\[cfg(test)\]/,$d' "$file" | grep -nE "$1" | sed "s|^|$file:|" | grep . >&2; then finding "$2"; fi
-  done < <(find model/src zones/src cassandra/src -name '*.rs' ! -path '*/tests/*' ! -name 'tests.rs')
+    if sed '/^#\[cfg(test)\]/,$d' "$file" | grep -nE "$pattern" | sed "s|^|$file:|" | grep . >&2; then finding "$what"; fi
+  done < <(find "${@/%//src}" -name '*.rs' ! -path '*/tests/*' ! -name 'tests.rs')
 }
-in_libraries '(^|[^a-z_])e?print(ln)?!\(|dbg!\(' 'a library prints'
-in_libraries 'process::exit' 'a library exits'
-in_libraries 'env::var' 'a library reads the environment'
-if grep -rnIE 'session_events|session_id|player_id' pipelines/src zones/src cassandra/src --include='*.rs' |
-  grep -v '/tests' | grep . >&2; then
-  finding 'the program knows a data set'
-fi
+in_code 'a library prints' '(^|[^a-z_])e?print(ln)?!\(|dbg!\(' model zones cassandra
+in_code 'a library exits' 'process::exit' model zones cassandra
+in_code 'a library reads the environment' 'env::var' model zones cassandra
+in_code 'the program knows a data set' 'session_events|session_id|player_id' model zones cassandra pipelines
 [[ $findings -ne $before ]] || say 'ok: borders between crates'
 
 # Documents: links lead somewhere, every setting is listed.

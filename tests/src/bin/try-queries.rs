@@ -74,10 +74,7 @@ async fn show(arguments: &RunArgs) -> Result<String, Error> {
         builder = builder.user(&login.username, login.password.expose_secret());
     }
     let hosts = settings.hosts.to_string();
-    let cassandra = Cassandra {
-        session: builder.build().await.map_err(|source| Error::Connect { hosts, source })?,
-        keyspace,
-    };
+    let cassandra = Cassandra { session: builder.build().await.map_err(|source| Error::Connect { hosts, source })?, keyspace };
     let mut text = cassandra.completed_sessions().await?;
     text.push_str(&cassandra.started_sessions().await?);
     text.push_str(&by_hand);
@@ -99,12 +96,13 @@ impl Cassandra {
             busiest = busiest.max(counted.first().map(|(count,)| (*count, player)));
         }
         let Some((_, player)) = busiest else { return Ok(format!("{table} holds nothing.\n\n")) };
-        let statement = format!("SELECT end_ts, start_ts, country, session_id FROM {table} WHERE player_id = {player} LIMIT {SHOWN}");
+        let statement =
+            format!("SELECT end_ts, start_ts, country, session_id FROM {table} WHERE player_id = {player} LIMIT {SHOWN}");
         let rows: Vec<(CqlTimestamp, CqlTimestamp, Option<String>, Uuid)> = self.rows(&statement).await?;
-        let rows = rows
-            .into_iter()
-            .map(|(end, start, country, session)| [instant(end), instant(start), country.unwrap_or_default(), session.to_string()]);
-        let answer = table_of(["end_ts", "start_ts", "country", "session_id"], rows.collect());
+        let rows = rows.into_iter().map(|(end, start, country, session)| {
+            [instant(end), instant(start), country.unwrap_or_default(), session.to_string()]
+        });
+        let answer = table_of(["end_ts", "start_ts", "country", "session_id"], &rows.collect::<Vec<_>>());
         Ok(format!("The newest sessions that a player completed:\n\n  {statement};\n\n{answer}\n"))
     }
 
@@ -113,16 +111,18 @@ impl Cassandra {
         let keys: Vec<(String, CqlDate)> = self.rows(&format!("SELECT DISTINCT country, day FROM {table} LIMIT 1")).await?;
         let Some((country, day)) = keys.into_iter().next() else { return Ok(format!("{table} holds nothing.\n\n")) };
         let (country, day) = (country.replace('\'', "''"), date(day));
-        let statement = format!("SELECT ts, session_id, player_id FROM {table} WHERE country = '{country}' AND day = '{day}' LIMIT {SHOWN}");
+        let statement =
+            format!("SELECT ts, session_id, player_id FROM {table} WHERE country = '{country}' AND day = '{day}' LIMIT {SHOWN}");
         let rows: Vec<(CqlTimestamp, Uuid, Uuid)> = self.rows(&statement).await?;
         let rows = rows.into_iter().map(|(start, session, player)| [instant(start), session.to_string(), player.to_string()]);
-        let answer = table_of(["ts", "session_id", "player_id"], rows.collect());
+        let answer = table_of(["ts", "session_id", "player_id"], &rows.collect::<Vec<_>>());
         Ok(format!("The newest sessions that were started in a country on a day:\n\n  {statement};\n\n{answer}\n"))
     }
 
     async fn rows<R: for<'f, 'm> DeserializeRow<'f, 'm>>(&self, statement: &str) -> Result<Vec<R>, Error> {
         let text = || statement.to_owned();
-        let answer = self.session.query_unpaged(statement, ()).await.map_err(|source| Error::Execute { statement: text(), source })?;
+        let answer =
+            self.session.query_unpaged(statement, ()).await.map_err(|source| Error::Execute { statement: text(), source })?;
         let answer = answer.into_rows_result().map_err(|source| Error::Answer { statement: text(), source })?;
         let rows = answer.rows::<R>().map_err(|source| Error::Rows { statement: text(), source })?;
         rows.collect::<Result<_, _>>().map_err(|source| Error::Row { statement: text(), source })
@@ -142,10 +142,10 @@ fn date(CqlDate(days): CqlDate) -> String {
 }
 
 /// As cqlsh shows rows.
-fn table_of<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+fn table_of<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(ToOwned::to_owned);
     let mut widths = header.each_ref().map(String::len);
-    for row in &rows {
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.len());
         }
@@ -155,7 +155,7 @@ fn table_of<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String
         cells.join(" | ").trim_end().to_owned()
     };
     let mut text = format!("   {}\n  {}\n", line(&header), widths.map(|width| "-".repeat(width + 2)).join("+"));
-    for row in &rows {
+    for row in rows {
         let _ = writeln!(text, "   {}", line(row));
     }
     text
