@@ -24,15 +24,16 @@ STAGES = ["create-tables", "url-to-landing", "landing-to-raw", "raw-to-use-case"
 
 def measured(command, environment):
     """Runs a command to its end: its report, wall seconds and peak resident bytes."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as talk:
         started = time.monotonic()
-        process = subprocess.Popen(command, env=environment, stdout=output)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=talk)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
         # The process was waited for behind the back of Popen.
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+            talk.seek(0)
+            sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{talk.read().decode(errors='replace')[-2000:]}")
         output.seek(0)
         return json.load(output), seconds, usage.ru_maxrss * 1024
 
@@ -62,12 +63,15 @@ def spread(values, form):
     return [form(values[0]), form(statistics.median(values)), form(values[-1])]
 
 
+def megabytes(value):
+    return f"{value / 1e6:.0f}"
+
+
 def print_figures(runs):
     rows = [("", "min", "median", "max")]
     rows.append(("whole chain, s", *spread([run["seconds"] for run in runs], "{:.2f}".format)))
     for name in STAGES:
         rows.append((f"  {name}, s", *spread([stage_seconds(run, name) for run in runs], "{:.2f}".format)))
-    megabytes = lambda value: f"{value / 1e6:.0f}"
     rows.append(("peak memory, MB", *spread([run["peak"] for run in runs], megabytes)))
     rows.append(("nothing to do, s", *spread([run["idle_seconds"] for run in runs], "{:.2f}".format)))
     rows.append(("  peak memory, MB", *spread([run["idle_peak"] for run in runs], megabytes)))
@@ -78,7 +82,7 @@ def print_figures(runs):
 def print_counts(run):
     for stage in run["report"]["stages"]:
         counts = stage["counts"]
-        print(f"{stage['stage']} {stage['target']}: read {counts['read']:,}, accepted {counts['accepted']:,}, written {stage['written']:,}")
+        print(f"{stage['stage']} {stage['target']}: read {counts['read']:,}, written {stage['written']:,}")
 
 
 def print_place():
@@ -86,9 +90,11 @@ def print_place():
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else "unknown"
 
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.machine())
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(f"{len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} before; {first(['rustc', '--version'])}; commit {first(['git', 'describe', '--always', '--dirty'])}")
+    print(f"{len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} before")
+    print(f"{first(['rustc', '--version'])}, profile dev, commit {first(['git', 'describe', '--always', '--dirty'])}")
 
 
 def main():

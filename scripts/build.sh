@@ -3,15 +3,16 @@
 source "$(dirname "$0")/lib.sh"
 
 scripts/install.sh build
-if [[ ! -d $(target_dir)/debug/deps ]]; then
+if [[ ! -d $(target_dir)/debug/build ]]; then
   say "    the first build compiles some 500 dependencies: about 20 minutes on two cores, once"
 fi
 if [[ -t 2 ]]; then
   # Cargo draws its own progress.
-  exec cargo build --locked --workspace
+  build_with build --locked --workspace
+  exit
 fi
 # No terminal: a line for every 25 crates instead of one for each, and everything that is no such line.
-cargo build --locked --workspace 2>&1 | awk '
+build_with build --locked --workspace 2>&1 | awk '
   /^ +Compiling / { if (++compiled % 25 == 0) { print "    " compiled " crates compiled"; fflush() }; next }
   /^ +(Finished|Blocking|Downloading|Downloaded|Updating|Locking) / { next }
   { print; fflush() }

@@ -47,6 +47,33 @@ target_dir() {
   cargo metadata --no-deps --format-version 1 --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
+# cargo, with what an interrupted build may have left cleared away before.
+#
+# A compiler that was stopped in the middle can leave incremental state behind with which every later build fails to link
+# ("undefined hidden symbol", rust-lang/rust#81280). So an unfinished build is marked, and the state thrown away by the next one.
+build_with() { # ARGUMENT... of cargo
+  local debug mark lock status=0
+  debug=$(target_dir)/debug
+  mkdir -p "$debug"
+  mark=$debug/.unfinished-build
+  exec {lock}>>"$mark"
+  if ! flock --nonblock "$lock"; then
+    # Somebody else is building: cargo waits for that by itself.
+    cargo "$@" {lock}>&-
+    return
+  fi
+  if [[ -s $mark ]]; then
+    say '    the last build was interrupted: compiling our own crates afresh'
+    rm -rf "$debug/incremental"
+  fi
+  echo "$*" >"$mark"
+  cargo "$@" {lock}>&- || status=$?
+  # Beyond 128 it was a signal that ended cargo.
+  [[ $status -ge 128 ]] || : >"$mark"
+  exec {lock}>&-
+  return "$status"
+}
+
 # Whether process PID runs PROGRAM with ARGUMENT among its arguments: a number alone may be anybody's by now.
 is_process() { # PID PROGRAM ARGUMENT
   local arguments argument

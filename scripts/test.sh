@@ -3,4 +3,5 @@
 source "$(dirname "$0")/lib.sh"
 
 scripts/install.sh build node
+build_with test --locked --workspace --no-run
 exec cargo test --locked --workspace "$@"
