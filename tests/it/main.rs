@@ -6,4 +6,5 @@ mod file_server;
 mod generator;
 mod landing;
 mod node;
+mod session_events;
 mod source_server;
