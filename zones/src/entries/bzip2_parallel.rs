@@ -221,7 +221,8 @@ mod tests {
         std::fs::write(&path, file).unwrap();
         let (mut reader, position) = open(&path, 3, &Consumed::default()).unwrap();
         let found = outcome(&mut reader);
-        assert_eq!(matches!(reader.source, Source::Serial(_)), found.1.is_some(), "whole files need no serial decoder");
+        let is_on_threads = matches!(reader.source, Source::Nothing);
+        assert!(is_on_threads || found.1.is_some(), "whole files need no serial decoder");
         let expected = outcome(MultiBzDecoder::new(file));
         assert_eq!(found.1, expected.1);
         // A decoder that fails loses what it unpacked in the same call, so the two may have delivered a little more or less.
