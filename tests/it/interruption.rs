@@ -37,17 +37,13 @@ async fn killed_at_any_time_it_resumes_to_the_same_end() {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        match ended {
-            Some(status) => {
-                assert!(status.success(), "{status}");
-                break;
-            }
-            None => {
-                child.kill().unwrap();
-                assert_eq!(child.wait().unwrap().signal(), Some(9));
-                kills += 1;
-            }
+        if let Some(status) = ended {
+            assert!(status.success(), "{status}");
+            break;
         }
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        kills += 1;
         delay += Duration::from_millis(60);
         assert!(kills < 200, "it never got to its end");
     }

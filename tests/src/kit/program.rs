@@ -2,11 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::{TestPipeline, address};
 
-/// `sluice`, which `cargo build --workspace` puts beside the test binaries.
+static BUILT: OnceLock<()> = OnceLock::new();
+
+/// A program of the workspace, up to date: `cargo test` builds test binaries, but not the programs that they start.
 pub fn program(name: &str) -> PathBuf {
+    BUILT.get_or_init(|| {
+        let Some(cargo) = std::env::var_os("CARGO") else { return };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let status = Command::new(cargo).args(["build", "--workspace", "--quiet"]).current_dir(root).status().unwrap();
+        assert!(status.success(), "cargo build --workspace: {status}");
+    });
     let tests = std::env::current_exe().unwrap();
     let program = tests.parent().and_then(Path::parent).unwrap().join(name);
     assert!(program.exists(), "{} is missing: run `cargo build --workspace` first", program.display());
