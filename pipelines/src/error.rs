@@ -66,7 +66,9 @@ impl Error {
     /// Names the stage and the target in which an error came up.
     pub fn in_stage(stage: model::report::StageName, target: &str) -> impl FnOnce(Self) -> Self {
         move |source| match source {
-            Self::Interrupted(_) | Self::Stage { .. } => source,
+            // Being asked to stop is no failure of the stage.
+            source if source.failure() == Failure::Interrupted => Self::Interrupted(Interrupted),
+            Self::Stage { .. } => source,
             source => Self::Stage { stage: stage.name(), target: target.to_owned(), source: Box::new(source) },
         }
     }

@@ -4,12 +4,14 @@
 //! - [`source_server`]: an HTTP source for tests that fails on demand
 //! - [`file_server`]: an HTTP source that serves a folder
 //! - [`http`]: the little HTTP/1.1 that both servers speak
+//! - [`kit`]: a pipeline of its own for each test
 //! - [`digest`]: the sha256 of things
 //! - [`new_file`]: files that are there whole or not at all
 
 pub mod digest;
 pub mod file_server;
 pub mod http;
+pub mod kit;
 pub mod new_file;
 pub mod session_events;
 pub mod source_server;

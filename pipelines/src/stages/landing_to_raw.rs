@@ -12,6 +12,7 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use model::counts::Counts;
 use model::definition::{Landing, RawTable, load_hash};
+use model::failure::{Classify, Failure};
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
 use model::report::{Outcome, StageName, StageReport};
@@ -45,8 +46,13 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
             continue;
         }
         context.shutdown.check()?;
-        let is_newest = at + 1 == receipts.len();
-        load.file(receipt, is_newest).await?;
+        match load.file(receipt).await {
+            Err(error) if at + 1 < receipts.len() && load.may_pass_over(receipt, &error).await? => {
+                let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
+                load.report.notes.push(format!("{file} stays out: {}; a newer file has come since", with_causes(&error)));
+            }
+            done => done?,
+        }
     }
     load.report.position = Some(load.raw.table().version().0);
     load.report.seconds = started.elapsed().as_secs_f64();
@@ -65,14 +71,15 @@ struct Load<'c> {
 }
 
 impl Load<'_> {
-    async fn file(&mut self, receipt: &Receipt, is_newest: bool) -> Result<(), Error> {
+    async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
         let plan = self.plan(receipt, &folder).await?;
         self.report.bytes += receipt.size;
         let rejects = folder.join(REJECTS_FILE);
         quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
         if let Some(reason) = &plan.stopped {
-            return self.stopped(receipt, reason, is_newest);
+            let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
+            return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
         }
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
@@ -163,14 +170,11 @@ impl Load<'_> {
         self.report.commits += 1;
     }
 
-    /// A stopped file ends the run, unless a newer one came after it: then the newer one is what counts.
-    fn stopped(&mut self, receipt: &Receipt, reason: &str, is_newest: bool) -> Result<(), Error> {
-        let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
-        if is_newest {
-            return Err(LakeError::Stopped { file, reason: reason.to_owned() }.into());
-        }
-        self.report.notes.push(format!("{file} stays stopped: {reason}; a newer file has come since"));
-        Ok(())
+    /// Whether a file that could not be loaded may be left behind for a newer one: only for what is in its data, and only while
+    /// nothing of it is in the table.
+    async fn may_pass_over(&self, receipt: &Receipt, error: &Error) -> Result<bool, Error> {
+        let is_under_way = self.raw.position().await? > FilePosition::new(receipt.sequence, BatchNumber::NONE);
+        Ok(error.failure() == Failure::Data && !is_under_way)
     }
 
     /// The sum over the commits of the file must be what was read.
@@ -197,4 +201,14 @@ impl Load<'_> {
             self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));
         }
     }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

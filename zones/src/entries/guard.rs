@@ -38,7 +38,7 @@ impl Position {
         self.read.load(Ordering::Relaxed)
     }
 
-    fn offset(&self) -> u64 {
+    pub(super) fn offset(&self) -> u64 {
         self.start + self.read()
     }
 }
@@ -54,6 +54,12 @@ pub(super) struct Input<R> {
 impl<R: Read> Input<R> {
     pub(super) fn new(inner: R, start: u64, consumed: &Consumed) -> Self {
         Self { inner, position: Position { start, read: Arc::default() }, consumed: consumed.clone() }
+    }
+
+    /// The same input from its beginning: its bytes were counted as consumed already.
+    pub(super) fn again(inner: R, position: &Position) -> Self {
+        position.read.store(0, Ordering::Relaxed);
+        Self { inner, position: position.clone(), consumed: Consumed::default() }
     }
 
     pub(super) fn position(&self) -> Position {
