@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use super::{TestPipeline, address};
+use super::TestPipeline;
+use crate::cassandra_node;
 
 /// A program of the workspace. `cargo test` builds the test binaries, but not the programs that they start: one that is older
 /// than its sources is refused.
@@ -35,7 +36,7 @@ fn newest_source(folder: &Path) -> Option<SystemTime> {
 impl TestPipeline {
     /// `sluice ARGUMENTS` in the environment of this pipeline and in no other.
     pub async fn sluice(&self, arguments: &[&str]) -> Command {
-        let node = address().await;
+        let hosts = cassandra_node::hosts().await;
         let mut command = Command::new(program("sluice"));
         command
             .args(arguments)
@@ -44,8 +45,7 @@ impl TestPipeline {
             .env("SESSION_EVENTS_URL", self.url())
             .env("SLUICE_PIPELINES", self.definition().parent().unwrap())
             .env("LAKE_URI", self.base.path().join("lake"))
-            .env("CASSANDRA_HOST", node.host)
-            .env("CASSANDRA_PORT", node.port.to_string())
+            .env("CASSANDRA_HOST", hosts.to_string())
             .env("CASSANDRA_KEYSPACE", &self.keyspace)
             .current_dir(self.base.path());
         command
