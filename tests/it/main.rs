@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;
+mod cassandra_connect;
+mod cassandra_store;
 mod command_line;
 mod file_server;
 mod generator;

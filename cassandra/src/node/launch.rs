@@ -92,7 +92,7 @@ fn arguments(folder: &Folder, jars: &Jars, heap: Heap, ports: Ports) -> Vec<OsSt
         "-Djava.net.preferIPv4Stack=true".to_owned(),
         "-Dcassandra-foreground=yes".to_owned(),
         format!("-Dcassandra.jmx.local.port={}", ports.jmx),
-        // There is no other node to wait for, nor to tell that this one ends.
+        // There is no other node to wait for, nor to tell that this one ends (which saves 2 s of a stop: 5.2 to 3.1 s).
         "-Dcassandra.skip_wait_for_gossip_to_settle=0".to_owned(),
         "-Dcassandra.ring_delay_ms=1000".to_owned(),
         "-Dcassandra.shutdown_announce_in_ms=0".to_owned(),

@@ -47,7 +47,7 @@ use starting::Starting;
 /// Of Cassandra; the same as in `pom.xml`.
 pub const VERSION: &str = "5.0.9";
 
-/// A drain takes 2 to 9 s; more only where much has to be flushed to a slow disk.
+/// A drain of little takes 2 to 3 s; longer where much has to be flushed to a slow disk.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 /// Free ports are chosen anew as often: somebody else may take one in the seconds before the node does.
 const PORT_ATTEMPTS: usize = 3;

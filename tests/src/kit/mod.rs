@@ -5,11 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 
-mod cassandra_node;
 mod lake_sql;
 mod program;
 
-pub use cassandra_node::{Address, address};
 pub use program::program;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +23,12 @@ use model::slice::Slice;
 use pipelines::context::{Context, Watch};
 use pipelines::{Error, folder, runner};
 use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
 use scylla::value::CqlValue;
 use tempfile::TempDir;
 use zones::lake::Lake;
 
+use crate::cassandra_node;
 use crate::source_server::SourceServer;
 
 /// Where the source of a test pipeline is served.
@@ -63,7 +63,7 @@ impl TestPipeline {
             std::fs::copy(file.path(), definition.join(file.file_name())).unwrap();
         }
         let keyspace = format!("t{}", uuid::Uuid::new_v4().simple());
-        let session = cassandra_node::session().await;
+        let session = plain_session().await;
         Self { name, server: SourceServer::start(), keyspace, slice: None, definition, base, session }
     }
 
@@ -169,7 +169,7 @@ impl Drop for TestPipeline {
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let session = cassandra_node::session().await;
+                let session = plain_session().await;
                 for keyspace in keyspaces {
                     let _ = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {keyspace}"), ()).await;
                 }
@@ -221,4 +221,11 @@ impl Watch for Nobody {
     }
 
     fn say(&self, _line: &str) {}
+}
+
+/// A plain session, without anything of ours.
+async fn plain_session() -> Session {
+    // A TLS provider must be chosen before anything asks; another test may have done so.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    SessionBuilder::new().known_nodes(cassandra_node::hosts().await.iter()).build().await.unwrap()
 }

@@ -1,0 +1,95 @@
+//! How far a Cassandra table has got, kept beside it in its keyspace.
+//!
+//! A checkpoint is written after every write of its range was acknowledged, with the write time of the newest version of the
+//! range: so replaying an older range does not move it back.
+
+use scylla::statement::Statement;
+use scylla::value::CqlTimestamp;
+
+use crate::connect::Store;
+use crate::cql::{self, CqlType};
+use crate::request::{Error, Purpose};
+use crate::schema::{Column, Role, TableDesign};
+
+/// The table that holds a row for each table of the keyspace.
+pub(crate) const TABLE: &str = "sluice_checkpoints";
+
+/// How far a Cassandra table has got in its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last version of the source that is in the table.
+    pub position: u64,
+    /// Which table of the lake the version belongs to: one that was made anew starts from nothing.
+    pub source_id: String,
+    /// Of the definition that the rows were written by.
+    pub definition_hash: String,
+}
+
+/// When a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointTimes {
+    /// The write time of the newest version up to the position.
+    pub write_time_micros: i64,
+    /// The run's clock, for people who look.
+    pub updated_at_millis: i64,
+}
+
+/// The table's design: made and checked like every other.
+pub(crate) fn design() -> TableDesign {
+    let column = |name: &str, cql_type, role| Column { name: name.to_owned(), cql_type, role };
+    TableDesign {
+        name: TABLE.to_owned(),
+        columns: vec![
+            column("table_name", CqlType::Text, Role::Partition),
+            column("position", CqlType::Bigint, Role::Regular),
+            column("source_id", CqlType::Text, Role::Regular),
+            column("definition_hash", CqlType::Text, Role::Regular),
+            column("write_time", CqlType::Bigint, Role::Regular),
+            column("updated_at", CqlType::Timestamp, Role::Regular),
+        ],
+        ttl_seconds: None,
+        compaction: None,
+    }
+}
+
+impl Store {
+    /// The checkpoint of `table`; `None` before its first one.
+    pub async fn read_checkpoint(&self, table: &str) -> Result<Option<Checkpoint>, Error> {
+        let purpose = || format!("read the checkpoint of {}", self.full_name(table));
+        let statement = format!(
+            "SELECT position, source_id, definition_hash FROM {}.{TABLE} WHERE table_name = ?",
+            cql::name(&self.keyspace)
+        );
+        let rows = self.session.query_unpaged(statement, (table,)).await.purpose(purpose)?;
+        let rows = rows.into_rows_result().purpose(purpose)?;
+        let Some(row) = rows.rows::<(i64, String, String)>().purpose(purpose)?.next() else { return Ok(None) };
+        let (position, source_id, definition_hash) = row.purpose(purpose)?;
+        let position = u64::try_from(position).expect("positions are written from unsigned numbers");
+        Ok(Some(Checkpoint { position, source_id, definition_hash }))
+    }
+
+    /// Records how far `table` has got; call it once all writes up to there are acknowledged.
+    pub async fn write_checkpoint(&self, table: &str, checkpoint: &Checkpoint, times: CheckpointTimes) -> Result<(), Error> {
+        let purpose = || format!("write the checkpoint of {}", self.full_name(table));
+        let statement = format!(
+            "INSERT INTO {}.{TABLE} (table_name, position, source_id, definition_hash, write_time, updated_at) \
+             VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+            cql::name(&self.keyspace)
+        );
+        let position = i64::try_from(checkpoint.position).expect("a Delta version is under 2^63");
+        let updated_at = CqlTimestamp(times.updated_at_millis);
+        let values = (
+            table,
+            position,
+            &checkpoint.source_id,
+            &checkpoint.definition_hash,
+            times.write_time_micros,
+            updated_at,
+            times.write_time_micros,
+        );
+        let mut statement = Statement::new(statement);
+        statement.set_is_idempotent(true);
+        self.session.query_unpaged(statement, values).await.purpose(purpose)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What a single request to Cassandra can fail with, and of which kind that is.
+//!
+//! Transient is what may pass when the same request is sent again: time-outs, overload, lost connections, nodes that are down.
+//! Every request of this crate is idempotent, so sending it again is always right; whether and how often is the caller's to say.
+
+use model::{Classify, Failure};
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError, PrepareError,
+    RequestAttemptError, SchemaAgreementError,
+};
+
+/// A request was refused or got no answer; says what it was for.
+#[derive(Debug, thiserror::Error)]
+#[error("{purpose}")]
+pub struct Error {
+    /// What the request was for, as in "read the checkpoint of sessions".
+    purpose: String,
+    source: Box<Cause>,
+}
+
+/// What the driver said.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    SchemaAgreement(#[from] SchemaAgreementError),
+    #[error(transparent)]
+    Metadata(#[from] scylla::errors::MetadataError),
+    #[error(transparent)]
+    NotRows(#[from] scylla::errors::IntoRowsResultError),
+    #[error(transparent)]
+    Rows(#[from] scylla::errors::RowsError),
+    #[error(transparent)]
+    Decode(#[from] scylla::errors::DeserializationError),
+}
+
+/// Names what a request was for when it fails.
+pub(crate) trait Purpose<T> {
+    fn purpose(self, purpose: impl FnOnce() -> String) -> Result<T, Error>;
+}
+
+impl<T, E: Into<Cause>> Purpose<T> for Result<T, E> {
+    fn purpose(self, purpose: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|error| Error { purpose: purpose(), source: Box::new(error.into()) })
+    }
+}
+
+impl Classify for Error {
+    fn failure(&self) -> Failure {
+        match &*self.source {
+            Cause::Execution(error) => of_execution(error),
+            Cause::Prepare(error) => of_prepare(error),
+            Cause::SchemaAgreement(_) | Cause::Metadata(_) => Failure::Transient,
+            Cause::NotRows(_) | Cause::Rows(_) | Cause::Decode(_) => Failure::Bug,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self.failure() {
+            Failure::Transient => Some("check that Cassandra is up and not overloaded, then run the same command again".to_owned()),
+            Failure::Definition => Some(
+                "read Cassandra's answer above; the user needs CREATE, SELECT and MODIFY on the keyspace, and the tables must have been created"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// The kind of a failed request.
+pub(crate) fn of_execution(error: &ExecutionError) -> Failure {
+    match error {
+        ExecutionError::LastAttemptError(error) => of_attempt(error),
+        ExecutionError::ConnectionPoolError(error) => of_pool(error),
+        ExecutionError::PrepareError(error) => of_prepare(error),
+        // An empty plan: no node of the datacenter is up at the moment; that it exists was checked when connecting.
+        ExecutionError::EmptyPlan
+        | ExecutionError::RequestTimeout(_)
+        | ExecutionError::SchemaAgreementError(_)
+        | ExecutionError::MetadataError(_) => Failure::Transient,
+        _ => Failure::Bug,
+    }
+}
+
+fn of_prepare(error: &PrepareError) -> Failure {
+    match error {
+        PrepareError::ConnectionPoolError(error) => of_pool(error),
+        PrepareError::AllAttemptsFailed { first_attempt } => of_attempt(first_attempt),
+        _ => Failure::Bug,
+    }
+}
+
+fn of_pool(error: &ConnectionPoolError) -> Failure {
+    match error {
+        ConnectionPoolError::Broken { last_connection_error } if log_in_was_refused(last_connection_error) => Failure::Definition,
+        _ => Failure::Transient,
+    }
+}
+
+fn of_attempt(error: &RequestAttemptError) -> Failure {
+    match error {
+        RequestAttemptError::BrokenConnectionError(_) | RequestAttemptError::UnableToAllocStreamId => Failure::Transient,
+        RequestAttemptError::DbError(error, _) => match error {
+            DbError::WriteTimeout { .. }
+            | DbError::ReadTimeout { .. }
+            | DbError::WriteFailure { .. }
+            | DbError::ReadFailure { .. }
+            | DbError::Unavailable { .. }
+            | DbError::Overloaded
+            | DbError::IsBootstrapping
+            | DbError::TruncateError
+            | DbError::ServerError
+            | DbError::RateLimitReached { .. } => Failure::Transient,
+            DbError::Invalid
+            | DbError::ConfigError
+            | DbError::AlreadyExists { .. }
+            | DbError::AuthenticationError
+            | DbError::Unauthorized => Failure::Definition,
+            _ => Failure::Bug,
+        },
+        _ => Failure::Bug,
+    }
+}
+
+/// Whether a connection was refused for who asks: wrong or missing user or password.
+pub(crate) fn log_in_was_refused(error: &ConnectionError) -> bool {
+    use ConnectionSetupRequestErrorKind as Kind;
+    let ConnectionError::ConnectionSetupRequestError(setup) = error else { return false };
+    matches!(
+        setup.get_error(),
+        Kind::DbError(DbError::AuthenticationError | DbError::Unauthorized, _)
+            | Kind::MissingAuthentication
+            | Kind::StartAuthSessionError(_)
+            | Kind::AuthChallengeEvaluationError(_)
+            | Kind::AuthFinishError(_)
+    )
+}

@@ -1,0 +1,136 @@
+//! A table as it is in Cassandra, and how it differs from what is wanted.
+
+use model::definition::Order;
+use scylla::client::session::Session;
+
+use crate::cql::CqlType;
+use crate::request::{self, Purpose};
+use crate::schema::design::{Role, TableDesign, order_name, short_class};
+
+/// What `system_schema` says of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Existing {
+    pub(crate) columns: Vec<ExistingColumn>,
+    pub(crate) ttl_seconds: u64,
+    pub(crate) compaction_class: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExistingColumn {
+    pub(crate) name: String,
+    /// As the server writes it, of whatever kind it is.
+    pub(crate) cql_type: String,
+    pub(crate) role: Role,
+    /// Within its role.
+    position: i32,
+}
+
+impl Existing {
+    /// Reads the table; `None` where there is none.
+    pub(crate) async fn read(session: &Session, keyspace: &str, table: &str) -> Result<Option<Self>, request::Error> {
+        let purpose = || format!("read how table {keyspace}.{table} is made");
+        let options = session
+            .query_unpaged(
+                "SELECT default_time_to_live, compaction FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
+                (keyspace, table),
+            )
+            .await
+            .purpose(purpose)?
+            .into_rows_result()
+            .purpose(purpose)?;
+        let Some(options) = options.rows::<(i32, std::collections::HashMap<String, String>)>().purpose(purpose)?.next() else {
+            return Ok(None);
+        };
+        let (ttl, mut compaction) = options.purpose(purpose)?;
+
+        let rows = session
+            .query_unpaged(
+                "SELECT column_name, type, kind, position, clustering_order FROM system_schema.columns \
+                 WHERE keyspace_name = ? AND table_name = ?",
+                (keyspace, table),
+            )
+            .await
+            .purpose(purpose)?
+            .into_rows_result()
+            .purpose(purpose)?;
+        let mut columns = Vec::with_capacity(rows.rows_num());
+        for row in rows.rows::<(String, String, String, i32, String)>().purpose(purpose)? {
+            let (name, mut cql_type, kind, position, order) = row.purpose(purpose)?;
+            if kind == "static" {
+                cql_type.push_str(" static");
+            }
+            let role = match (kind.as_str(), order.as_str()) {
+                ("partition_key", _) => Role::Partition,
+                ("clustering", "desc") => Role::Clustering(Order::Desc),
+                ("clustering", _) => Role::Clustering(Order::Asc),
+                _ => Role::Regular,
+            };
+            columns.push(ExistingColumn { name, cql_type, role, position });
+        }
+        columns.sort_by(|a, b| (rank(a.role), a.position, &a.name).cmp(&(rank(b.role), b.position, &b.name)));
+        Ok(Some(Self {
+            columns,
+            ttl_seconds: u64::try_from(ttl).unwrap_or(0),
+            compaction_class: compaction.remove("class").unwrap_or_default(),
+        }))
+    }
+
+    /// How the table differs from `design`, in words; nothing where it does not.
+    pub(crate) fn differences(&self, design: &TableDesign) -> Vec<String> {
+        let mut found = Vec::new();
+        for role in ["partition key", "clustering key"] {
+            let is: Vec<_> =
+                self.columns.iter().filter(|column| role_name(column.role) == role).map(|c| c.name.as_str()).collect();
+            let wanted: Vec<_> =
+                design.columns.iter().filter(|column| role_name(column.role) == role).map(|c| c.name.as_str()).collect();
+            if is != wanted {
+                found.push(format!("its {role} is ({}), wanted ({})", is.join(", "), wanted.join(", ")));
+            }
+        }
+        for wanted in &design.columns {
+            let Some(is) = self.columns.iter().find(|column| column.name == wanted.name) else {
+                found.push(format!("column {} {} is missing", wanted.name, wanted.cql_type));
+                continue;
+            };
+            if CqlType::parse(&is.cql_type) != Some(wanted.cql_type) {
+                found.push(format!("column {} is {}, wanted {}", is.name, is.cql_type, wanted.cql_type));
+            }
+            if let (Role::Clustering(is_order), Role::Clustering(order)) = (is.role, wanted.role)
+                && is_order != order
+            {
+                found.push(format!("column {} is ordered {}, wanted {}", is.name, order_name(is_order), order_name(order)));
+            }
+        }
+        for is in &self.columns {
+            if !design.columns.iter().any(|wanted| wanted.name == is.name) {
+                found.push(format!("column {} {} is not wanted", is.name, is.cql_type));
+            }
+        }
+        let ttl = design.ttl_seconds.unwrap_or(0);
+        if self.ttl_seconds != ttl {
+            found.push(format!("its default_time_to_live is {} s, wanted {ttl} s", self.ttl_seconds));
+        }
+        if let Some(class) = design.compaction_class()
+            && short_class(&self.compaction_class) != class
+        {
+            found.push(format!("its compaction is {}, wanted {class}", short_class(&self.compaction_class)));
+        }
+        found
+    }
+}
+
+fn rank(role: Role) -> u8 {
+    match role {
+        Role::Partition => 0,
+        Role::Clustering(_) => 1,
+        Role::Regular => 2,
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Partition => "partition key",
+        Role::Clustering(_) => "clustering key",
+        Role::Regular => "other columns",
+    }
+}

@@ -1,0 +1,177 @@
+//! Keyspace and tables: made where they are missing, refused where they differ.
+//!
+//! Guarantee: after [`Store::create_tables`] every table is as its design says, on every node, or nothing that existed was
+//! touched and the error lists each difference. Never: alters or drops a table that somebody made.
+
+mod design;
+mod existing;
+
+use model::{Classify, Failure};
+
+pub(crate) use design::{Column, Role};
+pub use design::{Error as DesignError, TableDesign};
+pub(crate) use existing::Existing;
+
+use crate::connect::Store;
+use crate::request::{self, Purpose};
+use crate::{checkpoint, cql};
+
+/// Whether something had to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    Created,
+    Existed,
+}
+
+impl Store {
+    /// Makes the keyspace with the replication of the settings; one that exists is left as it is.
+    pub async fn create_keyspace(&self) -> Result<Made, Error> {
+        let purpose = || format!("create keyspace {}", self.keyspace);
+        if !cql::can_name_a_table(&self.keyspace) {
+            return Err(Error::KeyspaceName(self.keyspace.to_string()));
+        }
+        if self.keyspace_exists().await? {
+            return Ok(Made::Existed);
+        }
+        let statement = format!(
+            "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}",
+            cql::name(&self.keyspace),
+            self.replication.cql(self.datacenter.as_deref())
+        );
+        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
+        self.session.await_schema_agreement().await.purpose(purpose)?;
+        self.session.refresh_metadata().await.purpose(purpose)?;
+        Ok(Made::Created)
+    }
+
+    /// Drops the keyspace and everything in it, where it exists.
+    pub async fn drop_keyspace(&self) -> Result<(), Error> {
+        let purpose = || format!("drop keyspace {}", self.keyspace);
+        let statement = format!("DROP KEYSPACE IF EXISTS {}", cql::name(&self.keyspace));
+        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
+        self.session.await_schema_agreement().await.purpose(purpose)?;
+        Ok(())
+    }
+
+    /// Makes the tables of `designs` and the table of checkpoints, in a keyspace that exists; says of each whether it was made.
+    ///
+    /// All are compared first: if one differs, none is made.
+    pub async fn create_tables(&self, designs: &[TableDesign]) -> Result<Vec<(String, Made)>, Error> {
+        if !self.keyspace_exists().await? {
+            return Err(Error::NoKeyspace(self.keyspace.to_string()));
+        }
+        let designs: Vec<_> = designs.iter().cloned().chain([checkpoint::design()]).collect();
+        let mut differing = Vec::new();
+        let mut tables = Vec::with_capacity(designs.len());
+        for design in &designs {
+            let made = match Existing::read(&self.session, &self.keyspace, design.name()).await? {
+                None => Made::Created,
+                Some(existing) => {
+                    let differences = existing.differences(design);
+                    if !differences.is_empty() {
+                        differing.push(Differing { table: self.full_name(design.name()), differences });
+                    }
+                    Made::Existed
+                }
+            };
+            tables.push((design.name().to_owned(), made));
+        }
+        if !differing.is_empty() {
+            return Err(Error::Differ(differing));
+        }
+
+        let missing = || designs.iter().zip(&tables).filter(|(_, (_, made))| *made == Made::Created);
+        for (design, _) in missing() {
+            let statement = design.ddl(&self.keyspace);
+            self.session
+                .query_unpaged(statement, ())
+                .await
+                .purpose(|| format!("create table {}", self.full_name(design.name())))?;
+        }
+        if missing().next().is_some() {
+            let purpose = || "wait until all nodes know the new tables".to_owned();
+            self.session.await_schema_agreement().await.purpose(purpose)?;
+            self.session.refresh_metadata().await.purpose(purpose)?;
+        }
+        Ok(tables)
+    }
+
+    /// Fails unless the table exists and is as `design` says.
+    pub(crate) async fn check_table(&self, design: &TableDesign) -> Result<(), Error> {
+        let Some(existing) = Existing::read(&self.session, &self.keyspace, design.name()).await? else {
+            return Err(Error::NoTable(self.full_name(design.name())));
+        };
+        let differences = existing.differences(design);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Differ(vec![Differing { table: self.full_name(design.name()), differences }]))
+    }
+
+    async fn keyspace_exists(&self) -> Result<bool, Error> {
+        let purpose = || format!("look for keyspace {}", self.keyspace);
+        let rows = self
+            .session
+            .query_unpaged("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", (&*self.keyspace,))
+            .await
+            .purpose(purpose)?
+            .into_rows_result()
+            .purpose(purpose)?;
+        Ok(rows.rows_num() > 0)
+    }
+
+    pub(crate) fn full_name(&self, table: &str) -> String {
+        format!("{}.{table}", self.keyspace)
+    }
+}
+
+/// A table that is not as its definition says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differing {
+    pub table: String,
+    pub differences: Vec<String>,
+}
+
+impl std::fmt::Display for Differing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.table, self.differences.join(", "))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0:?} is no name for a keyspace")]
+    KeyspaceName(String),
+    #[error("there is no keyspace {0}")]
+    NoKeyspace(String),
+    #[error("there is no table {0}")]
+    NoTable(String),
+    #[error("the table in Cassandra differs from its definition: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Differ(Vec<Differing>),
+    #[error(transparent)]
+    Request(#[from] request::Error),
+}
+
+impl Classify for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::KeyspaceName(_) | Self::NoKeyspace(_) | Self::NoTable(_) | Self::Differ(_) => Failure::Definition,
+            Self::Request(error) => error.failure(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::KeyspaceName(_) => "use up to 48 letters, digits and underscores".to_owned(),
+            Self::NoKeyspace(_) | Self::NoTable(_) => "run create-tables first".to_owned(),
+            Self::Differ(_) => {
+                "change the definition back, give the table a new name in it, or drop the old table; nothing was altered"
+                    .to_owned()
+            }
+            Self::Request(error) => return error.hint(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
