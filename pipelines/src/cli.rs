@@ -141,7 +141,9 @@ async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Re
         let (waited, deadline) = (waiting.waited.as_secs(), waiting.deadline.as_secs());
         watch.say(&format!("waiting for Cassandra at {} ({waited} of {deadline} s): {}", waiting.hosts, waiting.reason));
     };
-    Store::connect(&settings, arguments.cassandra.wait(), waiting).await.map_err(Error::cassandra("connect to Cassandra"))
+    let connecting = Store::connect(&settings, arguments.cassandra.wait(), waiting);
+    let connected = signals::unless_stopped(&context.shutdown, connecting).await?;
+    connected.map_err(Error::cassandra("connect to Cassandra"))
 }
 
 /// A debug run with another slice than the last one starts its lake and its keyspace afresh.

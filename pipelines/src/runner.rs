@@ -3,11 +3,12 @@
 //! Guarantee: every stage runs after the stages that it reads from; when one fails, those that do not depend on it still end,
 //! and the first error is returned. Run again, it goes on where it stopped: how far a table is stands in the table.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use cassandra::Store;
 use chrono::DateTime;
-use futures::future::try_join_all;
+use futures::future::{Either, select, try_join_all};
 use model::definition::Origin;
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
@@ -95,8 +96,16 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         reports.extend(stage(context, None, StageName::LandingToRaw).await?);
         Ok::<_, Error>(reports)
     };
-    let (connected, loaded) = futures::future::join(connected, loaded).await;
-    reports.extend(loaded?);
+    // A load that fails need not wait for a Cassandra that is still starting; one that goes well still ends if Cassandra does
+    // not come.
+    let (connected, loaded) = match select(pin!(loaded), pin!(connected)).await {
+        Either::Left((loaded, connected)) => {
+            let loaded = loaded?;
+            (connected.await, loaded)
+        }
+        Either::Right((connected, loaded)) => (connected, loaded.await?),
+    };
+    reports.extend(loaded);
     let store = connected?.map(|(store, report)| {
         reports.insert(1, report);
         store

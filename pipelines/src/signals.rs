@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM: the first asks for a stop at a consistent point, the second ends at once.
 
-use model::shutdown::Shutdown;
+use std::time::Duration;
+
+use model::shutdown::{Interrupted, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// 128 + 2, what a shell reports for a program that Ctrl-C ended.
@@ -24,4 +26,20 @@ pub fn listen(shutdown: Shutdown) {
             eprintln!("stopping at the next consistent point; once more to end at once");
         }
     });
+}
+
+/// Between two looks at the request to stop: far below the two seconds within which a run ends.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits for `work`, unless a stop is asked for: then it is dropped, so it must be safe to drop at any time.
+pub async fn unless_stopped<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Result<T, Interrupted> {
+    let stopped = async {
+        while !shutdown.is_requested() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        done = work => Ok(done),
+        () = stopped => Err(Interrupted),
+    }
 }

@@ -86,3 +86,55 @@ async fn a_keyspace_filled_from_another_lake_is_refused() {
     assert_eq!(error.failure(), Failure::Definition, "{text}");
     assert!(text.contains("another lake") && text.contains("CASSANDRA_KEYSPACE"), "{text}");
 }
+
+/// A use-case table is one fold: under another SQL it is refused until it is made anew, and then it comes out of raw again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_fold_is_refused_until_its_table_is_made_anew() {
+    let data = Dataset::generate(&Options::small(50, 2)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes()).run().await;
+    t.edit("start_ts          = { fold = \"min\" }", "start_ts          = { fold = \"max\" }");
+    t.edit(
+        "country           = { fold = \"first\", by = \"start_ts\" }",
+        "country           = { fold = \"last\", by = \"start_ts\" }",
+    );
+    let error = t.stage(StageName::RawToUseCase).await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("another definition") && text.contains("folded anew"), "{text}");
+
+    std::fs::remove_dir_all(t.lake().join("use_case")).unwrap();
+    t.stage(StageName::CreateTables).await.unwrap();
+    t.stage(StageName::RawToUseCase).await.unwrap();
+    assert_eq!(t.count("SELECT count(*) FROM sessions").await, data.truth().sessions);
+}
+
+/// A load that is half done goes on under the definition that it began under, or not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
+    let data = Dataset::generate(&Options::small(2000, 8)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes());
+    t.stage(StageName::CreateTables).await.unwrap();
+    t.stage(StageName::UrlToLanding).await.unwrap();
+    let context = t.context().unwrap();
+    let loading = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]);
+    let stopping = async {
+        while t.version("raw", "session_events").await < 2 {
+            tokio::task::yield_now().await;
+        }
+        context.shutdown.request();
+    };
+    let (loaded, ()) = tokio::join!(loading, stopping);
+    assert_eq!(loaded.unwrap_err().failure(), Failure::Interrupted);
+
+    t.edit("reject_limit = \"5 %\"", "reject_limit = \"6 %\"");
+    let error = t.try_run().await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("half done") && text.contains("put the old definition back"), "{text}");
+
+    t.edit("reject_limit = \"6 %\"", "reject_limit = \"5 %\"");
+    t.run().await;
+    assert_eq!(t.count("SELECT count(*) FROM session_events").await, data.truth().events);
+}

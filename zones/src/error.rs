@@ -35,6 +35,8 @@ pub enum Error {
     Stopped { file: String, reason: String },
     #[error("the definition of {table} changed while the load of {file} was half done")]
     DefinitionChanged { table: String, file: String },
+    #[error("{table} was folded under another definition of its SQL, key or folds")]
+    FoldChanged { table: String },
     #[error("{file} would need more than 1048574 micro-batches")]
     TooManyBatches { file: String },
     #[error("the counts of {what} do not add up: {counts}")]
@@ -108,6 +110,7 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
+            | Self::FoldChanged { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } => Failure::Data,
             Self::Delta { .. }
@@ -132,8 +135,9 @@ impl Classify for Error {
             Self::Stopped { .. } => {
                 "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
             }
-            Self::DefinitionChanged { .. } => {
-                "put the old definition back and run once more to finish the load, or drop it: `sluice landing-to-raw PIPELINE --drop-load`"
+            Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
+            Self::FoldChanged { .. } => {
+                "put the old definition back, or move the table's folder away and run again: it is folded anew from the raw table"
             }
             Self::PositionAhead { .. } => {
                 "the input is older than what was read from it: restore it, or move the table's folder away so that it is rebuilt"

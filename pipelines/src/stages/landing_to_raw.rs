@@ -134,6 +134,7 @@ impl Load<'_> {
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
             shutdown: &self.context.shutdown,
+            file_bytes: receipt.size,
             progress: progress.as_ref(),
         };
         let plan = tokio::task::block_in_place(|| prepare(input, folder, &bounds))?;

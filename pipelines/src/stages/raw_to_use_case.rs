@@ -30,6 +30,9 @@ pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport,
 
     let position = target.position().await?;
     expect_not_ahead(&raw, &target, position)?;
+    if target.folded_under().await?.is_some_and(|definition| definition != table.fold_hash()) {
+        return Err(LakeError::FoldChanged { table: target.table().name().to_owned() }.into());
+    }
     let groups = grouped(raw.commits_after(position).await?, table.batch_rows);
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
     progress.expect(groups.iter().map(|group| group.rows).sum());

@@ -54,7 +54,9 @@ pub struct Bounds<'a> {
     /// Which of the dates that are present are taken; `None` takes all.
     pub choose: Option<&'a DateChoice<'a>>,
     pub shutdown: &'a Shutdown,
-    /// Advanced by rows read.
+    /// Bytes of the landed file.
+    pub file_bytes: u64,
+    /// Advanced by rows read; what is still to come is estimated from the bytes that are left.
     pub progress: &'a dyn Progress,
 }
 
@@ -62,7 +64,7 @@ pub struct Bounds<'a> {
 pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> Result<LoadPlan, Error> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let contract = CompiledContract::compile(bounds.table)?;
-    let mut reading = Reading::start(folder, bounds, &contract)?;
+    let mut reading = Reading::start(folder, bounds, &contract, input.consumed())?;
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BLOCKS_AHEAD);
         let max_record_bytes = bounds.max_record_bytes;
@@ -99,10 +101,16 @@ struct Reading<'a> {
     plan: LoadPlan,
     latest_event: i64,
     failed_checks: BTreeMap<String, u64>,
+    consumed: entries::Consumed,
 }
 
 impl<'a> Reading<'a> {
-    fn start(folder: &Path, bounds: &'a Bounds<'a>, contract: &'a CompiledContract) -> Result<Self, Error> {
+    fn start(
+        folder: &Path,
+        bounds: &'a Bounds<'a>,
+        contract: &'a CompiledContract,
+        consumed: entries::Consumed,
+    ) -> Result<Self, Error> {
         let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
         let tolerance = i64::try_from(bounds.table.future_tolerance_seconds).unwrap_or(i64::MAX / MICROS);
         Ok(Self {
@@ -117,6 +125,7 @@ impl<'a> Reading<'a> {
             reject_buffer: RejectBuffer::new(),
             latest_event: bounds.now.saturating_add(tolerance.saturating_mul(MICROS)),
             failed_checks: BTreeMap::new(),
+            consumed,
             plan,
             bounds,
             contract,
@@ -155,6 +164,9 @@ impl<'a> Reading<'a> {
         }
         self.splitter.push(&accepted.rows, &mut self.rows)?;
         self.bounds.progress.advance(read);
+        let (consumed, whole) = (u128::from(self.consumed.bytes().max(1)), u128::from(self.bounds.file_bytes));
+        let expected = u128::from(self.plan.counts.read) * whole.max(consumed) / consumed;
+        self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
         Ok(())
     }
 

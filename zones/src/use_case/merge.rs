@@ -85,6 +85,7 @@ impl UseCase<'_> {
             input: self.definition.from.clone(),
             versions: Some((versions.first.0, versions.last.0)),
             counts: Counts { read, accepted: read, ..Counts::default() },
+            definition: self.definition.fold_hash(),
             write_time,
             ..CommitNote::default()
         };

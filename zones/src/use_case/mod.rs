@@ -95,6 +95,19 @@ impl<'d> UseCase<'d> {
         self.catch_up_keys().await
     }
 
+    /// The definition that the rows were folded under; `None` before the first merge.
+    ///
+    /// Goes back from the newest version to the last merge, past commits of other writers.
+    pub async fn folded_under(&self) -> Result<Option<String>, Error> {
+        for version in (0..=self.table.version().0).rev() {
+            let note = self.table.commit_content(TableVersion(version)).await?.note();
+            if let Some(note) = note.filter(|note| note.versions.is_some()) {
+                return Ok(Some(note.definition));
+            }
+        }
+        Ok(None)
+    }
+
     /// The raw version that is folded in completely.
     pub async fn position(&self) -> Result<Option<TableVersion>, Error> {
         self.table.input_position(&self.definition.from).await
