@@ -29,8 +29,8 @@ pub const REJECT_LIMIT: f64 = 0.05;
 /// Clocks of producers are wrong by minutes, time zones by hours; more is a mistake.
 pub const FUTURE_TOLERANCE_SECONDS: u64 = SECONDS_PER_DAY;
 
-/// Few enough commits for a long history, little enough work to do again after a stop.
-pub const RAW_BATCH_ROWS: u64 = 1_000_000;
+/// A batch is held in memory, its keys and contents a second time in comparable form, to find duplicates.
+pub const RAW_BATCH_ROWS: u64 = 250_000;
 
 /// A merge holds the folded rows of its batch in memory, beside the rows that they meet.
 pub const USE_CASE_BATCH_ROWS: u64 = 250_000;

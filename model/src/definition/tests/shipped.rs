@@ -65,7 +65,7 @@ fn the_shipped_raw_table_keeps_its_contract_in_the_order_of_the_file() {
         ("events", Some("ts"), Some("event_date"))
     );
     assert_eq!(raw.unique_key, ["session_id", "event"]);
-    assert_eq!((raw.retention_days, raw.future_tolerance_seconds, raw.batch_rows), (Some(365), 86_400, 1_000_000));
+    assert_eq!((raw.retention_days, raw.future_tolerance_seconds, raw.batch_rows), (Some(365), 86_400, 250_000));
     assert!((raw.reject_limit - 0.05).abs() < f64::EPSILON);
     let check = Check {
         name: "a start has a country".into(),
