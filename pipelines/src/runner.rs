@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use cassandra::Store;
 use chrono::DateTime;
-use futures::future::{Either, select, try_join_all};
+use futures::future::{Either, join_all, select};
 use model::definition::Origin;
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
@@ -112,8 +112,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     });
 
     // Each use case with what is filled from it, beside what is filled from raw.
-    let use_cases =
-        try_join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
+    let use_cases = join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
     let from_raw = async {
         match &store {
             Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,
@@ -121,7 +120,9 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         }
     };
     let (use_cases, from_raw) = futures::future::join(use_cases, from_raw).await;
-    reports.extend(use_cases?.into_iter().flatten());
+    for chain in use_cases {
+        reports.extend(chain?);
+    }
     reports.extend(from_raw?);
     reports.sort_by_key(|report| report.stage);
     Ok(reports)

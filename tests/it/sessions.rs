@@ -1,6 +1,6 @@
 //! What becomes of single sessions: the fold, the defects that this data set's first pipeline had, and Cassandra's rows.
 
-use model::report::StageName;
+use model::report::{Outcome, StageName};
 use tests::kit::TestPipeline;
 
 const PLAYER: &str = "0b8e2f6a9c1d4e5f8a7b0123456789ab";
@@ -123,6 +123,9 @@ async fn duplicates_are_counted_and_conflicts_are_kept() {
     let report = t.serve(end(1, "2016-11-04T10:00:00") + &end(1, "2016-11-04T10:00:00.000")).run().await;
     let raw = report.stages.iter().find(|stage| stage.stage == StageName::LandingToRaw).unwrap();
     assert_eq!((raw.counts.read, raw.counts.duplicate), (2, 2));
+    // Versions without rows are passed by all the same: there is nothing left to do.
+    let report = t.run().await;
+    assert!(report.stages.iter().all(|stage| stage.outcome == Outcome::UpToDate), "{report:#?}");
     assert_eq!(t.count("SELECT count(*) FROM session_events").await, 3);
     // Of two starts at the same instant, content decides, not arrival.
     assert_eq!(t.sql("SELECT country FROM sessions").await, ["FI"]);
@@ -163,4 +166,21 @@ async fn every_raw_row_says_where_it_came_from() {
         let instant = chrono::DateTime::parse_from_rfc3339(&shown).unwrap_or_else(|_| panic!("{query}: {shown}"));
         assert!(instant >= before && instant <= chrono::Utc::now(), "{query}: {shown}");
     }
+}
+
+/// A sum goes on from what was stored, also where its type is wider than that of what is summed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sum_goes_on_from_what_was_stored() {
+    let t = TestPipeline::session_events().await;
+    t.edit(
+        "start_ts          = { fold = \"min\" }",
+        "start_ts          = { fold = \"min\" }\nevents            = { fold = \"sum\" }",
+    );
+    let sql = t.definition().join("sessions.sql");
+    let text =
+        std::fs::read_to_string(&sql).unwrap().replace("min(player_id) ", "cast(count(*) AS int) AS events, min(player_id) ");
+    std::fs::write(sql, text).unwrap();
+    t.serve(start(1, "FI", "2016-11-04T09:00:00")).run().await;
+    t.serve(end(1, "2016-11-04T10:00:00") + &end(1, "2016-11-04T10:30:00")).run().await;
+    assert_eq!(t.sql("SELECT events, is_complete FROM sessions").await, ["3 | true"]);
 }

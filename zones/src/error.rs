@@ -37,6 +37,8 @@ pub enum Error {
     DefinitionChanged { table: String, file: String },
     #[error("{table} was folded under another definition of its SQL, key or folds")]
     FoldChanged { table: String },
+    #[error("{table} was folded from another {input} than the one that is there now")]
+    InputReplaced { table: String, input: String },
     #[error("{file} would need more than 1048574 micro-batches")]
     TooManyBatches { file: String },
     #[error("the counts of {what} do not add up: {counts}")]
@@ -111,6 +113,7 @@ impl Classify for Error {
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
+            | Self::InputReplaced { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } => Failure::Data,
             Self::Delta { .. }
@@ -136,6 +139,9 @@ impl Classify for Error {
                 "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
             }
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
+            Self::InputReplaced { .. } => {
+                "move the folder of the use-case table away and run again: it is folded anew from the raw table"
+            }
             Self::FoldChanged { .. } => {
                 "put the old definition back, or move the table's folder away and run again: it is folded anew from the raw table"
             }

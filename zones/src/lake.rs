@@ -60,8 +60,9 @@ impl Lake {
     pub fn remove(&self) -> Result<(), Error> {
         let zones = ["landing", "raw", "use_case", "quarantine"].map(|zone| self.root.join(zone).join(&self.pipeline));
         let lock = self.state_folder().join(LOCK);
+        // The state goes first: what is half removed must not look like a whole lake.
         let state = std::fs::read_dir(self.state_folder()).into_iter().flatten().flatten().map(|entry| entry.path());
-        for path in zones.into_iter().chain(state.filter(|path| *path != lock)) {
+        for path in state.filter(|path| *path != lock).chain(zones) {
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),

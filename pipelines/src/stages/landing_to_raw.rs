@@ -99,7 +99,7 @@ impl Load<'_> {
         let mut under = (self.context.now, self.raw.newest_event().await?);
         if let Some(plan) = LoadPlan::read(folder)? {
             if plan.definition == definition {
-                if folder.join(ROWS_FILE).exists() {
+                if plan.has_its_spill(&folder.join(ROWS_FILE), &folder.join(REJECTS_FILE)) {
                     return Ok(plan);
                 }
                 // The rows are gone, the load is not: read the file again just as it was read for the plan.
@@ -138,7 +138,9 @@ impl Load<'_> {
             progress: progress.as_ref(),
         };
         let plan = tokio::task::block_in_place(|| prepare(input, folder, &bounds))?;
-        if let Some(memory) = &memory {
+        if plan.stopped.is_none()
+            && let Some(memory) = &memory
+        {
             memory.keep(&plan.dates())?;
         }
         Ok(plan)

@@ -30,8 +30,14 @@ pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport,
 
     let position = target.position().await?;
     expect_not_ahead(&raw, &target, position)?;
-    if target.folded_under().await?.is_some_and(|definition| definition != table.fold_hash()) {
-        return Err(LakeError::FoldChanged { table: target.table().name().to_owned() }.into());
+    if let Some(last) = target.last_merge().await? {
+        let table_name = target.table().name().to_owned();
+        if last.definition != table.fold_hash() {
+            return Err(LakeError::FoldChanged { table: table_name }.into());
+        }
+        if last.input_id.is_some_and(|id| id != raw.id()) {
+            return Err(LakeError::InputReplaced { table: table_name, input: raw.name().to_owned() }.into());
+        }
     }
     let groups = grouped(raw.commits_after(position).await?, table.batch_rows);
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
@@ -56,7 +62,7 @@ async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: 
     for commit in &group.commits {
         rows.extend(changes_of(raw, commit).await?.upserts);
     }
-    let versions = Versions { first: group.first(), last: group.last() };
+    let versions = Versions { input_id: raw.id(), first: group.first(), last: group.last() };
     for _ in 1..ATTEMPTS {
         match target.merge(rows.clone(), versions, context.now).await {
             Err(error) if error.is_conflict() => target.refresh().await?,

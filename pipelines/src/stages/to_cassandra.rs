@@ -64,9 +64,13 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     };
     let groups = grouped(origin.commits_after(position).await?, GROUP_ROWS);
     send.progress.expect(groups.iter().map(|group| group.rows).sum());
+    let read_time = store.read_checkpoint_time(&table.name).await;
+    let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
     for group in &groups {
         context.shutdown.check()?;
-        let write_time = send.group(group).await?;
+        // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
+        let write_time = send.group(group).await?.max(last + 1);
+        last = write_time;
         let checkpoint =
             Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
         let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };

@@ -98,7 +98,7 @@ fn integer(token: &str, min: i64, max: i64) -> Option<Cell<'static>> {
 /// A decimal number as an integer of its last place; `None` where digits would be lost.
 fn decimal(token: &str, precision: u8, scale: i8) -> Option<i128> {
     let (mantissa, exponent) = match token.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
         None => (token, 0),
     };
     let (sign, digits) = mantissa.strip_prefix('-').map_or((1, mantissa), |rest| (-1, rest));
@@ -108,7 +108,7 @@ fn decimal(token: &str, precision: u8, scale: i8) -> Option<i128> {
         let digit = char::from(digit).to_digit(10)?;
         value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
     }
-    let mut shift = i32::from(scale) + exponent - i32::try_from(fraction.len()).ok()?;
+    let mut shift = i64::from(scale).checked_add(exponent)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     while shift > 0 && value != 0 {
         value = value.checked_mul(10)?;
         shift -= 1;
@@ -182,6 +182,9 @@ mod tests {
         assert_eq!(cast_to(Decimal { precision: 5, scale: 2 }, "123.450"), Some(Cell::Decimal(12345)));
         assert_eq!(cast_to(Decimal { precision: 5, scale: 2 }, "0.005"), None);
         assert_eq!(cast_to(Decimal { precision: 5, scale: 2 }, "1000"), None);
+        assert_eq!(cast_to(Decimal { precision: 5, scale: 2 }, "1e9223372036854775807"), None);
+        assert_eq!(cast_to(Int64, "1.5e-2147483648"), None);
+        assert_eq!(cast_to(Int64, "0e2147483647"), Some(Cell::Integer(0)));
         assert_eq!(cast_to(Boolean, "true"), Some(Cell::Boolean(true)));
         assert_eq!(cast_to(Boolean, "1"), None);
         assert_eq!(cast_to(Uuid, r#""not-a-uuid""#), None);

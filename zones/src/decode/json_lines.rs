@@ -152,7 +152,13 @@ impl<'de> Visitor<'de> for Fields<'_> {
             if tokens[index].is_some() {
                 return Err(serde::de::Error::custom(format_args!("the field {} is there twice", self.0[index])));
             }
-            tokens[index] = Some(map.next_value::<&RawValue>()?.get());
+            let token = map.next_value::<&RawValue>()?.get();
+            // Several columns may be read from one field.
+            for (slot, field) in tokens.iter_mut().zip(self.0) {
+                if *field == self.0[index] {
+                    *slot = Some(token);
+                }
+            }
         }
         Ok(tokens)
     }

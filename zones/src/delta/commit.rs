@@ -32,6 +32,9 @@ const TARGET_FILE_BYTES: u64 = 100 * 1024 * 1024;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CommitNote {
     pub input: String,
+    /// The id of the input, where it is a table: one that was made anew has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,6 +39,9 @@ fn contract_fields(table: &RawTable) -> Vec<Field> {
     table.columns.iter().map(|column| Field::new(&column.name, arrow_type(&column.data_type), column.nullable)).collect()
 }
 
+/// A computed column some of whose values became null when cast to its type: name, before and after.
+type LossyCast = (String, ArrayRef, ArrayRef);
+
 /// Decodes, computes, checks.
 pub struct CompiledContract {
     decoder: JsonLinesDecoder,
@@ -128,8 +131,12 @@ impl CompiledContract {
     pub fn accept(&self, block: &Block, latest_event: i64) -> Result<Accepted, Error> {
         let mut decoded = self.decoder.decode(block);
         let malformed = std::mem::take(&mut decoded.rejects);
-        let contract = self.contract_columns(&decoded)?;
+        let (contract, lossy) = self.contract_columns(&decoded)?;
         let mut verdicts = Verdicts::new(block, &decoded);
+        for (name, before, after) in &lossy {
+            let detail = format!("the value computed for {name} does not fit its type");
+            verdicts.reject_where(|row| before.is_valid(row) && after.is_null(row), RejectReason::WrongType, &detail);
+        }
 
         for (index, field) in self.row_schema.fields().iter().take(self.columns.len()).enumerate() {
             if !field.is_nullable() && contract.column(index).null_count() > 0 {
@@ -208,21 +215,26 @@ impl CompiledContract {
     }
 
     /// Fields and computed columns, in the contract's order; nullability is checked afterwards, row by row.
-    fn contract_columns(&self, decoded: &Decoded) -> Result<RecordBatch, Error> {
+    fn contract_columns(&self, decoded: &Decoded) -> Result<(RecordBatch, Vec<LossyCast>), Error> {
+        let mut lossy = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter().zip(self.row_schema.fields()) {
             arrays.push(match column {
                 CompiledColumn::Field(index) => decoded.rows.column(*index).clone(),
                 CompiledColumn::Computed(expression) => {
                     let value = expression.evaluate(&decoded.rows)?;
-                    cast(&value, field.data_type()).map_err(Error::arrow("cast a computed column"))?
+                    let after = cast(&value, field.data_type()).map_err(Error::arrow("cast a computed column"))?;
+                    if after.null_count() > value.null_count() {
+                        lossy.push((field.name().clone(), value, after.clone()));
+                    }
+                    after
                 }
             });
         }
         let fields: Vec<_> = self.row_schema.fields().iter().take(arrays.len()).cloned().collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(decoded.positions.len()));
-        RecordBatch::try_new_with_options(relaxed(&Schema::new(fields)), arrays, &options)
-            .map_err(Error::arrow("put rows together"))
+        let batch = RecordBatch::try_new_with_options(relaxed(&Schema::new(fields)), arrays, &options);
+        Ok((batch.map_err(Error::arrow("put rows together"))?, lossy))
     }
 }
 

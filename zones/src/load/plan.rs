@@ -18,6 +18,9 @@ const PLAN_FILE: &str = "plan.json";
 /// The version of the plan's shape; an older one is made anew.
 const PLAN_VERSION: u32 = 1;
 
+/// A batch is cut at this many bytes, however few rows they are: it is held in memory as a whole.
+const BATCH_BYTES: u64 = 128 << 20;
+
 /// Spilled rows of one date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
@@ -38,6 +41,10 @@ pub struct Batch {
 impl Batch {
     pub fn rows(&self) -> u64 {
         self.segments.iter().map(|segment| segment.rows).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.length).sum()
     }
 }
 
@@ -63,6 +70,8 @@ pub struct LoadPlan {
     pub sliced_off: BTreeMap<NaiveDate, u64>,
     /// Microseconds; the newest event accepted so far, in this file or before it.
     pub newest_event: Option<i64>,
+    /// Bytes of the spilled rows, those of dates that are left out included.
+    pub spilled_rows: u64,
     /// Rejects per quarantine segment, in the order of the file.
     pub rejects: Vec<Segment>,
     /// Set where the file broke a limit: nothing of it is committed but its rejects.
@@ -80,7 +89,8 @@ impl LoadPlan {
         for (date, segments) in by_date {
             let mut batch = Batch { date, segments: Vec::new() };
             for segment in segments {
-                if batch.rows() > 0 && batch.rows() + segment.rows > batch_rows {
+                let is_full = batch.rows() + segment.rows > batch_rows || batch.bytes() + segment.length > BATCH_BYTES;
+                if batch.rows() > 0 && is_full {
                     batches.push(std::mem::replace(&mut batch, Batch { date, segments: Vec::new() }));
                 }
                 batch.segments.push(segment);
@@ -92,6 +102,13 @@ impl LoadPlan {
 
     pub fn dates(&self) -> BTreeSet<NaiveDate> {
         self.batches.iter().filter_map(|batch| batch.date).collect()
+    }
+
+    /// Whether both spill files are as long as the segments say: others were left by another reading of the file.
+    pub fn has_its_spill(&self, rows: &Path, rejects: &Path) -> bool {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let spilled_rejects: u64 = self.rejects.iter().map(|segment| segment.length).sum();
+        self.spilled_rows == length(rows) && spilled_rejects == length(rejects)
     }
 
     /// Reads the plan in `folder`; `None` where there is none, or one of another shape.
@@ -131,6 +148,7 @@ impl LoadPlan {
             too_old: BTreeMap::new(),
             sliced_off: BTreeMap::new(),
             newest_event: newest_before,
+            spilled_rows: 0,
             rejects: Vec::new(),
             stopped: None,
         }

@@ -183,6 +183,7 @@ impl<'a> Reading<'a> {
     fn finish(mut self) -> Result<LoadPlan, Error> {
         let segments = self.splitter.finish(&mut self.rows)?;
         self.plan.rejects.extend(self.reject_buffer.spill(&mut self.rejects)?);
+        self.plan.spilled_rows = segments.iter().map(|segment| segment.length).sum();
         self.rows.finish()?;
         self.rejects.finish()?;
 

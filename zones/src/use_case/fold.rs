@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
 use model::definition::{Fold as Folding, UseCaseTable};
 
 use crate::error::Error;
@@ -71,8 +71,12 @@ impl Fold {
             .folded_schema
             .fields()
             .iter()
-            .map(|field| rows.column_by_name(field.name()).cloned().expect("checked when compiled"))
-            .collect();
+            .map(|field| {
+                let column = rows.column_by_name(field.name()).expect("checked when compiled");
+                let options = CastOptions { safe: false, ..CastOptions::default() };
+                cast_with_options(column, field.data_type(), &options).map_err(Error::arrow("widen a column"))
+            })
+            .collect::<Result<_, _>>()?;
         RecordBatch::try_new(self.folded_schema.clone(), columns).map_err(Error::arrow("choose columns"))
     }
 }
@@ -80,9 +84,11 @@ impl Fold {
 /// The key and the folded columns, with the types that the SQL gives them. Every one of them must be there.
 async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema: &SchemaRef) -> Result<SchemaRef, Error> {
     let yielded = select.output_schema(raw_schema).await?;
-    let folded = definition.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_))).map(|column| &column.name);
+    let folded = definition.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
+    let wanted = definition.key.iter().map(|key| (key, false));
+    let wanted = wanted.chain(folded.map(|column| (&column.name, column.fold == Folding::Sum)));
     let mut fields: Vec<Field> = Vec::new();
-    for name in definition.key.iter().chain(folded) {
+    for (name, is_sum) in wanted {
         let field = yielded.field_with_name(name).map_err(|_| Error::SqlShape {
             step: select.place.clone(),
             sql: one_line(&select.sql),
@@ -91,9 +97,19 @@ async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema
                 yielded.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
             ),
         })?;
-        fields.push(field.clone().with_nullable(true));
+        let data_type = if is_sum { summed(field.data_type()) } else { field.data_type().clone() };
+        fields.push(Field::new(name, data_type, true));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The type that a sum of sums of this type has, so that folding again fits what was stored.
+fn summed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
+        DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
+        other => other.clone(),
+    }
 }
 
 /// `SELECT key, fold(column), expression(...) ... GROUP BY key`, in the table's order of columns.
@@ -112,7 +128,8 @@ fn fold_sql(definition: &UseCaseTable) -> String {
             Folding::FirstBy(by) => first(&name, &quoted(by), "ASC"),
             Folding::LastBy(by) => first(&name, &quoted(by), "DESC"),
             Folding::Sql(sql) => {
-                outer.push(format!("({}) AS {name}", one_line(sql)));
+                // Its lines stay: a comment ends with its line.
+                outer.push(format!("(\n{sql}\n) AS {name}"));
                 continue;
             }
         };

@@ -19,6 +19,9 @@ use crate::error::Error;
 use crate::keys::hashes;
 use crate::raw::indices;
 
+/// Rewritten files are closed when they take more memory than this.
+const OPEN_FILES_BYTES: usize = 64 << 20;
+
 /// What one merge did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merged {
@@ -32,7 +35,9 @@ pub struct Merged {
 
 /// Raw versions, both included.
 #[derive(Debug, Clone, Copy)]
-pub struct Versions {
+pub struct Versions<'i> {
+    /// The id of the raw table.
+    pub input_id: &'i str,
     pub first: TableVersion,
     pub last: TableVersion,
 }
@@ -57,7 +62,7 @@ impl UseCase<'_> {
     /// Folds raw rows into the table and commits them with the raw version that they reach up to.
     ///
     /// `now` is in microseconds. A batch that changes nothing still makes a commit, which records the position.
-    pub async fn merge(&mut self, raw: Vec<RecordBatch>, versions: Versions, now: i64) -> Result<Merged, Error> {
+    pub async fn merge(&mut self, raw: Vec<RecordBatch>, versions: Versions<'_>, now: i64) -> Result<Merged, Error> {
         let read = raw.iter().map(|batch| batch.num_rows() as u64).sum();
         let selected = self.fold.select(raw).await?;
         let write_time = self.table.next_write_time(now).await?;
@@ -83,6 +88,7 @@ impl UseCase<'_> {
         commit.merge = Some(MergeNote { key: self.definition.key.clone(), partitions });
         commit.note = CommitNote {
             input: self.definition.from.clone(),
+            input_id: Some(versions.input_id.to_owned()),
             versions: Some((versions.first.0, versions.last.0)),
             counts: Counts { read, accepted: read, ..Counts::default() },
             definition: self.definition.fold_hash(),
@@ -209,6 +215,10 @@ impl UseCase<'_> {
                     }
                 }
                 commit.removes.push(hit.file);
+                // The writer holds its open files in memory: what a batch touches must not add up there.
+                if writer.buffer_len() > OPEN_FILES_BYTES {
+                    commit.adds.extend(writer.flush().await.map_err(in_table)?);
+                }
             }
         }
         for rows in [&difference.inserted, &difference.after] {
@@ -216,7 +226,7 @@ impl UseCase<'_> {
                 writer.write(rows.clone()).await.map_err(in_table)?;
             }
         }
-        commit.adds = writer.flush().await.map_err(in_table)?;
+        commit.adds.extend(writer.flush().await.map_err(in_table)?);
         // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
         if !commit.removes.is_empty() {
             let changes =

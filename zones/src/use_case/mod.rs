@@ -21,7 +21,7 @@ use futures::TryStreamExt;
 use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
-use crate::delta::{PartitionValue, ReadPlan, Table, TableShape, partition_of};
+use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
@@ -47,12 +47,26 @@ pub struct UseCase<'d> {
 /// The shape of a use-case table over a raw table with `raw_schema`.
 pub async fn shape(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<TableShape, Error> {
     let fold = Fold::compile(definition, raw_schema).await?;
+    expect_partition_type(definition, fold.schema())?;
     Ok(TableShape {
         schema: with_load_times(fold.schema()),
         partition_column: definition.partition_by.clone(),
         change_feed: true,
         description: format!("use case {}: one row per {}", definition.name, definition.key.join(", ")),
     })
+}
+
+/// Partition values are compared as the log writes them: only types with one way of being written will do.
+fn expect_partition_type(definition: &UseCaseTable, schema: &SchemaRef) -> Result<(), Error> {
+    let Some(field) = definition.partition_by.as_ref().and_then(|name| schema.field_with_name(name).ok()) else { return Ok(()) };
+    let is_plain =
+        field.data_type().is_integer() || matches!(field.data_type(), DataType::Date32 | DataType::Utf8 | DataType::Boolean);
+    if is_plain {
+        return Ok(());
+    }
+    let problem =
+        format!("yields a {} for the partition column {}: use a date, a text or an integer", field.data_type(), field.name());
+    Err(Error::SqlShape { step: format!("use case {}", definition.name), sql: definition.sql_file.clone(), problem })
 }
 
 fn with_load_times(schema: &SchemaRef) -> SchemaRef {
@@ -95,14 +109,14 @@ impl<'d> UseCase<'d> {
         self.catch_up_keys().await
     }
 
-    /// The definition that the rows were folded under; `None` before the first merge.
+    /// What the last merge noted; `None` before the first one.
     ///
     /// Goes back from the newest version to the last merge, past commits of other writers.
-    pub async fn folded_under(&self) -> Result<Option<String>, Error> {
+    pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
         for version in (0..=self.table.version().0).rev() {
             let note = self.table.commit_content(TableVersion(version)).await?.note();
             if let Some(note) = note.filter(|note| note.versions.is_some()) {
-                return Ok(Some(note.definition));
+                return Ok(Some(note));
             }
         }
         Ok(None)
@@ -127,8 +141,7 @@ impl<'d> UseCase<'d> {
             for commit in self.table.commits_after(Some(self.keys.as_of())).await? {
                 for action in commit.actions {
                     if let Action::Add(add) = action {
-                        let path =
-                            object_store::path::Path::from_url_path(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+                        let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
                         // A file that has gone since is stood for by the one that took its rows.
                         if live.contains(&path) {
                             files.push((path, partition_of(&add.partition_values, self.table.partition_column())));
