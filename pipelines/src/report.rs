@@ -2,20 +2,45 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use model::report::{Outcome, RunReport, StageName, StageReport};
+
+const HEADER: [&str; 13] = [
+    "stage",
+    "target",
+    "read",
+    "accepted",
+    "duplicate",
+    "conflict",
+    "rejected",
+    "dropped",
+    "sliced off",
+    "too old",
+    "written",
+    "seconds",
+    "rows/s",
+];
+/// Columns of [`HEADER`] that are shown only where something stands in them.
+const FATES: std::ops::Range<usize> = 3..10;
+const EMPTY: &str = "-";
 
 /// The report as a table, with the accounting line below it.
 pub fn table(report: &RunReport) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "stage", "target", "read", "accepted", "dup.", "conflict", "rejected", "dropped", "sliced", "too old", "written",
-        "seconds", "rows/s",
-    ]);
-    for stage in &report.stages {
-        table.add_row(row(stage));
+    let mut rows: Vec<Vec<String>> = report.stages.iter().map(row).collect();
+    let mut header: Vec<&str> = HEADER.to_vec();
+    // Most fates are empty in most runs: a column in which nothing stands is left out.
+    for column in (0..header.len()).rev().filter(|column| FATES.contains(column)) {
+        if rows.iter().all(|row| row[column] == EMPTY) {
+            header.remove(column);
+            for row in &mut rows {
+                row.remove(column);
+            }
+        }
     }
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_header(header);
+    table.add_rows(rows);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -39,7 +64,7 @@ pub fn table(report: &RunReport) -> String {
 fn row(report: &StageReport) -> Vec<String> {
     let counts = &report.counts;
     let is_load = report.stage == StageName::LandingToRaw;
-    let shown = |count: u64| if count > 0 { grouped(count) } else { "-".to_owned() };
+    let shown = |count: u64| if count > 0 { grouped(count) } else { EMPTY.to_owned() };
     let mut row = vec![report.stage.name().to_owned(), report.target.clone()];
     if report.stage == StageName::UrlToLanding {
         row.push(format!("{} B", grouped(report.bytes)));
@@ -56,7 +81,7 @@ fn row(report: &StageReport) -> Vec<String> {
         Outcome::Done => shown(report.written),
     });
     row.push(format!("{:.2}", report.seconds));
-    row.push(if counts.read > 0 { grouped_rate(report.rows_per_second()) } else { "-".to_owned() });
+    row.push(if counts.read > 0 { grouped_rate(report.rows_per_second()) } else { EMPTY.to_owned() });
     row
 }
 
