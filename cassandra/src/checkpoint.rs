@@ -68,6 +68,16 @@ impl Store {
         Ok(Some(Checkpoint { position, source_id, definition_hash }))
     }
 
+    /// The write time of the newest version up to the checkpoint of `table`, in microseconds; `None` before its first one.
+    pub async fn read_checkpoint_time(&self, table: &str) -> Result<Option<i64>, Error> {
+        let purpose = || format!("read the checkpoint of {}", self.full_name(table));
+        let statement = format!("SELECT write_time FROM {}.{TABLE} WHERE table_name = ?", cql::name(&self.keyspace));
+        let rows = self.session.query_unpaged(statement, (table,)).await.purpose(purpose)?;
+        let rows = rows.into_rows_result().purpose(purpose)?;
+        let Some(row) = rows.rows::<(i64,)>().purpose(purpose)?.next() else { return Ok(None) };
+        Ok(Some(row.purpose(purpose)?.0))
+    }
+
     /// Records how far `table` has got; call it once all writes up to there are acknowledged.
     pub async fn write_checkpoint(&self, table: &str, checkpoint: &Checkpoint, times: CheckpointTimes) -> Result<(), Error> {
         let purpose = || format!("write the checkpoint of {}", self.full_name(table));

@@ -24,11 +24,14 @@ pub struct Receipt {
 /// What the server said about the content, used to ask whether it changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validators {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// SHA-256 (hex) of the whole URL, query included, that they were given for: under another one they mean nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_length: Option<u64>,
 }
 

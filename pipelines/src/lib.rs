@@ -1,3 +1,22 @@
 //! Stages, runner and binaries of Sluice.
+//!
+//! The only crate that talks to sources, reads the environment, prints, and decides exit codes.
 
+pub mod cli;
 pub mod commands;
+pub mod context;
+pub mod download;
+pub mod error;
+pub mod folder;
+pub mod logs;
+pub mod memory;
+pub mod report;
+pub mod runner;
+pub mod settings;
+pub mod signals;
+pub mod slicing;
+pub mod stages;
+pub mod ui;
+
+pub use context::Context;
+pub use error::Error;

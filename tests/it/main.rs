@@ -2,6 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bad_input;
 mod cassandra_connect;
 mod cassandra_store;
+mod command_line;
+mod file_server;
+mod generator;
+mod interruption;
+mod landing;
 mod node;
+mod session_events;
+mod sessions;
+mod source_server;
+mod stages;

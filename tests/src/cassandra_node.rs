@@ -4,6 +4,8 @@
 //! `.sluice/test-node` of the workspace. It outlives the tests and serves the next run: `sluice node down --dir
 //! .sluice/test-node` ends it. Keyspaces are dropped when their test is over, however it ends.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ async fn find_or_start() -> Hosts {
     }
     let mut options = Options::new(|name| std::env::var_os(name));
     options.dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sluice/test-node");
-    "512M".clone_into(&mut options.heap);
+    "768M".clone_into(&mut options.heap);
     let state =
         node::up(&options, &mut |_| {}).await.expect("start a node for the tests, or set CASSANDRA_HOST to one that runs");
     Hosts::parse(&state.host.to_string(), state.port).expect("an address is a host")

@@ -1,6 +1,21 @@
-//! What the integration tests stand on: a real Cassandra, a keyspace for each test, a connection that can be cut.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! What the integration tests of Sluice, `make pipeline` and the benchmark share.
+//!
+//! - [`session_events`]: the demonstration file, generated from a seed, and the truth about what is in it
+//! - [`source_server`]: an HTTP source for tests that fails on demand
+//! - [`file_server`]: an HTTP source that serves a folder
+//! - [`http`]: the little HTTP/1.1 that both servers speak
+//! - [`cassandra_node`]: the real Cassandra that all tests share
+//! - [`kit`]: a pipeline of its own for each test
+//! - [`proxy`]: a connection that can be cut
+//! - [`digest`]: the sha256 of things
+//! - [`new_file`]: files that are there whole or not at all
 
 pub mod cassandra_node;
+pub mod digest;
+pub mod file_server;
+pub mod http;
+pub mod kit;
+pub mod new_file;
 pub mod proxy;
+pub mod session_events;
+pub mod source_server;

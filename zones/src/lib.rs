@@ -1,1 +1,20 @@
-//! zones
+//! The lake: landing, raw and use-case zones over Delta Lake.
+//!
+//! The only crate that knows Delta, DataFusion and Parquet. It takes definitions and Arrow batches and gives Arrow batches and
+//! reports; it never prints, exits, or reads the environment.
+
+pub mod changes;
+pub mod decode;
+pub mod delta;
+pub mod entries;
+pub mod error;
+pub mod keys;
+pub mod lake;
+pub mod landing;
+pub mod load;
+pub mod quarantine;
+pub mod raw;
+pub mod sql;
+pub mod use_case;
+
+pub use error::Error;

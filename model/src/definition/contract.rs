@@ -40,11 +40,30 @@ pub enum ColumnType {
         scale: i8,
     },
     Date,
-    /// An instant, kept in UTC with microseconds. `zone` says what text without an offset means (an IANA name is not needed
-    /// for UTC, the only one accepted so far).
+    /// An instant, kept in UTC with microseconds. Text without an offset is read as UTC.
     Timestamp,
     /// 36 characters, lower case, with dashes; read with or without dashes.
     Uuid,
+}
+
+impl ColumnType {
+    /// As it is written in a definition.
+    pub fn text(&self) -> String {
+        let name = match self {
+            Self::String => "string",
+            Self::Boolean => "boolean",
+            Self::Int8 => "int8",
+            Self::Int16 => "int16",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Float64 => "float64",
+            Self::Decimal { precision, scale } => return format!("decimal({precision}, {scale})"),
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+            Self::Uuid => "uuid",
+        };
+        name.to_owned()
+    }
 }
 
 /// A condition on each row, as SQL over the columns. A row for which it is not true (also null) fails.

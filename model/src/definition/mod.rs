@@ -4,9 +4,24 @@
 //! seen (that the SQL plans and yields the columns) is checked where the engine is.
 
 pub mod contract;
+pub mod defaults;
+mod error;
+mod hash;
+mod names;
+mod parse;
+mod reader;
+mod secrets;
 pub mod tables;
+#[cfg(test)]
+mod tests;
+mod units;
+mod variables;
 
 pub use contract::{Check, Column, ColumnSource, ColumnType, OnFailure};
+pub use error::{DefinitionErrors, Problem};
+pub use hash::load_hash;
+pub use names::MAX_NAME_LENGTH;
+pub use parse::{DefinitionText, URL_SCHEMES, read};
 pub use tables::{
     CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
     UseCaseTable,

@@ -1,11 +1,13 @@
 //! Sources, landing, and the tables of the three stores.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Check, Column};
 
 /// Where files come from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     pub name: String,
     /// With variables already replaced. May carry credentials: printed only through [`crate::receipt::Receipt::url`].
@@ -14,6 +16,18 @@ pub struct Source {
     pub sha256: Option<String>,
     /// Sent with each request; values may be secrets.
     pub headers: Vec<(String, String)>,
+}
+
+/// Without the url and the values of headers: both may be secret.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("sha256", &self.sha256)
+            .field("headers", &headers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a landed file is read.
@@ -108,9 +122,9 @@ pub enum Fold {
     Any,
     /// True if all are true.
     All,
-    /// The value at the smallest `by`; ties by the smallest value. Rows where `by` is null do not take part.
+    /// The value at the smallest `by`, a column folded with `Min`; ties by the smallest value. Rows where `by` is null do not take part.
     FirstBy(String),
-    /// The value at the largest `by`; ties by the largest value. Rows where `by` is null do not take part.
+    /// The value at the largest `by`, a column folded with `Max`; ties by the largest value. Rows where `by` is null do not take part.
     LastBy(String),
     /// Computed from the folded columns (and the key), after the fold.
     Sql(String),
@@ -130,7 +144,7 @@ pub struct CassandraTable {
     pub types: Vec<CassandraColumn>,
     /// Seconds; only where the pipeline's clock is wall time.
     pub ttl_seconds: Option<u64>,
-    /// A CQL map for `WITH compaction =`, without braces checked by the server.
+    /// The CQL map for `WITH compaction =`, braces included. What its options mean is for the server to check.
     pub compaction: Option<String>,
 }
 

@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    pipelines::cli::main()
+}

@@ -183,3 +183,15 @@ fn print_node(status: &str, state: &State) {
     println!("  data      {}", state.data_dir.display());
     println!("  logs      {}", state.log_dir.display());
 }
+
+/// Where the node of `sluice node up` listens, if one is recorded in the usual folder.
+pub fn recorded() -> Option<(String, u16)> {
+    #[derive(serde::Deserialize)]
+    struct Record {
+        host: String,
+        port: u16,
+    }
+    let folder = std::env::var_os("SLUICE_DIR").map_or_else(|| PathBuf::from(".sluice"), PathBuf::from);
+    let record: Record = serde_json::from_slice(&std::fs::read(folder.join("node.json")).ok()?).ok()?;
+    Some((record.host, record.port))
+}

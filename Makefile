@@ -1,0 +1,39 @@
+# One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
+.DEFAULT_GOAL := help
+.PHONY: help pipeline test check lint build bench-sessions node-up node-status down clean install
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+pipeline: ## Build, start what is needed, run the session events pipeline, show what came of it
+	@scripts/pipeline.sh
+
+test: ## Run all tests, against a real Cassandra (ARGS="--test it NAME" chooses)
+	@scripts/test.sh $(ARGS)
+
+check: ## Check scripts, Dockerfile, compose file, documents and the borders between crates
+	@scripts/check.sh
+
+lint: ## Check the format, and clippy with warnings as errors
+	@scripts/lint.sh
+
+build: ## Build everything (the first time some 500 dependencies)
+	@scripts/build.sh
+
+bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
+	@scripts/bench-sessions.sh
+
+node-up: ## Start the local Cassandra, or find it running
+	@scripts/node.sh up
+
+node-status: ## Say whether the local Cassandra runs, and where
+	@scripts/node.sh status
+
+down: ## Stop what `make pipeline` started; data stay
+	@scripts/down.sh
+
+clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file)
+	@scripts/clean.sh
+
+install: ## Check what is missing on this machine, and install it where that can be done
+	@scripts/install.sh

@@ -1,0 +1,45 @@
+//! What a definition means where it says nothing. The one place for these numbers; docs/definition.md shows them.
+
+use super::PipelineClock;
+use super::contract::OnFailure;
+use super::tables::Compression;
+use super::units::SECONDS_PER_DAY;
+
+/// Data that is produced now is the usual case.
+pub const CLOCK: PipelineClock = PipelineClock::Wall;
+
+/// The first bytes tell every compression apart.
+pub const COMPRESSION: Compression = Compression::Auto;
+
+/// Every entry of an archive.
+pub const ENTRIES: &str = "*";
+
+/// Far above any event, and small enough for several of them in memory at once.
+pub const MAX_RECORD_BYTES: u64 = 16 << 20;
+
+/// Offsets of text columns in a batch are 32 bits, so one record must stay below 2 GiB; half of it leaves room for the rest of its row.
+pub const LARGEST_MAX_RECORD_BYTES: u64 = 1 << 30;
+
+/// A stop for archives made to fill the disk; real files of this size are split.
+pub const MAX_UNPACKED_BYTES: u64 = 1 << 40;
+
+/// A share of rejects that is not noise any more: the file or the contract is wrong.
+pub const REJECT_LIMIT: f64 = 0.05;
+
+/// Clocks of producers are wrong by minutes, time zones by hours; more is a mistake.
+pub const FUTURE_TOLERANCE_SECONDS: u64 = SECONDS_PER_DAY;
+
+/// A batch is held in memory, its keys and contents a second time in comparable form, to find duplicates.
+pub const RAW_BATCH_ROWS: u64 = 250_000;
+
+/// A merge holds the folded rows of its batch in memory, beside the rows that they meet.
+pub const USE_CASE_BATCH_ROWS: u64 = 250_000;
+
+/// Nothing is lost: a person can look at the record and replay it.
+pub const ON_FAILURE: OnFailure = OnFailure::Quarantine;
+
+/// A record without a value is set aside unless the contract allows it.
+pub const NULLABLE: bool = false;
+
+/// Cassandra refuses a longer time to live (20 years of 365 days).
+pub const LARGEST_TTL_SECONDS: u64 = 20 * 365 * SECONDS_PER_DAY;

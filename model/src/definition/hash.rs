@@ -1,0 +1,63 @@
+//! What a table's content depends on, as one short text.
+//!
+//! Two definitions with equal hashes yield equal rows from equal files. Where files come from, with which headers, names of SQL
+//! files and words for people are left out: they may change at any time.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::tables::{CassandraTable, Landing, RawTable, UseCaseTable};
+use super::{Pipeline, PipelineClock};
+
+/// Over all that decides what loading a file into a raw table yields and how it is cut into commits: a half-done load goes on
+/// under the same hash only.
+pub fn load_hash(landing: &Landing, table: &RawTable) -> String {
+    hash(&(landing, table))
+}
+
+impl UseCaseTable {
+    /// Over all that decides the table's rows. How many raw rows are folded at a time does not.
+    pub fn fold_hash(&self) -> String {
+        let Self { name, from, sql, sql_file: _, key, partition_by, columns, batch_rows: _ } = self;
+        hash(&(name, from, sql, key, partition_by, columns))
+    }
+}
+
+impl CassandraTable {
+    /// Over all that decides the table's schema and rows.
+    pub fn table_hash(&self) -> String {
+        let Self { name, from, sql, sql_file: _, partition_key, clustering, types, ttl_seconds, compaction } = self;
+        hash(&(name, from, sql, partition_key, clustering, types, ttl_seconds, compaction))
+    }
+}
+
+#[derive(Serialize)]
+struct Parts<'p> {
+    clock: &'p PipelineClock,
+    landings: &'p [Landing],
+    raw: &'p [RawTable],
+    folds: Vec<String>,
+    cassandra: Vec<String>,
+}
+
+pub(super) fn pipeline_hash(pipeline: &Pipeline) -> String {
+    hash(&Parts {
+        clock: &pipeline.clock,
+        landings: &pipeline.landings,
+        raw: &pipeline.raw,
+        folds: pipeline.use_cases.iter().map(UseCaseTable::fold_hash).collect(),
+        cassandra: pipeline.cassandra.iter().map(CassandraTable::table_hash).collect(),
+    })
+}
+
+/// SHA-256 in lower-case hex over the JSON of a value; fields are in the order of their declaration, so the JSON has one form.
+fn hash(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).expect("structs of texts and numbers have a JSON form");
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(json) {
+        write!(hex, "{byte:02x}").expect("a String takes any text");
+    }
+    hex
+}

@@ -1,0 +1,167 @@
+//! `[raw.NAME.columns]`: the contract.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::definition::contract::{Column, ColumnSource, ColumnType};
+use crate::definition::defaults;
+use crate::definition::error::{Complaint, Placed};
+use crate::definition::names::suggest;
+use crate::definition::reader::Reader;
+
+/// Largest precision of a 128-bit decimal.
+const LARGEST_PRECISION: u8 = 38;
+
+const TYPES: [(&str, ColumnType); 10] = [
+    ("string", ColumnType::String),
+    ("boolean", ColumnType::Boolean),
+    ("int8", ColumnType::Int8),
+    ("int16", ColumnType::Int16),
+    ("int32", ColumnType::Int32),
+    ("int64", ColumnType::Int64),
+    ("float64", ColumnType::Float64),
+    ("date", ColumnType::Date),
+    ("timestamp", ColumnType::Timestamp),
+    ("uuid", ColumnType::Uuid),
+];
+
+/// The only zone so far; anything else needs the database of zones and a rule for hours that come twice.
+const ZONE: &str = "UTC";
+
+/// A column by its name, and what it is unless something is wrong with that.
+pub(super) struct ReadColumn {
+    pub(super) name: String,
+    pub(super) column: Option<Column>,
+}
+
+pub(super) fn columns(reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<ReadColumn>> {
+    let place = reader.value(key)?.span();
+    let columns: Vec<ReadColumn> = reader
+        .named(key)
+        .into_iter()
+        .map(|(name, value)| ReadColumn { column: column(reader, &name.value, value), name: name.value })
+        .collect();
+    if columns.is_empty() {
+        reader.complain(&place, Complaint::new("a raw table needs at least one column"));
+        return None;
+    }
+    if columns.iter().all(|column| matches!(&column.column, Some(Column { source: ColumnSource::Sql(_), .. }))) {
+        reader.complain(&place, Complaint::new("every column is computed, and none is read from the record"));
+    }
+    Some(columns)
+}
+
+fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Column> {
+    let Some(table) = value.get_ref().as_table() else {
+        parent.wrong_type(name, value, "a table such as { type = \"string\" }");
+        return None;
+    };
+    let mut reader = Reader::new(table, value.span(), parent.problems);
+    let data_type = reader.required("type", |reader, key| reader.quantity(key, "string", column_type));
+    let data_type = data_type.map(|data_type| data_type.value);
+    let field = reader.string("field");
+    let sql = reader.string("sql");
+    let nullable = reader.flag("nullable").map_or(defaults::NULLABLE, |flag| flag.value);
+    let one_of_place = reader.value("one_of").map(Spanned::span);
+    let one_of = reader.strings("one_of");
+    let zone = reader.string("zone");
+
+    if let (Some(field), Some(_)) = (&field, &sql) {
+        let complaint = Complaint::new("a column is read from a `field` or computed by `sql`, not both");
+        reader.complain(&field.place, complaint);
+    }
+    if let Some(place) = one_of_place {
+        // Other types have several texts for one value; a computed value is judged by a check.
+        let other_type = data_type.as_ref().is_some_and(|data_type| *data_type != ColumnType::String);
+        if other_type || sql.is_some() {
+            let complaint = Complaint::new("`one_of` is for strings that are read from a field");
+            reader.complain(&place, complaint.hint("write a check instead: [[raw.NAME.checks]]"));
+        }
+    }
+    if let Some(zone) = zone {
+        let complaint = if sql.is_some() {
+            Some(Complaint::new("`zone` says how text is read, and this column is computed"))
+        } else if data_type.as_ref().is_some_and(|data_type| *data_type != ColumnType::Timestamp) {
+            Some(Complaint::new("`zone` is for timestamps only"))
+        } else if zone.value != ZONE {
+            Some(Complaint::new(format!("`zone` cannot be `{}`", zone.value)).hint(format!("only \"{ZONE}\" is known")))
+        } else {
+            None
+        };
+        if let Some(complaint) = complaint {
+            reader.complain(&zone.place, complaint);
+        }
+    }
+    reader.finish();
+
+    let source = match sql {
+        Some(sql) => ColumnSource::Sql(sql.value),
+        None => ColumnSource::Field(field.map_or_else(|| name.to_owned(), |field| field.value)),
+    };
+    Some(Column { name: name.to_owned(), data_type: data_type?, source, nullable, one_of: one_of.map(values) })
+}
+
+fn values(strings: Vec<Placed<String>>) -> Vec<String> {
+    strings.into_iter().map(|string| string.value).collect()
+}
+
+fn column_type(text: &str) -> Result<ColumnType, Complaint> {
+    let word = text.trim();
+    if let Some((_, data_type)) = TYPES.iter().find(|(name, _)| *name == word) {
+        return Ok(data_type.clone());
+    }
+    let (name, arguments) = word.split_once('(').unwrap_or((word, ""));
+    if name.trim() != "decimal" {
+        let names = TYPES.iter().map(|(name, _)| *name).chain(["decimal(10, 2)"]);
+        let hint = other_word(word).map(|near| format!("did you mean `{near}`?")).or_else(|| suggest(word, names, "types"));
+        return Err(Complaint::new(format!("there is no type `{word}`")).maybe_hint(hint));
+    }
+    let digits = arguments.strip_suffix(')').and_then(|arguments| arguments.split_once(','));
+    let digits = digits.and_then(|(precision, scale)| Some((precision.trim().parse().ok()?, scale.trim().parse().ok()?)));
+    match digits {
+        Some((precision @ 1..=LARGEST_PRECISION, scale)) if (0..=i16::from(precision)).contains(&i16::from(scale)) => {
+            Ok(ColumnType::Decimal { precision, scale })
+        }
+        _ => Err(Complaint::new(format!("`{word}` is not a decimal")).hint(format!(
+            "write `decimal(10, 2)`: digits in all, 1 to {LARGEST_PRECISION}, and how many of them are after the point"
+        ))),
+    }
+}
+
+/// What other systems call our types.
+fn other_word(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "text" | "varchar" | "str" | "utf8" => "string",
+        "bool" => "boolean",
+        "byte" | "tinyint" => "int8",
+        "short" | "smallint" => "int16",
+        "int" | "integer" => "int32",
+        "long" | "bigint" => "int64",
+        "float" | "double" | "real" | "number" => "float64",
+        "datetime" | "time" | "instant" => "timestamp",
+        "numeric" => "decimal(10, 2)",
+        "guid" => "uuid",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_are_written() {
+        for (name, data_type) in TYPES {
+            assert_eq!(column_type(name), Ok(data_type.clone()));
+            assert_eq!(data_type.text(), name);
+        }
+        assert_eq!(column_type("decimal(10,2)"), Ok(ColumnType::Decimal { precision: 10, scale: 2 }));
+        assert_eq!(column_type(" decimal( 38 , 38 ) "), Ok(ColumnType::Decimal { precision: 38, scale: 38 }));
+        assert_eq!(ColumnType::Decimal { precision: 10, scale: 2 }.text(), "decimal(10, 2)");
+        for text in
+            ["decimal", "decimal(10)", "decimal(0, 0)", "decimal(39, 2)", "decimal(2, 3)", "decimal(2, -1)", "decimal(2, 1"]
+        {
+            assert!(column_type(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! From the folder's texts to a [`Pipeline`], or to all that is wrong with them.
+
+mod cassandra;
+mod columns;
+mod raw;
+mod source;
+mod use_case;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use source::URL_SCHEMES;
+
+use super::error::{Complaint, DefinitionErrors, Placed, Problems};
+use super::names::{nearest, suggest};
+use super::reader::Reader;
+use super::variables::Lookup;
+use super::{Pipeline, PipelineClock, defaults, hash, secrets};
+
+/// The texts of a pipeline's folder, read by the caller.
+#[derive(Debug, Clone, Default)]
+pub struct DefinitionText {
+    /// How `pipeline.toml` is named in errors, usually its path.
+    pub path: String,
+    /// The content of `pipeline.toml`.
+    pub toml: String,
+    /// The content of every other file (`*.sql`) by its name in the folder.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Reads and checks a definition. `variables` answers `${NAME}`.
+///
+/// A file that is not TOML yields its syntax errors only; any other yields all of its problems at once.
+pub fn read(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, DefinitionErrors> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(&text.toml);
+    let root = root.get_ref();
+    let problems = Problems::new(&text.path, &text.toml);
+    let errors = |problems: Problems<'_>, masked| DefinitionErrors {
+        path: text.path.clone(),
+        text: masked,
+        problems: problems.into_sorted(),
+    };
+    if !syntax_errors.is_empty() {
+        note_syntax_errors(&problems, &syntax_errors, &text.toml);
+        return Err(errors(problems, secrets::mask_unparsed(&text.toml)));
+    }
+    let known = Known::collect(root, &text.files, variables);
+    match pipeline(root, &problems, &known) {
+        Some(pipeline) if problems.is_empty() => Ok(pipeline),
+        _ => Err(errors(problems, secrets::mask_parsed(&text.toml, root))),
+    }
+}
+
+/// One mistake often makes the parser stumble more than once in a line: the first of each line is told.
+fn note_syntax_errors(problems: &Problems<'_>, errors: &[toml::de::Error], text: &str) {
+    let mut places: Vec<_> = errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
+    places.sort_by_key(|(place, _)| place.start);
+    let (mut last_line, mut doubled_table) = (None, None);
+    for (place, message) in places {
+        let line = text.get(..place.start).map(|before| before.matches('\n').count());
+        if last_line == Some(line) {
+            continue;
+        }
+        last_line = Some(line);
+        let message = match message {
+            "duplicate key" => {
+                // A table that is there twice has most of its keys twice, too: told once.
+                let header = text.get(..place.start).and_then(|before| format!("\n{before}").rfind("\n["));
+                if doubled_table == Some(header) {
+                    continue;
+                }
+                if problems.is_header(&place) {
+                    doubled_table = Some(header);
+                }
+                format!("`{}` is defined twice", problems.written_at(&place))
+            }
+            other => format!("not TOML: {}", other.trim_end_matches(", expected literal string")),
+        };
+        problems.add(&place, Complaint::new(message));
+    }
+}
+
+/// What a part of the definition may refer to: known from the keys of the file, so that one mistake does not cause others.
+struct Known<'t> {
+    sources: Names<'t>,
+    landings: Names<'t>,
+    raw: Names<'t>,
+    use_cases: Names<'t>,
+    files: &'t BTreeMap<String, String>,
+    variables: Lookup<'t>,
+    /// What `ttl` and retention count by; wall time where the file says something that is no clock.
+    clock: PipelineClock,
+    /// Whether any raw table has one, a misspelt one included.
+    has_event_time: bool,
+}
+
+/// The names in a section.
+struct Names<'t> {
+    all: Vec<&'t str>,
+    /// False where a table lacks its name (`[source]` instead of `[source.NAME]`) or the section is misspelt.
+    complete: bool,
+}
+
+impl Names<'_> {
+    fn may_hold(&self, name: &str) -> bool {
+        self.all.contains(&name) || !self.complete
+    }
+}
+
+impl<'t> Known<'t> {
+    fn collect(root: &'t DeTable<'t>, files: &'t BTreeMap<String, String>, variables: Lookup<'t>) -> Self {
+        let tables = |section: &str| root.get(section).and_then(|section| section.get_ref().as_table()).into_iter().flatten();
+        let names = |section: &str| Names {
+            all: tables(section).map(|(name, _)| name.get_ref().as_ref()).collect(),
+            complete: match root.get(section) {
+                Some(_) => tables(section).all(|(_, value)| value.get_ref().is_table()),
+                None => root.keys().all(|key| nearest(key.get_ref(), [section]).is_none()),
+            },
+        };
+        let clock = root.get("pipeline").and_then(|pipeline| pipeline.get_ref().get("clock"));
+        Self {
+            sources: names("source"),
+            landings: names("landing"),
+            raw: names("raw"),
+            use_cases: names("use_case"),
+            files,
+            variables,
+            clock: clock.and_then(|clock| clock_of(clock.get_ref())).unwrap_or(PipelineClock::Wall),
+            has_event_time: tables("raw").any(|(_, raw)| {
+                let mut keys = raw.get_ref().as_table().into_iter().flatten();
+                keys.any(|(key, _)| nearest(key.get_ref(), ["event_time"]).is_some())
+            }),
+        }
+    }
+}
+
+/// Complains if a reference is to nothing.
+fn check_reference(reader: &Reader<'_>, name: &Placed<String>, section: &str, names: &Names<'_>) {
+    if names.may_hold(&name.value) {
+        return;
+    }
+    let bare = name.value.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&name.value);
+    let hint = suggest(bare, names.all.iter().copied(), &format!("in [{section}]"));
+    let hint = hint.unwrap_or_else(|| format!("there is no [{section}.NAME] in this file"));
+    reader.complain(&name.place, Complaint::new(format!("there is no [{section}.{}]", name.value)).hint(hint));
+}
+
+/// The SQL text of a table: its file's name and content.
+fn sql_file(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<(String, String)> {
+    let name = reader.required("sql", Reader::string)?;
+    let Some(sql) = known.files.get(&name.value) else {
+        let hint = suggest(&name.value, known.files.keys().map(String::as_str), "files");
+        let hint = hint.unwrap_or_else(|| "write a SELECT into a file with this name, beside this one".into());
+        reader.complain(&name.place, Complaint::new(format!("there is no file `{}`", name.value)).hint(hint));
+        return None;
+    };
+    if is_without_statement(sql) {
+        reader.complain(&name.place, Complaint::new(format!("`{}` holds no statement", name.value)));
+        return None;
+    }
+    Some((name.value, sql.clone()))
+}
+
+/// True if there is nothing but comments.
+fn is_without_statement(sql: &str) -> bool {
+    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+    while !rest.is_empty() {
+        let after = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            return false;
+        };
+        rest = after.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+    }
+    true
+}
+
+fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known<'_>) -> Option<Pipeline> {
+    let mut file = Reader::new(root, 0..0, problems);
+
+    let header = file.required("pipeline", Reader::table).map(|mut reader| {
+        let name = reader.required("name", Reader::name).map(|name| name.value);
+        let description = reader.string("description").map(|description| description.value);
+        let clock = reader.value("clock").map_or(Some(defaults::CLOCK), |value| clock(&reader, value, known));
+        reader.finish();
+        (name, description, clock)
+    });
+    let sources = each(&mut file, "source", |name, reader| source::source(name, reader, known));
+    let landings = each(&mut file, "landing", |name, reader| source::landing(name, reader, known));
+    let raw = each(&mut file, "raw", |name, reader| raw::raw_table(name, reader, known));
+    let use_cases = each(&mut file, "use_case", |name, reader| use_case::use_case(name, reader, known));
+    let cassandra = each(&mut file, "cassandra", |name, reader| cassandra::cassandra_table(name, reader, known));
+    if known.sources.all.is_empty() && !file.meant("source") {
+        file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
+    }
+    file.finish_as("section");
+
+    let (name, description, clock) = header?;
+    let mut pipeline = Pipeline {
+        name: name?,
+        description,
+        clock: clock?,
+        sources: sources?,
+        landings: landings?,
+        raw: raw?,
+        use_cases: use_cases?,
+        cassandra: cassandra?,
+        hash: String::new(),
+    };
+    pipeline.hash = hash::pipeline_hash(&pipeline);
+    Some(pipeline)
+}
+
+/// Reads every `[section.NAME]`; `None` if one of them is wrong.
+fn each<'t, T>(
+    file: &mut Reader<'t>,
+    section: &'static str,
+    mut read: impl FnMut(String, Reader<'t>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let tables = file.named(section);
+    if let Some((key, value)) = tables.iter().find(|(_, value)| !value.get_ref().is_table()) {
+        let name = &key.value;
+        let is_list = value.get_ref().as_array().is_some_and(|list| list.iter().all(|value| value.get_ref().is_table()));
+        let complaint = if is_list {
+            let complaint = Complaint::new(format!("`{name}` is written as a list"));
+            complaint.hint(format!("write [{section}.{name}], with one bracket on each side"))
+        } else {
+            let complaint = Complaint::new(format!("`{name}` is not in a table with a name"));
+            complaint.hint(format!("write [{section}.NAME] above it, with a name of your choice"))
+        };
+        file.complain(&key.place, complaint);
+        return None;
+    }
+    let read = |(name, value): (Placed<String>, _)| read(name.value.clone(), file.table_in(&name.value, value)?);
+    // All are read before the first that is wrong ends the list.
+    tables.into_iter().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn clock(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>, known: &Known<'_>) -> Option<PipelineClock> {
+    let clock = clock_of(value.get_ref());
+    if clock.is_none() {
+        let complaint = match value.get_ref() {
+            DeValue::String(text) => Complaint::new(format!("`clock` cannot be `{text}`")),
+            DeValue::Datetime(instant) => Complaint::new(format!("`clock` cannot be `{instant}`")),
+            _ => Complaint::new("`clock` must be a string or an instant"),
+        };
+        let words = "write \"wall\", \"newest_event\", or an instant with its offset, as in \"2016-12-01T00:00:00Z\"";
+        let near = value.get_ref().as_str().and_then(|text| nearest(text, ["wall", "newest_event"]));
+        reader.complain(&value.span(), complaint.hint(near.map_or(words.to_owned(), |near| format!("did you mean `{near}`?"))));
+    }
+    if clock == Some(PipelineClock::NewestEvent) && !known.has_event_time {
+        let complaint = Complaint::new("`newest_event` needs a raw table with an `event_time`, and there is none");
+        reader.complain(&value.span(), complaint);
+    }
+    clock
+}
+
+fn clock_of(value: &DeValue<'_>) -> Option<PipelineClock> {
+    let text = match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Datetime(instant) => instant.to_string(),
+        _ => return None,
+    };
+    match text.as_str() {
+        "wall" => Some(PipelineClock::Wall),
+        "newest_event" => Some(PipelineClock::NewestEvent),
+        _ => DateTime::parse_from_rfc3339(&text).ok().map(|instant| PipelineClock::Fixed(instant.with_timezone(&Utc))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_without_statement;
+
+    #[test]
+    fn comments_are_no_statement() {
+        for sql in ["", " \n;", "-- a", "-- a\n/* b\n */ ;\n-- c", "/* open"] {
+            assert!(is_without_statement(sql), "{sql}");
+        }
+        for sql in ["select 1", "-- a\nselect 1", "/* a */ select 1 -- b", "- 1"] {
+            assert!(!is_without_statement(sql), "{sql}");
+        }
+    }
+}

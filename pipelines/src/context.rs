@@ -1,0 +1,47 @@
+//! What every stage is handed: the pipeline, its lake, the clock, and who wants to know about progress.
+
+use std::sync::Arc;
+
+use model::Progress;
+use model::clock::Clock;
+use model::definition::Pipeline;
+use model::report::StageName;
+use model::shutdown::Shutdown;
+use model::slice::Slice;
+use zones::lake::Lake;
+
+/// Makes the progress of one stage visible.
+pub trait Watch: Send + Sync {
+    /// Called when a stage starts on a target.
+    fn start(&self, stage: StageName, target: &str) -> Box<dyn Progress>;
+
+    /// One line for the user: a state changed.
+    fn say(&self, line: &str);
+}
+
+/// One run of one pipeline.
+#[derive(Clone)]
+pub struct Context {
+    pub pipeline: Arc<Pipeline>,
+    pub lake: Lake,
+    pub clock: Clock,
+    /// The wall clock of this run in microseconds, read once.
+    pub now: i64,
+    pub slice: Option<Slice>,
+    pub shutdown: Shutdown,
+    pub watch: Arc<dyn Watch>,
+}
+
+impl Context {
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        lake: Lake,
+        clock: Clock,
+        slice: Option<Slice>,
+        shutdown: Shutdown,
+        watch: Arc<dyn Watch>,
+    ) -> Self {
+        let now = clock.now_micros();
+        Self { pipeline, lake, clock, now, slice, shutdown, watch }
+    }
+}

@@ -1,0 +1,125 @@
+//! What can go wrong between a source and the landing zone. URLs in here are shown ones: no credentials, no query.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Classify, Failure, Interrupted};
+use reqwest::StatusCode;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot fetch from {url}: {reason}")]
+    Address { url: String, reason: String },
+    #[error("set up the HTTP client")]
+    Client { source: reqwest::Error },
+    #[error("header {name} of source {source_name} cannot be sent")]
+    Header { source_name: String, name: String },
+    #[error("{url} answered {status}")]
+    Status { url: String, status: StatusCode },
+    #[error("{url} redirects in a circle, back to {to}")]
+    RedirectCircle { url: String, to: String },
+    #[error("{url} redirects more than {limit} times, last to {to}")]
+    TooManyRedirects { url: String, to: String, limit: usize },
+    #[error("{url} redirects to {to}, which is not followed: {reason}")]
+    RedirectRefused { url: String, to: String, reason: &'static str },
+    #[error("{url} sends its content encoded as `{encoding}` although asked not to")]
+    Encoding { url: String, encoding: String },
+    #[error("{url} has sha256 {found}; the definition pins {expected}")]
+    Hash { url: String, expected: String, found: String },
+    #[error("{url} could not be fetched: {attempts} attempts in a row brought nothing new, {kept} bytes are kept")]
+    GaveUp { url: String, attempts: u32, kept: u64, source: Trouble },
+    #[error("{url} asks to be left alone for {} s", wait.as_secs())]
+    Postponed { url: String, wait: Duration, source: Trouble },
+    #[error("{step} {}", path.display())]
+    File { step: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is not a file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} was changed while it was read", path.display())]
+    ChangedWhileRead { path: PathBuf },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error(transparent)]
+    Landing(#[from] zones::landing::Error),
+}
+
+/// Why an attempt failed in a way that may pass. Each is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("the server answered {status}")]
+    Status { status: StatusCode, retry_after: Option<Duration> },
+    #[error("no answer")]
+    NoAnswer { source: reqwest::Error },
+    #[error("the body broke off after {got} bytes{}", of_total(*total))]
+    Broken { got: u64, total: Option<u64>, source: reqwest::Error },
+    #[error("the body ended after {got} of {total} bytes")]
+    Short { got: u64, total: u64 },
+    #[error("not a byte came for {} s", silent.as_secs_f64())]
+    Stalled { silent: Duration },
+    #[error("the server sent another part than the one from byte {asked} on")]
+    OtherPart { asked: u64 },
+    #[error("the server has nothing from byte {asked} on")]
+    NoSuchPart { asked: u64 },
+}
+
+fn of_total(total: Option<u64>) -> String {
+    total.map_or_else(String::new, |total| format!(" of {total}"))
+}
+
+impl Trouble {
+    /// How long the server wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Classify for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Address { .. }
+            | Self::Client { .. }
+            | Self::Header { .. }
+            | Self::Status { .. }
+            | Self::RedirectCircle { .. }
+            | Self::TooManyRedirects { .. }
+            | Self::RedirectRefused { .. }
+            | Self::Encoding { .. }
+            | Self::NotAFile { .. } => Failure::Definition,
+            Self::Hash { .. } => Failure::Data,
+            Self::GaveUp { .. } | Self::Postponed { .. } | Self::ChangedWhileRead { .. } => Failure::Transient,
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Failure::Definition,
+                _ => Failure::Transient,
+            },
+            Self::Interrupted(_) => Failure::Interrupted,
+            Self::Landing(error) => error.failure(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Address { .. } => "give the source an http://, https:// or file:// url, or a path",
+            Self::Client { .. } => "install the system's CA certificates (Debian: ca-certificates)",
+            Self::Header { .. } => "check the header's name, and its value for line breaks",
+            Self::Status { status, .. } => match status.as_u16() {
+                401 | 403 | 407 => "check the credentials: the source's `headers`, or the url itself",
+                404 | 410 => "check the source's `url`",
+                _ => "check the source's `url` and `headers`",
+            },
+            Self::RedirectCircle { .. } | Self::TooManyRedirects { .. } | Self::RedirectRefused { .. } => {
+                "give the source the url that the file is really at"
+            }
+            Self::Encoding { .. } => "serve the file as it is, without a content encoding",
+            Self::Hash { .. } => "set the source's `sha256` to the new value if this content is the right one",
+            Self::GaveUp { .. } | Self::ChangedWhileRead { .. } => "run again later",
+            Self::Postponed { .. } => "run again after that time",
+            Self::File { .. } | Self::NotAFile { .. } => "check the source's `url`, and that the file can be read",
+            Self::Interrupted(_) => return None,
+            Self::Landing(error) => return error.hint(),
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,19 @@
+//! Logs on stderr, as text or as JSON lines.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{LogFormat, TalkArgs};
+
+/// Starts logging; what the filter does not understand is taken as `warn`.
+pub fn start(talk: &TalkArgs) {
+    let filter = EnvFilter::try_new(&talk.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // A second start, in a test, changes nothing.
+    let _ = match talk.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

@@ -1,0 +1,158 @@
+//! The runner: chains the stages, runs those at the same time that do not depend on each other.
+//!
+//! Guarantee: every stage runs after the stages that it reads from; when one fails, those that do not depend on it still end,
+//! and the first error is returned. Run again, it goes on where it stopped: how far a table is stands in the table.
+
+use std::pin::pin;
+use std::time::Instant;
+
+use cassandra::Store;
+use chrono::DateTime;
+use futures::future::{Either, join_all, select};
+use model::definition::Origin;
+use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
+
+use crate::context::Context;
+use crate::download::{self, Options, Request};
+use crate::error::{Boxed, Error};
+use crate::memory;
+use crate::stages::{create_tables, landing_to_raw, raw_to_use_case, to_cassandra, url_to_landing};
+
+/// Runs one stage over everything in the pipeline that it is for.
+///
+/// `store` is needed by the stages that touch Cassandra.
+pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -> Result<Vec<StageReport>, Error> {
+    let pipeline = &context.pipeline;
+    let mut reports = Vec::new();
+    match stage {
+        StageName::CreateTables => {
+            reports.push(create_tables::in_lake(context).await?);
+            if let Some(store) = store {
+                reports.push(create_tables::in_cassandra(context, store).await?);
+            }
+        }
+        StageName::UrlToLanding => {
+            for source in &pipeline.sources {
+                reports.push(url_to_landing(context, &source.name).await?);
+            }
+        }
+        StageName::LandingToRaw => {
+            for table in &pipeline.raw {
+                let loaded = landing_to_raw::run(context, table).await;
+                reports.push(loaded.map_err(Error::in_stage(stage, &table.name))?);
+            }
+        }
+        StageName::RawToUseCase => {
+            for table in &pipeline.use_cases {
+                let merged = raw_to_use_case::run(context, table).await;
+                reports.push(merged.map_err(Error::in_stage(stage, &table.name))?);
+            }
+        }
+        StageName::RawToCassandra | StageName::UseCaseToCassandra => {
+            let store = store.expect("the stages to Cassandra are given a store");
+            for table in pipeline.cassandra.iter().filter(|table| to_cassandra::stage_of(table) == stage) {
+                let sent = to_cassandra::run(context, store, table).await;
+                reports.push(sent.map_err(Error::in_stage(stage, &table.name))?);
+            }
+        }
+    }
+    Ok(reports)
+}
+
+async fn url_to_landing(context: &Context, source: &str) -> Result<StageReport, Error> {
+    let source = context.pipeline.source(source).expect("a validated definition");
+    let zone = context.lake.landing(&source.name);
+    let progress = context.watch.start(StageName::UrlToLanding, &source.name);
+    let request = Request {
+        source,
+        zone: &zone,
+        clock: &context.clock,
+        shutdown: &context.shutdown,
+        progress: progress.as_ref(),
+        options: &Options::default(),
+    };
+    let fetched = url_to_landing::run(&request).await;
+    fetched.map_err(|error| match error {
+        download::Error::Interrupted(interrupted) => interrupted.into(),
+        error => Error::Landing { step: format!("url-to-landing {}", source.name), source: Boxed::new(error) },
+    })
+}
+
+/// Runs the whole chain.
+///
+/// `connect` is awaited beside the download: a Cassandra that is still starting holds nothing else up.
+pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, Error>>) -> Result<Vec<StageReport>, Error> {
+    let mut reports = vec![create_tables::in_lake(context).await?];
+    let connected = async {
+        if context.pipeline.cassandra.is_empty() {
+            return Ok::<_, Error>(None);
+        }
+        let store = connect.await?;
+        let report = create_tables::in_cassandra(context, &store).await?;
+        Ok(Some((store, report)))
+    };
+    let loaded = async {
+        let mut reports = stage(context, None, StageName::UrlToLanding).await?;
+        reports.extend(stage(context, None, StageName::LandingToRaw).await?);
+        Ok::<_, Error>(reports)
+    };
+    // A load that fails need not wait for a Cassandra that is still starting; one that goes well still ends if Cassandra does
+    // not come.
+    let (connected, loaded) = match select(pin!(loaded), pin!(connected)).await {
+        Either::Left((loaded, connected)) => {
+            let loaded = loaded?;
+            (connected.await, loaded)
+        }
+        Either::Right((connected, loaded)) => (connected, loaded.await?),
+    };
+    reports.extend(loaded);
+    let store = connected?.map(|(store, report)| {
+        reports.insert(1, report);
+        store
+    });
+
+    // Each use case with what is filled from it, beside what is filled from raw.
+    let use_cases = join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
+    let from_raw = async {
+        match &store {
+            Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let (use_cases, from_raw) = futures::future::join(use_cases, from_raw).await;
+    for chain in use_cases {
+        reports.extend(chain?);
+    }
+    reports.extend(from_raw?);
+    reports.sort_by_key(|report| report.stage);
+    Ok(reports)
+}
+
+async fn use_case_chain(context: &Context, store: Option<&Store>, name: &str) -> Result<Vec<StageReport>, Error> {
+    let table = context.pipeline.use_case(name).expect("a validated definition");
+    let merged = raw_to_use_case::run(context, table).await;
+    let mut reports = vec![merged.map_err(Error::in_stage(StageName::RawToUseCase, name))?];
+    let Some(store) = store else { return Ok(reports) };
+    for table in context.pipeline.cassandra.iter().filter(|table| table.from == Origin::UseCase(name.to_owned())) {
+        let sent = to_cassandra::run(context, store, table).await;
+        reports.push(sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?);
+    }
+    Ok(reports)
+}
+
+/// Puts a run's report together.
+pub fn report(context: &Context, keyspace: Option<String>, started: Instant, stages: Vec<StageReport>) -> RunReport {
+    let accounting_closes = stages.iter().all(|stage| stage.counts.closes());
+    RunReport {
+        schema: REPORT_SCHEMA,
+        pipeline: context.pipeline.name.clone(),
+        started_at: DateTime::from_timestamp_micros(context.now).unwrap_or_default(),
+        seconds: started.elapsed().as_secs_f64(),
+        slice: context.slice.map(|slice| slice.to_string()),
+        lake: context.lake.root().display().to_string(),
+        keyspace,
+        stages,
+        accounting_closes,
+        peak_memory_bytes: memory::peak_bytes(),
+    }
+}

@@ -1,0 +1,190 @@
+//! Settings of an environment: flags, each with its variable and default. Flag beats variable beats default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cassandra::settings::{ClientCertificate, Consistency, Hosts, Login, Replication, Tls};
+use clap::{Args, ValueEnum};
+use model::slice::Slice;
+use secrecy::SecretString;
+
+use crate::error::{Boxed, Error};
+
+/// Which pipeline, which lake, how to talk.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The pipeline: a folder with a pipeline.toml, or its name below the pipelines folder
+    pub pipeline: String,
+
+    /// Folder in which pipelines are looked for by name
+    #[arg(long, env = "SLUICE_PIPELINES", default_value = "pipelines", value_name = "FOLDER")]
+    pub pipelines: PathBuf,
+
+    /// Folder of the lake
+    #[arg(long, env = "LAKE_URI", default_value = "./lake", value_name = "FOLDER")]
+    pub lake: PathBuf,
+
+    /// Debug slice: `dates:4-6`, `first:3`, `2016-11-04..2016-11-06`, `1` (= dates:4-6); `0` takes everything.
+    /// Writes to `<LAKE_URI>_debug` and the keyspace `<keyspace>_debug`
+    #[arg(long, env = "ETL_DEBUG", default_value = "", hide_default_value = true, value_name = "SLICE")]
+    pub debug: String,
+
+    #[command(flatten)]
+    pub cassandra: CassandraArgs,
+
+    #[command(flatten)]
+    pub talk: TalkArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cassandra")]
+pub struct CassandraArgs {
+    /// Nodes to start from, parted by commas [default: the node of `sluice node up`, else 127.0.0.1]
+    #[arg(long, env = "CASSANDRA_HOST", value_name = "HOST[:PORT],...")]
+    pub cassandra_host: Option<String>,
+
+    /// Port of the nodes that name none [default: 9042]
+    #[arg(long, env = "CASSANDRA_PORT", value_name = "PORT")]
+    pub cassandra_port: Option<u16>,
+
+    #[arg(long, env = "CASSANDRA_USERNAME", value_name = "NAME", help = "User to log in as")]
+    pub cassandra_username: Option<String>,
+
+    #[arg(
+        long,
+        env = "CASSANDRA_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD",
+        help = "Password of that user; never printed"
+    )]
+    pub cassandra_password: Option<SecretString>,
+
+    /// Only nodes of this datacenter are asked, and the keyspace is replicated there
+    #[arg(long, env = "CASSANDRA_DATACENTER", value_name = "NAME")]
+    pub cassandra_datacenter: Option<String>,
+
+    /// Keyspace [default: the pipeline's name]
+    #[arg(long, env = "CASSANDRA_KEYSPACE", value_name = "NAME")]
+    pub cassandra_keyspace: Option<String>,
+
+    /// Copies of the keyspace when it is made: a number, or a CQL map
+    #[arg(long, env = "CASSANDRA_REPLICATION", default_value = "1", value_name = "REPLICATION")]
+    pub cassandra_replication: String,
+
+    #[arg(
+        long,
+        help = "Replicas that must answer: one, quorum, local_quorum, ...",
+        env = "CASSANDRA_CONSISTENCY",
+        default_value = "local_quorum",
+        value_name = "LEVEL"
+    )]
+    pub cassandra_consistency: String,
+
+    /// Authorities that sign the nodes' certificates (PEM); turns TLS on
+    #[arg(long, env = "CASSANDRA_TLS_CA", value_name = "FILE")]
+    pub cassandra_tls_ca: Option<PathBuf>,
+
+    /// Certificate to show to the nodes (PEM)
+    #[arg(long, env = "CASSANDRA_TLS_CERT", requires = "cassandra_tls_key", value_name = "FILE")]
+    pub cassandra_tls_cert: Option<PathBuf>,
+
+    /// Key of that certificate (PEM)
+    #[arg(long, env = "CASSANDRA_TLS_KEY", requires = "cassandra_tls_cert", value_name = "FILE")]
+    pub cassandra_tls_key: Option<PathBuf>,
+
+    /// How long to wait for a Cassandra that is still starting
+    #[arg(long, env = "CASSANDRA_WAIT", default_value_t = 120, value_name = "SECONDS")]
+    pub cassandra_wait: u64,
+}
+
+/// How to talk to the user.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct TalkArgs {
+    /// The report on stdout: a table, or one JSON document (docs/report.md)
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Logs on stderr as text or JSON lines
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// Which logs: error, warn, info, debug, or a filter such as `zones=debug`
+    #[arg(long, env = "SLUICE_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What the tables of a debug run are called after.
+const DEBUG_SUFFIX: &str = "_debug";
+
+impl RunArgs {
+    pub fn slice(&self) -> Result<Option<Slice>, Error> {
+        Ok(Slice::parse(&self.debug)?)
+    }
+
+    /// The lake's folder; a debug run has its own.
+    pub fn lake_folder(&self) -> Result<PathBuf, Error> {
+        if self.slice()?.is_none() {
+            return Ok(self.lake.clone());
+        }
+        let mut name = self.lake.clone().into_os_string();
+        // `lake/` and `lake` are the same folder.
+        while name.as_encoded_bytes().last() == Some(&b'/') && name.len() > 1 {
+            let trimmed = name.to_string_lossy().trim_end_matches('/').to_owned();
+            name = trimmed.into();
+        }
+        name.push(DEBUG_SUFFIX);
+        Ok(name.into())
+    }
+
+    /// The keyspace; a debug run has its own.
+    pub fn keyspace(&self, pipeline: &str) -> Result<String, Error> {
+        let keyspace = self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline);
+        Ok(if self.slice()?.is_some() { format!("{keyspace}{DEBUG_SUFFIX}") } else { keyspace.to_owned() })
+    }
+}
+
+impl CassandraArgs {
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs(self.cassandra_wait)
+    }
+
+    /// The settings of the serving store. `local` is the node of `sluice node up`, where one is recorded.
+    pub fn settings(&self, keyspace: String, local: Option<(String, u16)>) -> Result<cassandra::Settings, Error> {
+        let (host, port) = match (&self.cassandra_host, local) {
+            (Some(host), _) => (host.clone(), None),
+            (None, Some((host, port))) => (host, Some(port)),
+            (None, None) => ("127.0.0.1".to_owned(), None),
+        };
+        let port = self.cassandra_port.or(port).unwrap_or(cassandra::settings::DEFAULT_PORT);
+        let setting = |name| move |error: cassandra::settings::Error| Error::Setting { name, source: Boxed::new(error) };
+        let client = match (&self.cassandra_tls_cert, &self.cassandra_tls_key) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate: certificate.clone(), key: key.clone() }),
+            _ => None,
+        };
+        Ok(cassandra::Settings {
+            hosts: Hosts::parse(&host, port).map_err(setting("CASSANDRA_HOST"))?,
+            login: self
+                .cassandra_username
+                .clone()
+                .map(|username| Login { username, password: self.cassandra_password.clone().unwrap_or_default() }),
+            datacenter: self.cassandra_datacenter.clone(),
+            keyspace,
+            replication: self.cassandra_replication.parse::<Replication>().map_err(setting("CASSANDRA_REPLICATION"))?,
+            consistency: self.cassandra_consistency.parse::<Consistency>().map_err(setting("CASSANDRA_CONSISTENCY"))?,
+            tls: self.cassandra_tls_ca.clone().map(|ca| Tls { ca, client }),
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! Makes what the other stages write to: Delta tables, the keyspace, Cassandra tables.
+//!
+//! Guarantee: afterwards every table of the definition is there with exactly the shape that the definition gives it; a table
+//! that differs is left as it is, and the error says how it differs. Idempotent.
+
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use cassandra::{Made, Store, TableDesign};
+use model::definition::{CassandraTable, Origin, Pipeline};
+use model::report::{Outcome, StageName, StageReport};
+use zones::delta::{Table, TableShape};
+use zones::sql::Statement;
+use zones::{Error as LakeError, quarantine, raw, use_case};
+
+use crate::context::Context;
+use crate::error::Error;
+
+/// Makes the Delta tables.
+pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
+    let started = Instant::now();
+    let mut report = StageReport::new(StageName::CreateTables, "lake");
+    let (lake, pipeline) = (&context.lake, &context.pipeline);
+    let mut wanted: Vec<(std::path::PathBuf, String, TableShape)> = Vec::new();
+    for table in &pipeline.raw {
+        wanted.push((lake.raw_folder(&table.name), lake.table_name(&table.name), raw::shape(table)));
+    }
+    if !pipeline.raw.is_empty() {
+        wanted.push((lake.quarantine_folder(), lake.quarantine_name(), quarantine::shape(&pipeline.name)));
+    }
+    for table in &pipeline.use_cases {
+        let shape = use_case_shape(pipeline, &table.name).await?;
+        wanted.push((lake.use_case_folder(&table.name), lake.table_name(&table.name), shape));
+    }
+    for (folder, name, shape) in wanted {
+        let (_, was_made) = Table::open_or_create(&folder, &name, &shape).await?;
+        if was_made {
+            made(context, &mut report, &format!("Delta table {name} in {}", folder.display()));
+        }
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Makes the keyspace and the Cassandra tables.
+pub async fn in_cassandra(context: &Context, store: &Store) -> Result<StageReport, Error> {
+    let started = Instant::now();
+    let mut report = StageReport::new(StageName::CreateTables, store.keyspace());
+    let mut designs = Vec::new();
+    for table in &context.pipeline.cassandra {
+        designs.push(design(&context.pipeline, table).await?);
+    }
+    let keyspace = store.create_keyspace().await.map_err(Error::cassandra("create the keyspace"))?;
+    if keyspace == Made::Created {
+        made(context, &mut report, &format!("keyspace {}", store.keyspace()));
+    }
+    let tables = store.create_tables(&designs).await.map_err(Error::cassandra("create the Cassandra tables"))?;
+    for (name, _) in tables.into_iter().filter(|(_, made)| *made == Made::Created) {
+        made(context, &mut report, &format!("Cassandra table {}.{name}", store.keyspace()));
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn made(context: &Context, report: &mut StageReport, what: &str) {
+    context.watch.say(&format!("created {what}"));
+    report.outcome = Outcome::Done;
+    report.written += 1;
+}
+
+async fn use_case_shape(pipeline: &Pipeline, name: &str) -> Result<TableShape, Error> {
+    let table = pipeline.use_case(name).expect("a validated definition");
+    let raw_table = pipeline.raw_table(&table.from).expect("a validated definition");
+    Ok(use_case::shape(table, &raw::shape(raw_table).schema).await?)
+}
+
+/// The columns of the table that a Cassandra table is filled from.
+pub(crate) async fn origin_schema(pipeline: &Pipeline, table: &CassandraTable) -> Result<SchemaRef, Error> {
+    match &table.from {
+        Origin::Raw(name) => Ok(raw::shape(pipeline.raw_table(name).expect("a validated definition")).schema),
+        Origin::UseCase(name) => Ok(use_case_shape(pipeline, name).await?.schema),
+    }
+}
+
+/// The statement that yields a Cassandra table's rows.
+pub(crate) fn statement(table: &CassandraTable) -> Statement {
+    Statement {
+        place: format!("{} of Cassandra table {}", table.sql_file, table.name),
+        input: table.from.table().to_owned(),
+        sql: table.sql.clone(),
+    }
+}
+
+/// The columns that the statement of a Cassandra table yields. It must treat each row by itself: a change of a row must say
+/// by itself what changes in Cassandra.
+pub async fn output_schema(pipeline: &Pipeline, table: &CassandraTable) -> Result<SchemaRef, Error> {
+    let origin = origin_schema(pipeline, table).await?;
+    let statement = statement(table);
+    if !statement.is_row_by_row(&origin).await? {
+        let problem = "must be a projection and a filter: it groups, joins or sorts rows".to_owned();
+        return Err(LakeError::SqlShape { step: statement.place, sql: table.sql.clone(), problem }.into());
+    }
+    Ok(statement.output_schema(&origin).await?)
+}
+
+/// What a Cassandra table looks like.
+pub(crate) async fn design(pipeline: &Pipeline, table: &CassandraTable) -> Result<TableDesign, Error> {
+    let schema = output_schema(pipeline, table).await?;
+    TableDesign::draw(table, &schema).map_err(Error::cassandra(format!("design Cassandra table {}", table.name)))
+}

@@ -1,0 +1,217 @@
+//! landing → raw.
+//!
+//! Guarantee: after a run, every landed file is in the raw table up to its last batch, each record once, or it was stopped by
+//! its limits and nothing but its rejects is there. Each batch's position travels in the commit of its rows, so a load that
+//! was interrupted anywhere goes on with the next batch of the same plan. Never: commits a row before the end of its file was
+//! read and its limits hold; holds more in memory than the spill budget and one batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use model::counts::Counts;
+use model::definition::{Landing, RawTable, load_hash};
+use model::failure::{Classify, Failure};
+use model::position::{BatchNumber, FilePosition};
+use model::receipt::Receipt;
+use model::report::{Outcome, StageName, StageReport};
+use zones::delta::Table;
+use zones::landing::LandingZone;
+use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
+use zones::raw::Raw;
+use zones::{Error as LakeError, entries, quarantine};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::slicing::SliceMemory;
+
+/// Loads every landed file that is not in the table yet.
+pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Error> {
+    let started = Instant::now();
+    let landing = context.pipeline.landing(&table.from).expect("a validated definition");
+    let zone = context.lake.landing(&landing.source);
+    let mut load = Load {
+        raw: Raw::open(&context.lake, table).await?,
+        quarantine: quarantine::open(&context.lake).await?,
+        report: StageReport::new(StageName::LandingToRaw, &table.name),
+        context,
+        table,
+        landing,
+        zone,
+    };
+    let receipts = load.zone.receipts().map_err(LakeError::from)?;
+    for (at, receipt) in receipts.iter().enumerate() {
+        if load.raw.position().await?.has_finished(receipt.sequence) {
+            continue;
+        }
+        context.shutdown.check()?;
+        match load.file(receipt).await {
+            Err(error) if at + 1 < receipts.len() && load.may_pass_over(receipt, &error).await? => {
+                let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
+                load.report.notes.push(format!("{file} stays out: {}; a newer file has come since", with_causes(&error)));
+            }
+            done => done?,
+        }
+    }
+    load.report.position = Some(load.raw.table().version().0);
+    load.report.seconds = started.elapsed().as_secs_f64();
+    Ok(load.report)
+}
+
+/// The state of one run over the files of one landing.
+struct Load<'c> {
+    context: &'c Context,
+    table: &'c RawTable,
+    landing: &'c Landing,
+    zone: LandingZone,
+    raw: Raw<'c>,
+    quarantine: Table,
+    report: StageReport,
+}
+
+impl Load<'_> {
+    async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
+        let folder = self.zone.plan_folder(receipt, &self.table.name);
+        let plan = self.plan(receipt, &folder).await?;
+        self.report.bytes += receipt.size;
+        let rejects = folder.join(REJECTS_FILE);
+        quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
+        if let Some(reason) = &plan.stopped {
+            let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
+            return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
+        }
+        self.follow(&plan, &folder).await?;
+        self.check_accounting(&plan).await?;
+        self.note(&plan);
+        // The plan stays: it says what was decided. The rows are in the table now.
+        for file in [ROWS_FILE, REJECTS_FILE] {
+            let _ = std::fs::remove_file(folder.join(file));
+        }
+        Ok(())
+    }
+
+    /// The plan of a load that is under way, or a new one.
+    async fn plan(&self, receipt: &Receipt, folder: &Path) -> Result<LoadPlan, Error> {
+        let definition = load_hash(self.landing, self.table);
+        let position = self.raw.position().await?;
+        let is_under_way = position > FilePosition::new(receipt.sequence, BatchNumber::NONE);
+        let mut under = (self.context.now, self.raw.newest_event().await?);
+        if let Some(plan) = LoadPlan::read(folder)? {
+            if plan.definition == definition {
+                if plan.has_its_spill(&folder.join(ROWS_FILE), &folder.join(REJECTS_FILE)) {
+                    return Ok(plan);
+                }
+                // The rows are gone, the load is not: read the file again just as it was read for the plan.
+                under = (plan.planned_at, plan.newest_before);
+            } else if is_under_way {
+                let file = receipt.file_name.clone();
+                return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
+            }
+        }
+        self.zone.verify(receipt).map_err(LakeError::from)?;
+        let plan = self.read(receipt, folder, definition, under)?;
+        // A file that was stopped is read again next time: the limit may be another one then.
+        if plan.stopped.is_none() {
+            plan.write(folder)?;
+        }
+        Ok(plan)
+    }
+
+    fn read(&self, receipt: &Receipt, folder: &Path, definition: String, under: (i64, Option<i64>)) -> Result<LoadPlan, Error> {
+        let (now, newest_before) = under;
+        let progress = self.context.watch.start(StageName::LandingToRaw, &self.table.name);
+        let input = entries::open(&self.zone.file(receipt), self.landing).map_err(LakeError::entry)?;
+        let memory = self.context.slice.map(|slice| SliceMemory::new(&self.context.lake, slice, &self.table.name));
+        let choose = memory.as_ref().map(|memory| move |present: &BTreeSet<NaiveDate>| memory.choose(present));
+        let bounds = Bounds {
+            table: self.table,
+            clock: self.context.pipeline.clock,
+            definition,
+            receipt: receipt.sequence,
+            now,
+            newest_before,
+            max_record_bytes: self.landing.max_record_bytes,
+            choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
+            shutdown: &self.context.shutdown,
+            file_bytes: receipt.size,
+            progress: progress.as_ref(),
+        };
+        let plan = tokio::task::block_in_place(|| prepare(input, folder, &bounds))?;
+        if plan.stopped.is_none()
+            && let Some(memory) = &memory
+        {
+            memory.keep(&plan.dates())?;
+        }
+        Ok(plan)
+    }
+
+    /// Commits the batches that are not in the table yet, in order.
+    async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
+        let spill = folder.join(ROWS_FILE);
+        if plan.batches.is_empty() {
+            let batch = self.raw.commit_nothing(plan, self.context.now).await?;
+            self.add(batch.counts);
+        }
+        for index in 0..plan.batches.len() {
+            let number = BatchNumber::of(index, plan.batches.len())
+                .ok_or_else(|| LakeError::TooManyBatches { file: format!("receipt {}", plan.receipt) })?;
+            if self.raw.position().await? >= FilePosition::new(plan.receipt, number) {
+                continue;
+            }
+            self.context.shutdown.check()?;
+            let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
+            self.add(batch.counts);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, counts: Counts) {
+        self.report.outcome = Outcome::Done;
+        self.report.counts += counts;
+        self.report.written += counts.accepted;
+        self.report.commits += 1;
+    }
+
+    /// Whether a file that could not be loaded may be left behind for a newer one: only for what is in its data, and only while
+    /// nothing of it is in the table.
+    async fn may_pass_over(&self, receipt: &Receipt, error: &Error) -> Result<bool, Error> {
+        let is_under_way = self.raw.position().await? > FilePosition::new(receipt.sequence, BatchNumber::NONE);
+        Ok(error.failure() == Failure::Data && !is_under_way)
+    }
+
+    /// The sum over the commits of the file must be what was read.
+    async fn check_accounting(&self, plan: &LoadPlan) -> Result<(), Error> {
+        let committed = self.raw.committed_counts(plan.receipt).await?;
+        if committed.read != plan.counts.read || !committed.closes() {
+            let what = format!("receipt {} of {} (read {} records)", plan.receipt, self.table.name, plan.counts.read);
+            return Err(LakeError::Accounting { what, counts: committed.to_string() }.into());
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, plan: &LoadPlan) {
+        let listed = |counts: &BTreeMap<String, u64>| {
+            counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        if !plan.rejects_by_reason.is_empty() {
+            self.report.notes.push(format!("rejected: {}", listed(&plan.rejects_by_reason)));
+        }
+        if !plan.warnings.is_empty() {
+            self.report.notes.push(format!("checks that warn: {}", listed(&plan.warnings)));
+        }
+        if let (Some((first, _)), Some((last, _))) = (plan.too_old.first_key_value(), plan.too_old.last_key_value()) {
+            self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

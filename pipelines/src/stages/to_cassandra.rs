@@ -1,0 +1,171 @@
+//! raw → Cassandra and use case → Cassandra.
+//!
+//! Guarantee: after a run, the Cassandra table holds what the definition's SQL yields over the origin table at the recorded
+//! version. Every cell carries the write time of its own source version, so any replay, in any order, leaves the same cells.
+//! The checkpoint follows the last acknowledgement. Never: reads versions that the checkpoint has passed; writes rows that
+//! did not change.
+
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store};
+use model::Progress;
+use model::definition::{CassandraTable, Origin};
+use model::position::TableVersion;
+use model::report::{Outcome, StageName, StageReport};
+use zones::changes::{Group, changes_of, grouped};
+use zones::delta::Table;
+use zones::sql::Statement;
+use zones::{Error as LakeError, raw, use_case};
+
+use super::create_tables::{design, origin_schema, statement};
+use crate::context::Context;
+use crate::error::Error;
+
+/// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
+/// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
+const GROUP_ROWS: u64 = 500_000;
+
+/// Which of the two stages fills a table.
+pub fn stage_of(table: &CassandraTable) -> StageName {
+    match table.from {
+        Origin::Raw(_) => StageName::RawToCassandra,
+        Origin::UseCase(_) => StageName::UseCaseToCassandra,
+    }
+}
+
+/// Sends every version that the table's checkpoint has not passed.
+pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Result<StageReport, Error> {
+    let started = Instant::now();
+    let stage = stage_of(table);
+    let mut report = StageReport::new(stage, &table.name);
+    let origin = open_origin(context, table).await?;
+    let position = position(store, table, &origin).await?;
+    report.position = Some(origin.version().0);
+    if position == Some(origin.version()) {
+        report.seconds = started.elapsed().as_secs_f64();
+        return Ok(report);
+    }
+
+    let design = design(&context.pipeline, table).await?;
+    let nulls = match table.from {
+        // Appended rows are never changed later: a null needs no tombstone.
+        Origin::Raw(_) => Nulls::Unset,
+        Origin::UseCase(_) => Nulls::Write,
+    };
+    let mut send = Send {
+        context,
+        origin: &origin,
+        statement: statement(table),
+        input: origin_schema(&context.pipeline, table).await?,
+        sink: Sink::open(store, design, nulls).await.map_err(Error::cassandra(format!("prepare {}", table.name)))?,
+        progress: context.watch.start(stage, &table.name),
+        report,
+    };
+    let groups = grouped(origin.commits_after(position).await?, GROUP_ROWS);
+    send.progress.expect(groups.iter().map(|group| group.rows).sum());
+    let read_time = store.read_checkpoint_time(&table.name).await;
+    let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
+    for group in &groups {
+        context.shutdown.check()?;
+        // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
+        let write_time = send.group(group).await?.max(last + 1);
+        last = write_time;
+        let checkpoint =
+            Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
+        let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
+        store
+            .write_checkpoint(&table.name, &checkpoint, times)
+            .await
+            .map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
+    }
+    let mut report = send.report;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+async fn open_origin(context: &Context, table: &CassandraTable) -> Result<Table, Error> {
+    Ok(match &table.from {
+        Origin::Raw(name) => raw::open(&context.lake, context.pipeline.raw_table(name).expect("a validated definition")).await?,
+        Origin::UseCase(name) => {
+            use_case::open(&context.lake, context.pipeline.use_case(name).expect("a validated definition")).await?
+        }
+    })
+}
+
+/// How far the table has got in this origin, under this definition.
+async fn position(store: &Store, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
+    let read =
+        store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
+    let Some(checkpoint) = read else { return Ok(None) };
+    let place = format!("Cassandra table {}.{}", store.keyspace(), table.name);
+    if checkpoint.source_id != origin.id() {
+        let problem =
+            format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
+        let hint = format!("use another keyspace (CASSANDRA_KEYSPACE), or fill it anew: DROP KEYSPACE {}", store.keyspace());
+        return Err(Error::Semantics { place, problem, hint: Some(hint) });
+    }
+    if checkpoint.definition_hash != table.table_hash() {
+        let problem = "was filled under another definition of its SQL or its keys".to_owned();
+        let hint = format!(
+            "put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints",
+            table.name
+        );
+        return Err(Error::Semantics { place, problem, hint: Some(hint) });
+    }
+    if checkpoint.position > origin.version().0 {
+        return Err(LakeError::PositionAhead {
+            table: place,
+            input: origin.name().to_owned(),
+            position: checkpoint.position,
+            available: origin.version().0,
+        }
+        .into());
+    }
+    Ok(Some(TableVersion(checkpoint.position)))
+}
+
+/// What sending needs.
+struct Send<'c> {
+    context: &'c Context,
+    origin: &'c Table,
+    statement: Statement,
+    input: SchemaRef,
+    sink: Sink,
+    progress: Box<dyn Progress>,
+    report: StageReport,
+}
+
+impl Send<'_> {
+    /// Sends the changes of consecutive versions together; returns the newest version's write time.
+    async fn group(&mut self, group: &Group) -> Result<i64, Error> {
+        let mut changes = Vec::new();
+        let mut newest = 0;
+        for commit in &group.commits {
+            let version = changes_of(self.origin, commit).await?;
+            // The commit that made the table, or compacted it, holds no change; it only moves the position on.
+            if version.upserts.is_empty() && version.deletes.is_empty() {
+                continue;
+            }
+            // Our own commits' write times grow. One of another writer has only that writer's clock.
+            newest = version.write_time.max(newest + 1);
+            let rows = |batches: &[arrow::array::RecordBatch]| batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            self.report.counts.read += rows(&version.upserts);
+            changes.push(Changes {
+                write_time_micros: newest,
+                upserts: self.statement.run(&self.input, version.upserts).await?,
+                deletes: self.statement.run(&self.input, version.deletes).await?,
+            });
+        }
+        let written = self
+            .sink
+            .write(changes, self.progress.as_ref(), &self.context.shutdown)
+            .await
+            .map_err(Error::cassandra(format!("write to {}", self.report.target)))?;
+        self.report.counts.accepted = self.report.counts.read;
+        self.report.outcome = Outcome::Done;
+        self.report.written += written.rows + written.deletes;
+        self.report.deleted += written.deletes;
+        Ok(newest)
+    }
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds everything in the one profile that serves the pipeline, the tests and the benchmark.
+source "$(dirname "$0")/lib.sh"
+
+scripts/install.sh build
+if [[ ! -d $(target_dir)/debug/build ]]; then
+  say "    the first build compiles some 500 dependencies: about 20 minutes on two cores, once"
+fi
+if [[ -t 2 ]]; then
+  # Cargo draws its own progress.
+  build_with build --locked --workspace
+  exit
+fi
+# No terminal: a line for every 25 crates instead of one for each, and everything that is no such line.
+build_with build --locked --workspace 2>&1 | awk '
+  /^ +Compiling / { if (++compiled % 25 == 0) { print "    " compiled " crates compiled"; fflush() }; next }
+  /^ +(Finished|Blocking|Downloading|Downloaded|Updating|Locking) / { next }
+  { print; fflush() }
+  END { if (compiled > 0 && compiled % 25) print "    " compiled " crates compiled" }' >&2

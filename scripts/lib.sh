@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# For the scripts beside it: where things are, how steps are told and timed, whose process is whose. Sourced, never run.
+#
+# What a user asked for is on stdout; what happens meanwhile is on stderr.
+
+set -euo pipefail
+# A point in times, whatever the language of the machine.
+export LC_NUMERIC=C
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Also where rustup's line in a shell's start file was not read.
+if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
+  PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+fi
+
+# shellcheck disable=SC2034 # used by those that source this
+state_dir=${SLUICE_DIR:-.sluice}
+
+if [[ -t 2 && -z ${NO_COLOR:-} ]]; then
+  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'
+else
+  bold='' dim='' red='' plain=''
+fi
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() { # MESSAGE [HINT]
+  say "${red}error:${plain} $1"
+  [[ $# -lt 2 ]] || say "hint: $2"
+  exit "${exit_code:-1}"
+}
+
+# step TITLE: a step begins.  done_step [TEXT]: it is done; says how long it took.
+step() {
+  step_title=$1 step_started=$EPOCHREALTIME
+  say "${bold}==> $step_title${plain}"
+}
+done_step() { say "    ${dim}$(seconds_since "$step_started") s${1:+  $1}${plain}"; }
+
+seconds_since() { # a value of EPOCHREALTIME
+  local micros=$((${EPOCHREALTIME/./} - ${1/./}))
+  printf '%d.%d' $((micros / 1000000)) $((micros % 1000000 / 100000))
+}
+
+# Where cargo puts programs; a configuration may have moved it.
+target_dir() {
+  cargo metadata --no-deps --format-version 1 --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
+
+# cargo, with what an interrupted build may have left cleared away before.
+#
+# A compiler that was stopped in the middle can leave incremental state behind with which every later build fails to link
+# ("undefined hidden symbol", rust-lang/rust#81280). So an unfinished build is marked, and the state thrown away by the next one.
+build_with() { # ARGUMENT... of cargo
+  local debug mark lock status=0
+  debug=$(target_dir)/debug
+  mkdir -p "$debug"
+  mark=$debug/.unfinished-build
+  exec {lock}>>"$mark"
+  if ! flock --nonblock "$lock"; then
+    # Somebody else is building: cargo waits for that by itself.
+    cargo "$@" {lock}>&-
+    return
+  fi
+  if [[ -s $mark ]]; then
+    say '    the last build was interrupted: compiling our own crates afresh'
+    rm -rf "$debug/incremental"
+  fi
+  echo "$*" >"$mark"
+  cargo "$@" {lock}>&- || status=$?
+  # Beyond 128 it was a signal that ended cargo.
+  [[ $status -ge 128 ]] || : >"$mark"
+  exec {lock}>&-
+  return "$status"
+}
+
+# Whether process PID runs PROGRAM with ARGUMENT among its arguments: a number alone may be anybody's by now.
+is_process() { # PID PROGRAM ARGUMENT
+  local arguments argument
+  [[ $1 =~ ^[0-9]+$ && -r /proc/$1/cmdline ]] || return 1
+  mapfile -d '' -t arguments <"/proc/$1/cmdline" 2>/dev/null || return 1
+  [[ ${#arguments[@]} -gt 0 && ${arguments[0]##*/} == "$2" ]] || return 1
+  for argument in "${arguments[@]:1}"; do
+    [[ $argument != "$3" ]] || return 0
+  done
+  return 1
+}
+
+# A plain value of a one-line or pretty JSON document that a program of ours wrote: json_value FILE KEY
+json_value() { sed -n "s/.*\"$2\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$1" | head -n 1; }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# make test: every test, in the one build that the pipeline uses too.
+#
+# Tests that need a Cassandra share the one of CASSANDRA_HOST, or a node of their own beside that of the pipeline: it starts while
+# the tests are compiled, and ends with them. Its data go when the next tests start, so that its logs can be read until then.
+source "$(dirname "$0")/lib.sh"
+
+# The tests know it by this place (tests/src/kit/).
+node_dir=.sluice/test-node
+
+stop_node() {
+  # Quietly: what cargo said last is what a reader looks for.
+  "$sluice" node down --dir "$node_dir" >/dev/null 2>&1 || say "the node of the tests could not be stopped: $sluice node down --dir $node_dir"
+}
+
+scripts/install.sh build node
+sluice=$(target_dir)/debug/sluice
+# Tests start these programs.
+scripts/build.sh
+if [[ -z ${CASSANDRA_HOST:-} ]]; then
+  trap stop_node EXIT
+  if ! "$sluice" node status --dir "$node_dir" >/dev/null 2>&1; then
+    stop_node
+    rm -rf "$node_dir"
+  fi
+  # What fails here fails in the tests, with its reason.
+  "$sluice" node up --dir "$node_dir" --heap 768M >/dev/null 2>&1 &
+fi
+build_with test --locked --workspace --no-run
+wait
+cargo test --locked --workspace "$@"

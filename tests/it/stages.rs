@@ -1,0 +1,140 @@
+//! Each stage alone, twice and out of order; tables that differ; definitions that change.
+
+use model::failure::{Classify, Failure};
+use model::report::{Outcome, StageName};
+use tests::kit::{TestPipeline, chain};
+use tests::session_events::{Dataset, Options};
+
+const CHAIN: [StageName; 6] = [
+    StageName::CreateTables,
+    StageName::UrlToLanding,
+    StageName::LandingToRaw,
+    StageName::RawToUseCase,
+    StageName::RawToCassandra,
+    StageName::UseCaseToCassandra,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stages_one_by_one_do_what_the_chain_does_and_nothing_the_second_time() {
+    let data = Dataset::generate(&Options::small(500, 3)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes());
+    for stage in CHAIN {
+        let first = t.stage(stage).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(first.iter().any(|report| report.outcome == Outcome::Done), "{stage:?}");
+        let second = t.stage(stage).await.unwrap();
+        assert!(second.iter().all(|report| report.outcome == Outcome::UpToDate), "{second:#?}");
+    }
+    let truth = data.truth();
+    assert_eq!(t.count("SELECT count(*) FROM sessions WHERE is_complete").await, truth.complete);
+    assert_eq!(t.cql("SELECT session_id FROM {ks}.completed_sessions").await.len() as u64, truth.complete);
+    assert_eq!(t.cql("SELECT session_id FROM {ks}.started_sessions").await.len() as u64, truth.starts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_out_of_order_says_what_to_run_first() {
+    let t = TestPipeline::session_events().await;
+    t.serve("");
+    for stage in [StageName::LandingToRaw, StageName::RawToUseCase, StageName::RawToCassandra, StageName::UseCaseToCassandra] {
+        let error = t.stage(stage).await.unwrap_err();
+        let text = chain(&error);
+        assert_eq!(error.failure(), Failure::Definition, "{text}");
+        assert!(text.contains("does not exist") && text.contains("create-tables"), "{text}");
+    }
+    // Later stages before earlier ones, with the tables there: nothing to do, and nothing lost afterwards.
+    t.stage(StageName::CreateTables).await.unwrap();
+    for stage in CHAIN.into_iter().skip(2) {
+        let reports = t.stage(stage).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(reports.iter().all(|report| report.written == 0), "{reports:#?}");
+    }
+    let data = Dataset::generate(&Options::small(100, 2)).unwrap();
+    t.serve(data.to_bytes()).run().await;
+    assert_eq!(t.cql("SELECT session_id FROM {ks}.completed_sessions").await.len() as u64, data.truth().complete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_differs_is_refused_with_the_difference() {
+    let t = TestPipeline::session_events().await;
+    t.serve("").run().await;
+    t.edit("country    = { type = \"string\", nullable = true }", "country    = { type = \"int32\", nullable = true }");
+    let error = t.try_run().await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("column country is Utf8, not Int32"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cassandra_table_that_differs_is_refused_with_the_difference() {
+    let t = TestPipeline::session_events().await;
+    t.serve("").run().await;
+    t.cql("ALTER TABLE {ks}.completed_sessions ADD mood text").await;
+    let error = t.stage(StageName::CreateTables).await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("mood"), "{text}");
+}
+
+/// Sinks hold their place per lake and per definition: what was filled by another is refused, not mixed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyspace_filled_from_another_lake_is_refused() {
+    let data = Dataset::generate(&Options::small(50, 2)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes()).run().await;
+    std::fs::remove_dir_all(t.lake()).unwrap();
+    let error = t.try_run().await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("another lake") && text.contains("CASSANDRA_KEYSPACE"), "{text}");
+}
+
+/// A use-case table is one fold: under another SQL it is refused until it is made anew, and then it comes out of raw again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_fold_is_refused_until_its_table_is_made_anew() {
+    let data = Dataset::generate(&Options::small(50, 2)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes()).run().await;
+    t.edit("start_ts          = { fold = \"min\" }", "start_ts          = { fold = \"max\" }");
+    t.edit(
+        "country           = { fold = \"first\", by = \"start_ts\" }",
+        "country           = { fold = \"last\", by = \"start_ts\" }",
+    );
+    let error = t.stage(StageName::RawToUseCase).await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("another definition") && text.contains("folded anew"), "{text}");
+
+    std::fs::remove_dir_all(t.lake().join("use_case")).unwrap();
+    t.stage(StageName::CreateTables).await.unwrap();
+    t.stage(StageName::RawToUseCase).await.unwrap();
+    assert_eq!(t.count("SELECT count(*) FROM sessions").await, data.truth().sessions);
+}
+
+/// A load that is half done goes on under the definition that it began under, or not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
+    let data = Dataset::generate(&Options::small(2000, 8)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes());
+    t.stage(StageName::CreateTables).await.unwrap();
+    t.stage(StageName::UrlToLanding).await.unwrap();
+    let context = t.context().unwrap();
+    let loading = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]);
+    let stopping = async {
+        while t.version("raw", "session_events").await < 2 {
+            tokio::task::yield_now().await;
+        }
+        context.shutdown.request();
+    };
+    let (loaded, ()) = tokio::join!(loading, stopping);
+    assert_eq!(loaded.unwrap_err().failure(), Failure::Interrupted);
+
+    t.edit("reject_limit = \"5 %\"", "reject_limit = \"6 %\"");
+    let error = t.try_run().await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.failure(), Failure::Definition, "{text}");
+    assert!(text.contains("half done") && text.contains("put the old definition back"), "{text}");
+
+    t.edit("reject_limit = \"6 %\"", "reject_limit = \"5 %\"");
+    t.run().await;
+    assert_eq!(t.count("SELECT count(*) FROM session_events").await, data.truth().events);
+}

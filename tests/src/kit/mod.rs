@@ -1,0 +1,231 @@
+//! A pipeline of its own for each test: a lake in a temporary folder, a keyspace on the real node, a source over real HTTP.
+//!
+//! What a test asserts is read back by other means than those that wrote it: Delta tables by deltalake's own provider and SQL,
+//! Cassandra by plain CQL.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
+
+mod lake_sql;
+mod program;
+
+pub use program::program;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::Progress;
+use model::clock::Clock;
+use model::failure::Classify;
+use model::report::{RunReport, StageName, StageReport};
+use model::shutdown::Shutdown;
+use model::slice::Slice;
+use pipelines::context::{Context, Watch};
+use pipelines::{Error, folder, runner};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::value::CqlValue;
+use tempfile::TempDir;
+use zones::lake::Lake;
+
+use crate::cassandra_node;
+use crate::source_server::SourceServer;
+
+/// Where the source of a test pipeline is served.
+const SOURCE: &str = "/events.jsonl";
+
+/// One pipeline, its source, its lake and its keyspace; all of it goes when the value goes.
+pub struct TestPipeline {
+    pub name: String,
+    pub server: SourceServer,
+    pub keyspace: String,
+    pub slice: Option<Slice>,
+    definition: PathBuf,
+    base: TempDir,
+    session: Session,
+}
+
+impl TestPipeline {
+    /// The shipped session events.
+    pub async fn session_events() -> Self {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/session_events");
+        Self::of(&shipped).await
+    }
+
+    /// A copy of a pipeline's folder, which the test may change.
+    pub async fn of(shipped: &Path) -> Self {
+        let base = TempDir::with_prefix("sluice test ").unwrap();
+        let name = shipped.file_name().unwrap().to_string_lossy().into_owned();
+        let definition = base.path().join("pipelines").join(&name);
+        std::fs::create_dir_all(&definition).unwrap();
+        for file in std::fs::read_dir(shipped).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), definition.join(file.file_name())).unwrap();
+        }
+        let keyspace = format!("t{}", uuid::Uuid::new_v4().simple());
+        let session = plain_session().await;
+        Self { name, server: SourceServer::start(), keyspace, slice: None, definition, base, session }
+    }
+
+    /// The folder of the definition.
+    pub fn definition(&self) -> &Path {
+        &self.definition
+    }
+
+    /// Replaces text of `pipeline.toml`; what is replaced must be there.
+    pub fn edit(&self, from: &str, to: &str) {
+        let path = self.definition.join("pipeline.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "`{from}` is not in pipeline.toml");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// The lake's folder; a debug run has its own.
+    pub fn lake(&self) -> PathBuf {
+        self.base.path().join(if self.slice.is_some() { "lake_debug" } else { "lake" })
+    }
+
+    /// What the source serves from now on.
+    pub fn serve(&self, content: impl Into<Vec<u8>>) -> &Self {
+        self.server.put(SOURCE, content.into());
+        self
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url(SOURCE)
+    }
+
+    /// The context of one run, with a clock and a shutdown of its own.
+    pub fn context(&self) -> Result<Context, Error> {
+        let url = self.url();
+        let pipeline = folder::read(&self.definition, &|name| (name == "SESSION_EVENTS_URL").then(|| url.clone()))?;
+        let lake = Lake::new(self.lake(), &pipeline.name);
+        Ok(Context::new(Arc::new(pipeline), lake, Clock::Wall, self.slice, Shutdown::default(), Arc::new(Nobody)))
+    }
+
+    pub async fn store(&self) -> cassandra::Store {
+        let settings = cassandra_node::settings(&self.keyspace).await;
+        cassandra::Store::connect(&settings, std::time::Duration::from_mins(1), |_| {}).await.unwrap()
+    }
+
+    /// Runs the whole chain in this process, through the function that the program calls.
+    pub async fn try_run(&self) -> Result<RunReport, Error> {
+        let started = Instant::now();
+        let context = self.context()?;
+        let stages = Box::pin(runner::run(&context, async { Ok(self.store().await) })).await?;
+        Ok(runner::report(&context, Some(self.keyspace.clone()), started, stages))
+    }
+
+    pub async fn run(&self) -> RunReport {
+        match self.try_run().await {
+            Ok(report) => {
+                assert!(report.accounting_closes, "{report:#?}");
+                report
+            }
+            Err(error) => panic!("{}", chain(&error)),
+        }
+    }
+
+    /// Runs one stage by itself.
+    pub async fn stage(&self, stage: StageName) -> Result<Vec<StageReport>, Error> {
+        let context = self.context()?;
+        let store = self.store().await;
+        Box::pin(runner::stage(&context, Some(&store), stage)).await
+    }
+
+    /// Rows of the lake, each as its columns parted by ` | `. Tables are named as in the definition; `quarantine` is one.
+    pub async fn sql(&self, query: &str) -> Vec<String> {
+        lake_sql::rows(&self.lake(), &self.name, query).await
+    }
+
+    /// The one value that a query yields.
+    pub async fn count(&self, query: &str) -> u64 {
+        let rows = self.sql(query).await;
+        rows[0].parse().unwrap_or_else(|_| panic!("{query}: {rows:?}"))
+    }
+
+    /// The newest version of a Delta table, `raw/session_events` say.
+    pub async fn version(&self, zone: &str, table: &str) -> u64 {
+        lake_sql::version(&self.lake().join(zone).join(&self.name).join(table)).await
+    }
+
+    /// Rows of Cassandra, each as its columns parted by ` | `; `{ks}` in the query stands for the keyspace.
+    pub async fn cql(&self, query: &str) -> Vec<String> {
+        let query = query.replace("{ks}", &self.keyspace);
+        let mut pager = self.session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = futures::StreamExt::next(&mut pager).await {
+            let columns: Vec<String> = row.unwrap().columns.iter().map(|value| shown(value.as_ref())).collect();
+            rows.push(columns.join(" | "));
+        }
+        rows
+    }
+}
+
+impl Drop for TestPipeline {
+    fn drop(&mut self) {
+        // The node outlives the test; its keyspace must not. Dropping needs a runtime of its own here.
+        let keyspaces = [self.keyspace.clone(), format!("{}_debug", self.keyspace)];
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let session = plain_session().await;
+                for keyspace in keyspaces {
+                    let _ = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {keyspace}"), ()).await;
+                }
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+/// An error with its causes and its hint, as a user would see it.
+pub fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(" | hint: ");
+        text.push_str(&hint);
+    }
+    text
+}
+
+fn shown(value: Option<&CqlValue>) -> String {
+    match value {
+        None => "null".to_owned(),
+        Some(CqlValue::Timestamp(instant)) => {
+            chrono::DateTime::from_timestamp_millis(instant.0).unwrap().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+        }
+        Some(CqlValue::Date(date)) => {
+            let days = i64::from(date.0) - (1 << 31);
+            (chrono::NaiveDate::from_ymd_opt(1970, 1, 1).unwrap() + chrono::TimeDelta::days(days)).to_string()
+        }
+        Some(CqlValue::Text(text)) => text.clone(),
+        Some(CqlValue::BigInt(number)) => number.to_string(),
+        Some(CqlValue::Uuid(id)) => id.to_string(),
+        Some(other) => format!("{other:?}"),
+    }
+}
+
+/// Nobody watches a test.
+struct Nobody;
+
+impl Watch for Nobody {
+    fn start(&self, _stage: StageName, _target: &str) -> Box<dyn Progress> {
+        Box::new(model::progress::Silent)
+    }
+
+    fn say(&self, _line: &str) {}
+}
+
+/// A plain session, without anything of ours.
+async fn plain_session() -> Session {
+    // A TLS provider must be chosen before anything asks; another test may have done so.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    SessionBuilder::new().known_nodes(cassandra_node::hosts().await.iter()).build().await.unwrap()
+}

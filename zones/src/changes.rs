@@ -1,0 +1,133 @@
+//! What changed in a table, version by version: the way from one table to the next store.
+//!
+//! Versions are read in order. A commit that changes no data (compaction) yields nothing but still counts as read. Where a
+//! commit has files of the change feed, they are its changes; else its added files are inserts and its removed files deletes
+//! (Delta protocol, "Change Data Files").
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field};
+use deltalake::kernel::Action;
+use futures::TryStreamExt;
+use model::position::TableVersion;
+use object_store::path::Path;
+use std::collections::HashMap;
+
+use crate::delta::{CommitContent, ReadPlan, Table, partition_of};
+use crate::error::Error;
+use crate::use_case::{BEFORE, CHANGE_TYPE};
+
+/// The rows that came and went in one version, as the table's columns.
+#[derive(Debug)]
+pub struct VersionChanges {
+    pub version: TableVersion,
+    /// Microseconds; cells written from these rows carry it.
+    pub write_time: i64,
+    pub upserts: Vec<RecordBatch>,
+    /// Rows as they were before the version.
+    pub deletes: Vec<RecordBatch>,
+}
+
+/// Consecutive versions that are handled together.
+#[derive(Debug)]
+pub struct Group {
+    pub commits: Vec<CommitContent>,
+    /// Rows that the commits added, as far as their statistics say.
+    pub rows: u64,
+}
+
+impl Group {
+    pub fn first(&self) -> TableVersion {
+        self.commits[0].version
+    }
+
+    pub fn last(&self) -> TableVersion {
+        self.commits[self.commits.len() - 1].version
+    }
+}
+
+/// Cuts commits into groups of at most about `max_rows` added rows; one commit is never divided.
+pub fn grouped(commits: Vec<CommitContent>, max_rows: u64) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for commit in commits {
+        let rows = added_rows(&commit);
+        match groups.last_mut() {
+            Some(group) if group.rows + rows <= max_rows => {
+                group.rows += rows;
+                group.commits.push(commit);
+            }
+            _ => groups.push(Group { commits: vec![commit], rows }),
+        }
+    }
+    groups
+}
+
+fn added_rows(commit: &CommitContent) -> u64 {
+    let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
+    commit
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Add(add) if add.data_change => add.stats.as_deref().and_then(records),
+            _ => None,
+        })
+        .sum()
+}
+
+/// The changes of one version of `table`.
+pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
+    let write_time = commit.write_time().or_else(|| commit.committed_at()).unwrap_or(0);
+    let mut changes = VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() };
+    let has_feed = commit.actions.iter().any(|action| matches!(action, Action::Cdc(_)));
+    for action in &commit.actions {
+        match action {
+            Action::Cdc(file) if has_feed => read_feed(table, &file.path, &file.partition_values, &mut changes).await?,
+            Action::Add(file) if !has_feed && file.data_change => {
+                changes.upserts.extend(read_rows(table, &file.path, &file.partition_values).await?);
+            }
+            Action::Remove(file) if !has_feed && file.data_change => {
+                let values = file.partition_values.clone().unwrap_or_default();
+                changes.deletes.extend(read_rows(table, &file.path, &values).await?);
+            }
+            _ => {}
+        }
+    }
+    Ok(changes)
+}
+
+type PartitionValues = HashMap<String, Option<String>>;
+
+async fn read_rows(table: &Table, path: &str, values: &PartitionValues) -> Result<Vec<RecordBatch>, Error> {
+    let partition = partition_of(values, table.partition_column());
+    table.collect_file(&stored_path(path), &partition, &ReadPlan::all(table)).await
+}
+
+async fn read_feed(table: &Table, path: &str, values: &PartitionValues, changes: &mut VersionChanges) -> Result<(), Error> {
+    let partition = partition_of(values, table.partition_column());
+    let plan = ReadPlan::all(table).with_extra(Field::new(CHANGE_TYPE, DataType::Utf8, true));
+    let mut stream = table.read_file(&stored_path(path), &partition, &plan).await?;
+    while let Some(rows) = stream.try_next().await? {
+        let last = rows.num_columns() - 1;
+        let gone: BooleanArray = rows
+            .column(last)
+            .as_string::<i32>()
+            .iter()
+            .map(|change| Some(change.is_some_and(|change| change == BEFORE || change == "delete")))
+            .collect();
+        let came = arrow::compute::not(&gone).map_err(Error::arrow("read the change feed"))?;
+        let columns: Vec<usize> = (0..last).collect();
+        let rows = rows.project(&columns).map_err(Error::arrow("read the change feed"))?;
+        for (filter, into) in [(gone, &mut changes.deletes), (came, &mut changes.upserts)] {
+            let rows = filter_record_batch(&rows, &filter).map_err(Error::arrow("read the change feed"))?;
+            if rows.num_rows() > 0 {
+                into.push(rows);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Paths in the log are URL-encoded as they were written; the object store wants them plain.
+fn stored_path(path: &str) -> Path {
+    Path::parse(path).unwrap_or_else(|_| Path::from(path))
+}

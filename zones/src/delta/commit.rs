@@ -1,0 +1,184 @@
+//! One commit: rows in, rows out, and with them how far the table has got.
+
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add, AddCDCFile, Transaction};
+use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
+use deltalake::writer::{DeltaWriter, RecordBatchWriter};
+use model::counts::Counts;
+use model::position::TableVersion;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{DataFile, PartitionValue, Table};
+use crate::error::Error;
+
+/// The key of Sluice's note in a commit's metadata.
+pub(super) const NOTE_KEY: &str = "sluice";
+/// Ends the application id whose number is the commit's write time in microseconds.
+pub const WRITE_TIME_SUFFIX: &str = "#write_time";
+/// Ends the application id whose number is the newest event time accepted so far, in microseconds.
+const NEWEST_EVENT_SUFFIX: &str = "#newest_event";
+const FENCE_SUFFIX: &str = "#fence";
+
+/// Rows of about this size make a file of their own, so that no file becomes too large to rewrite (Delta's own default).
+const TARGET_FILE_BYTES: u64 = 100 * 1024 * 1024;
+
+/// What a batch was, in the metadata of its commit. The ledger is derived from these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommitNote {
+    pub input: String,
+    /// The id of the input, where it is a table: one that was made anew has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
+    /// Versions of the input table, both included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dates: Vec<String>,
+    pub counts: Counts,
+    pub definition: String,
+    /// Microseconds since the epoch.
+    pub write_time: i64,
+    /// The newest event time accepted so far, in microseconds, where the table has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_event: Option<i64>,
+}
+
+/// What is to be committed.
+#[derive(Debug, Default)]
+pub struct Commit {
+    pub adds: Vec<Add>,
+    pub removes: Vec<DataFile>,
+    pub change_files: Vec<AddCDCFile>,
+    /// The input's name and the number that it has got to with this commit.
+    pub position: Option<(String, i64)>,
+    pub note: CommitNote,
+    /// For a merge: the partitions that were looked into, and the key.
+    pub merge: Option<MergeNote>,
+}
+
+/// What a merge looked into; becomes the predicate in the table's history, and what a concurrent writer is checked against.
+#[derive(Debug, Clone, Default)]
+pub struct MergeNote {
+    pub key: Vec<String>,
+    pub partitions: BTreeSet<PartitionValue>,
+}
+
+pub(super) fn position_id(table: &str, input: &str) -> String {
+    format!("{table}/{input}")
+}
+
+impl Table {
+    /// Writes rows as data files that no commit names yet. Partition columns are among the batches' columns.
+    pub async fn write_files(&self, batches: Vec<RecordBatch>) -> Result<Vec<Add>, Error> {
+        let mut writer = self.data_writer()?;
+        for batch in batches {
+            writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
+        }
+        writer.flush().await.map_err(Error::delta("write", self.name()))
+    }
+
+    /// A writer of data files; `flush` closes them and names them.
+    pub(crate) fn data_writer(&self) -> Result<RecordBatchWriter, Error> {
+        // zstd at level 1 is a third smaller than snappy on text ids and costs about the same.
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
+            .set_max_row_group_row_count(Some(131_072))
+            .build();
+        let writer = RecordBatchWriter::for_table(&self.inner).map_err(Error::delta("write", self.name()))?;
+        Ok(writer.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES))
+    }
+
+    /// The write time for the next commit: `now`, or one later than the last commit's.
+    pub async fn next_write_time(&self, now: i64) -> Result<i64, Error> {
+        let last = self.transaction(&format!("{}/{WRITE_TIME_SUFFIX}", self.name())).await?;
+        Ok(last.map_or(now, |last| now.max(last + 1)))
+    }
+
+    /// The newest event time that any commit recorded, in microseconds.
+    pub async fn newest_event(&self) -> Result<Option<i64>, Error> {
+        self.transaction(&format!("{}/{NEWEST_EVENT_SUFFIX}", self.name())).await
+    }
+
+    /// Commits from this snapshot; on success the table is at the new version.
+    ///
+    /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
+    pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
+        let name = self.name().to_owned();
+        let fence_id = format!("{name}/{FENCE_SUFFIX}");
+        let fence = self.transaction(&fence_id).await?.unwrap_or(0) + 1;
+
+        let mut transactions = vec![
+            Transaction::new(fence_id, fence),
+            Transaction::new(format!("{name}/{WRITE_TIME_SUFFIX}"), commit.note.write_time),
+        ];
+        if let Some(newest) = commit.note.newest_event {
+            transactions.push(Transaction::new(format!("{name}/{NEWEST_EVENT_SUFFIX}"), newest));
+        }
+        if let Some((input, number)) = &commit.position {
+            transactions.push(Transaction::new(position_id(&name, input), *number));
+        }
+        let operation = operation(self.partition_column(), commit.merge.as_ref());
+        let mut actions: Vec<Action> = Vec::new();
+        actions.extend(commit.removes.into_iter().map(|file| Action::Remove(file.remove)));
+        actions.extend(commit.adds.into_iter().map(Action::Add));
+        actions.extend(commit.change_files.into_iter().map(Action::Cdc));
+
+        let note = serde_json::to_value(&commit.note).expect("a note is plain data");
+        let properties = CommitProperties::default()
+            .with_metadata([
+                (NOTE_KEY.to_owned(), note),
+                ("clientVersion".to_owned(), json!(concat!("sluice ", env!("CARGO_PKG_VERSION")))),
+            ])
+            .with_application_transactions(transactions);
+        let log_store = self.log_store();
+        let finalized = {
+            let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
+            CommitBuilder::from(properties)
+                .with_actions(actions)
+                .build(Some(snapshot), log_store, operation)
+                .await
+                .map_err(Error::delta("commit", &name))?
+        };
+        self.inner.state = Some(finalized.snapshot());
+        Ok(TableVersion(finalized.version()))
+    }
+}
+
+fn operation(partition_column: Option<&str>, merge: Option<&MergeNote>) -> DeltaOperation {
+    let Some(merge) = merge else {
+        return DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: partition_column.map(|column| vec![column.to_owned()]),
+            predicate: None,
+        };
+    };
+    let literals: Vec<String> = merge.partitions.iter().flatten().map(|value| format!("'{value}'")).collect();
+    // The part that conflicts are checked against: only files of these partitions were read.
+    let read = match partition_column {
+        Some(column) if !literals.is_empty() => Some(format!("{column} IN ({})", literals.join(", "))),
+        _ => None,
+    };
+    let keys: Vec<String> = merge.key.iter().map(|key| format!("target.{key} = source.{key}")).collect();
+    let whole = match &read {
+        Some(read) => format!("{} AND target.{read}", keys.join(" AND ")),
+        None => keys.join(" AND "),
+    };
+    let step = |action: &str| MergePredicate { action_type: action.to_owned(), predicate: None };
+    DeltaOperation::Merge {
+        predicate: read,
+        merge_predicate: Some(whole),
+        matched_predicates: vec![step("update")],
+        not_matched_predicates: vec![step("insert")],
+        not_matched_by_source_predicates: vec![],
+    }
+}

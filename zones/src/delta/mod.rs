@@ -1,0 +1,229 @@
+//! A Delta table as Sluice uses one: open at a version, read the files of given commits, commit rows together with positions.
+//!
+//! Guarantee: [`Table::commit`] either makes one version that holds rows, position, fence and write time together, or nothing.
+//! A commit is made from the snapshot that was opened; where another writer of the same table came first, the fence makes the
+//! two collide in the log, whatever they wrote.
+
+mod commit;
+mod files;
+mod read;
+mod schema;
+mod stored_file;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake::kernel::{Action, StructType};
+use deltalake::logstore::{LogStoreRef, get_actions};
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::position::TableVersion;
+use url::Url;
+
+use crate::error::Error;
+
+pub use commit::{Commit, CommitNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use files::{DataFile, PartitionValue};
+pub use read::ReadPlan;
+pub(crate) use schema::normalized;
+
+/// An open table, at one version.
+#[derive(Debug, Clone)]
+pub struct Table {
+    inner: DeltaTable,
+    /// `<zone>/<pipeline>/<table>`, for messages and application transactions.
+    name: String,
+    schema: SchemaRef,
+    partition_column: Option<String>,
+}
+
+/// What a new table looks like.
+#[derive(Debug, Clone)]
+pub struct TableShape {
+    pub schema: SchemaRef,
+    pub partition_column: Option<String>,
+    /// Whether changes of rows are kept for readers (Delta's change data feed).
+    pub change_feed: bool,
+    pub description: String,
+}
+
+/// The actions of one commit.
+#[derive(Debug)]
+pub struct CommitContent {
+    pub version: TableVersion,
+    pub actions: Vec<Action>,
+}
+
+impl Table {
+    /// Opens the table in `folder`; `None` where there is none.
+    pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
+        if !folder.join("_delta_log").is_dir() {
+            return Ok(None);
+        }
+        let url = folder_url(folder)?;
+        let loaded = DeltaTableBuilder::from_url(url).map_err(Error::delta("open", name))?.load().await;
+        match loaded {
+            Ok(inner) => Self::from_inner(inner, name).map(Some),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(error) => Err(Error::delta("open", name)(error)),
+        }
+    }
+
+    /// Opens the table, or makes it. Returns whether it was made.
+    pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, bool), Error> {
+        if let Some(table) = Self::open(folder, name).await? {
+            table.expect_shape(shape)?;
+            return Ok((table, false));
+        }
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let kernel_schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
+        let mut builder = CreateBuilder::new()
+            .with_location(folder_url(folder)?)
+            .with_table_name(name)
+            .with_comment(&shape.description)
+            .with_columns(kernel_schema.fields().cloned())
+            // The log is the ledger of what was loaded and the feed of what changed: readers decide when it may go, not a timer.
+            .with_configuration_property(deltalake::TableProperty::EnableExpiredLogCleanup, Some("false"));
+        if let Some(column) = &shape.partition_column {
+            builder = builder.with_partition_columns([column]);
+        }
+        if shape.change_feed {
+            builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
+        }
+        let inner = builder.await.map_err(Error::delta("create", name))?;
+        Ok((Self::from_inner(inner, name)?, true))
+    }
+
+    fn from_inner(inner: DeltaTable, name: &str) -> Result<Self, Error> {
+        let snapshot = inner.snapshot().map_err(Error::delta("open", name))?;
+        let schema: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(Error::arrow("read the table's schema"))?;
+        let partition_column = snapshot.metadata().partition_columns().first().cloned();
+        Ok(Self { name: name.to_owned(), schema: Arc::new(schema), partition_column, inner })
+    }
+
+    fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
+        match schema::difference(&self.schema, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
+            None => Ok(()),
+            Some(difference) => Err(Error::TableDiffers { table: self.name.clone(), difference }),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All columns, the partition column included, in table order.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub fn partition_column(&self) -> Option<&str> {
+        self.partition_column.as_deref()
+    }
+
+    pub fn version(&self) -> TableVersion {
+        TableVersion(self.inner.version().expect("an open table has a version"))
+    }
+
+    /// The id that Delta gave the table when it was made; another table in the same place has another.
+    pub fn id(&self) -> &str {
+        self.inner.snapshot().expect("an open table has a snapshot").metadata().id()
+    }
+
+    pub(crate) fn log_store(&self) -> LogStoreRef {
+        self.inner.log_store()
+    }
+
+    /// Brings the table up to its newest version.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.inner.update_state().await.map_err(Error::delta("refresh", &self.name))
+    }
+
+    /// The number recorded for an application id in this snapshot.
+    pub async fn transaction(&self, id: &str) -> Result<Option<i64>, Error> {
+        let snapshot = self.inner.snapshot().map_err(Error::delta("open", &self.name))?;
+        snapshot.transaction_version(self.log_store().as_ref(), id).await.map_err(Error::delta("read a position", &self.name))
+    }
+
+    /// The version of `input` that this table has taken in completely.
+    pub async fn input_position(&self, input: &str) -> Result<Option<TableVersion>, Error> {
+        let number = self.transaction(&commit::position_id(&self.name, input)).await?;
+        Ok(number.map(|number| TableVersion(number.unsigned_abs())))
+    }
+
+    /// The number recorded for `input`, as it was committed.
+    pub async fn input_number(&self, input: &str) -> Result<Option<i64>, Error> {
+        self.transaction(&commit::position_id(&self.name, input)).await
+    }
+
+    /// What the commit `version` did.
+    pub async fn commit_content(&self, version: TableVersion) -> Result<CommitContent, Error> {
+        let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
+        let bytes = read.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })?;
+        let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
+        Ok(CommitContent { version, actions })
+    }
+
+    /// The commits after `position` up to this snapshot, in order.
+    pub async fn commits_after(&self, position: Option<TableVersion>) -> Result<Vec<CommitContent>, Error> {
+        let first = position.map_or(0, |position| position.0 + 1);
+        let mut commits = Vec::new();
+        for version in first..=self.version().0 {
+            commits.push(self.commit_content(TableVersion(version)).await?);
+        }
+        Ok(commits)
+    }
+}
+
+impl CommitContent {
+    /// The write time that the commit recorded, in microseconds; commits of other writers have none.
+    pub fn write_time(&self) -> Option<i64> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Txn(txn) if txn.app_id.ends_with(WRITE_TIME_SUFFIX) => Some(txn.version),
+            _ => None,
+        })
+    }
+
+    /// When the commit was made by its writer's clock, in microseconds.
+    pub fn committed_at(&self) -> Option<i64> {
+        self.actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => info.timestamp.map(|millis| millis * 1000),
+            _ => None,
+        })
+    }
+
+    /// What Sluice noted about the batch.
+    pub fn note(&self) -> Option<CommitNote> {
+        self.actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => {
+                info.info.get(commit::NOTE_KEY).and_then(|value| serde_json::from_value(value.clone()).ok())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether rows came or went.
+    pub fn changes_data(&self) -> bool {
+        self.actions.iter().any(|action| match action {
+            Action::Add(add) => add.data_change,
+            Action::Remove(remove) => remove.data_change,
+            _ => false,
+        })
+    }
+}
+
+/// Partition values of an action as a map with one entry at most.
+pub(crate) fn partition_of(values: &HashMap<String, Option<String>>, column: Option<&str>) -> PartitionValue {
+    column.and_then(|column| values.get(column).cloned().flatten())
+}
+
+fn folder_url(folder: &Path) -> Result<Url, Error> {
+    let absolute = std::path::absolute(folder).map_err(Error::io("find", folder))?;
+    Url::from_directory_path(&absolute).map_err(|()| Error::Damaged {
+        path: absolute.display().to_string(),
+        problem: "this path cannot be written as a URL".to_owned(),
+    })
+}

@@ -1,0 +1,58 @@
+//! Schemas: the Arrow types that a Delta table can hold, and how two of them differ.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// The same columns in the types that a Delta table stores them in: plain strings, timestamps in UTC with microseconds.
+pub(crate) fn normalized(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| Field::new(field.name(), normalized_type(field.data_type()), field.is_nullable()))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn normalized_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::Date64 => DataType::Date32,
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Dictionary(_, value) => normalized_type(value),
+        other => other.clone(),
+    }
+}
+
+/// How a table differs from what it should be, in words; `None` where it does not.
+pub(crate) fn difference(
+    actual: &Schema,
+    wanted: &Schema,
+    actual_partition: Option<&String>,
+    wanted_partition: Option<&String>,
+) -> Option<String> {
+    let mut differences = Vec::new();
+    for field in wanted.fields() {
+        match actual.field_with_name(field.name()) {
+            Err(_) => differences.push(format!("column {} is missing", field.name())),
+            Ok(found) if found.data_type() != field.data_type() => {
+                differences.push(format!("column {} is {}, not {}", field.name(), found.data_type(), field.data_type()));
+            }
+            Ok(_) => {}
+        }
+    }
+    for field in actual.fields() {
+        if wanted.field_with_name(field.name()).is_err() {
+            differences.push(format!("column {} is not in the definition", field.name()));
+        }
+    }
+    if actual_partition != wanted_partition {
+        let shown = |partition: Option<&String>| partition.map_or("nothing".to_owned(), Clone::clone);
+        differences.push(format!("it is partitioned by {}, not by {}", shown(actual_partition), shown(wanted_partition)));
+    }
+    (!differences.is_empty()).then(|| differences.join("; "))
+}

@@ -1,0 +1,160 @@
+//! What can go wrong in the lake, by step and object.
+
+use deltalake::DeltaTableError;
+use deltalake::errors::DeltaTableError as Delta;
+use model::failure::{Classify, Failure};
+use model::shutdown::Interrupted;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{step} of {table}")]
+    Delta { step: &'static str, table: String, source: Box<DeltaTableError> },
+    #[error("{table} does not exist")]
+    NoTable { table: String },
+    #[error("{table} differs from its definition: {difference}")]
+    TableDiffers { table: String, difference: String },
+    #[error("{table} was changed by another writer {attempts} times while {step}")]
+    Contended { table: String, step: &'static str, attempts: u32 },
+    #[error("commit {version} of {table} is no longer in its log")]
+    CommitGone { table: String, version: u64 },
+    #[error("{table} is at position {position}, but {input} has only got to {available}")]
+    PositionAhead { table: String, input: String, position: u64, available: u64 },
+    #[error("{step}: `{sql}`")]
+    Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
+    #[error("{step}: `{sql}` {problem}")]
+    SqlShape { step: String, sql: String, problem: String },
+    #[error("{step}")]
+    Arrow { step: &'static str, source: arrow::error::ArrowError },
+    #[error("{step} {path}")]
+    Io { step: &'static str, path: String, source: std::io::Error },
+    #[error("read data file {path} of {table}")]
+    ReadFile { table: String, path: String, source: parquet::errors::ParquetError },
+    #[error("{path} is not what was written: {problem}")]
+    Damaged { path: String, problem: String },
+    #[error("{file}: {reason}; nothing of the file is committed")]
+    Stopped { file: String, reason: String },
+    #[error("the definition of {table} changed while the load of {file} was half done")]
+    DefinitionChanged { table: String, file: String },
+    #[error("{table} was folded under another definition of its SQL, key or folds")]
+    FoldChanged { table: String },
+    #[error("{table} was folded from another {input} than the one that is there now")]
+    InputReplaced { table: String, input: String },
+    #[error("{file} would need more than 1048574 micro-batches")]
+    TooManyBatches { file: String },
+    #[error("the counts of {what} do not add up: {counts}")]
+    Accounting { what: String, counts: String },
+    #[error("another run holds {path}: {holder}")]
+    Held { path: String, holder: String },
+    #[error("a worker of {step} ended early")]
+    Worker { step: &'static str },
+    #[error("read a landed file")]
+    Entry {
+        #[source]
+        source: Box<crate::entries::Error>,
+    },
+    #[error(transparent)]
+    LandingZone(#[from] Box<crate::landing::Error>),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl Error {
+    pub(crate) fn delta(step: &'static str, table: &str) -> impl FnOnce(DeltaTableError) -> Self {
+        move |source| Self::Delta { step, table: table.to_owned(), source: Box::new(source) }
+    }
+
+    pub(crate) fn io(step: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { step, path: path.display().to_string(), source }
+    }
+
+    pub(crate) fn arrow(step: &'static str) -> impl FnOnce(arrow::error::ArrowError) -> Self {
+        move |source| Self::Arrow { step, source }
+    }
+
+    pub(crate) fn file(table: &str, path: &str) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+        move |source| Self::ReadFile { table: table.to_owned(), path: path.to_owned(), source }
+    }
+
+    /// A defect of a landed file.
+    pub fn entry(source: crate::entries::Error) -> Self {
+        Self::Entry { source: Box::new(source) }
+    }
+
+    /// An error of a reader of [`crate::entries`].
+    pub(crate) fn reading(source: std::io::Error) -> Self {
+        match crate::entries::Error::from_read(&source) {
+            Some(defect) => Self::entry(defect),
+            None => Self::Io { step: "read", path: "a landed file".to_owned(), source },
+        }
+    }
+
+    /// Whether another writer's commit got in between, so that the batch can be done again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Delta { source, .. } if matches!(**source, Delta::Transaction { .. } | Delta::VersionAlreadyExists(_)))
+    }
+}
+
+impl From<crate::landing::Error> for Error {
+    fn from(error: crate::landing::Error) -> Self {
+        Self::LandingZone(Box::new(error))
+    }
+}
+
+impl Classify for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Interrupted(_) => Failure::Interrupted,
+            Self::Entry { source } => source.failure(),
+            Self::LandingZone(source) => source.failure(),
+            Self::Contended { .. } | Self::Held { .. } => Failure::Transient,
+            Self::NoTable { .. }
+            | Self::TableDiffers { .. }
+            | Self::Sql { .. }
+            | Self::SqlShape { .. }
+            | Self::DefinitionChanged { .. }
+            | Self::FoldChanged { .. }
+            | Self::InputReplaced { .. }
+            | Self::PositionAhead { .. } => Failure::Definition,
+            Self::Stopped { .. } | Self::TooManyBatches { .. } => Failure::Data,
+            Self::Delta { .. }
+            | Self::CommitGone { .. }
+            | Self::Arrow { .. }
+            | Self::Io { .. }
+            | Self::ReadFile { .. }
+            | Self::Damaged { .. }
+            | Self::Accounting { .. }
+            | Self::Worker { .. } => Failure::Bug,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Entry { source } => return source.hint(),
+            Self::LandingZone(source) => return source.hint(),
+            Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
+            Self::TableDiffers { .. } => {
+                "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"
+            }
+            Self::Stopped { .. } => {
+                "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
+            }
+            Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
+            Self::InputReplaced { .. } => {
+                "move the folder of the use-case table away and run again: it is folded anew from the raw table"
+            }
+            Self::FoldChanged { .. } => {
+                "put the old definition back, or move the table's folder away and run again: it is folded anew from the raw table"
+            }
+            Self::PositionAhead { .. } => {
+                "the input is older than what was read from it: restore it, or move the table's folder away so that it is rebuilt"
+            }
+            Self::Held { .. } => "wait for it to end, then run again",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "free some space and run again: it goes on where it stopped"
+            }
+            Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,300 @@
+//! Which partitions a key may be in: a directory beside a use-case table, derived from it.
+//!
+//! A sorted array of words, 48 bits of the key's hash and 16 of a partition's number, in a few runs as in an LSM tree. A false
+//! hit (or a row that has moved since) only adds a partition to those that are looked into; a key that is in the table is
+//! never missed. The directory says "as of version v" and catches up from the log; lost, damaged or doubted, it is built anew.
+//! Look-ups read the blocks where the keys must be (hashes are evenly spread, so their place can be computed), so a batch's
+//! cost follows its own size and not the table's history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::row::{RowConverter, SortField};
+use model::position::TableVersion;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::delta::PartitionValue;
+use crate::error::Error;
+
+const MANIFEST: &str = "keys.json";
+const MANIFEST_VERSION: u32 = 1;
+const PARTITION_BITS: u32 = 16;
+/// Words read at once: one page of 4 KiB.
+const BLOCK_WORDS: u64 = 512;
+/// More runs than this are merged into one.
+const MAX_RUNS: usize = 8;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    /// The id of the table that the directory was derived from.
+    table_id: String,
+    as_of: TableVersion,
+    /// The partition values by number.
+    partitions: Vec<PartitionValue>,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Run {
+    file: String,
+    words: u64,
+}
+
+/// An open directory.
+pub struct KeyDirectory {
+    folder: PathBuf,
+    manifest: Manifest,
+    number_of: BTreeMap<PartitionValue, u64>,
+}
+
+impl KeyDirectory {
+    /// The directory in `folder` for the table `table_id`, or an empty one as of "before the first version".
+    pub fn open(folder: &Path, table_id: &str, current: TableVersion) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let manifest = std::fs::read(folder.join(MANIFEST))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
+            .filter(|manifest| manifest.version == MANIFEST_VERSION && manifest.table_id == table_id && manifest.as_of <= current)
+            .filter(|manifest| manifest.runs.iter().all(|run| is_whole(folder, run)));
+        let manifest = manifest.unwrap_or_else(|| Manifest {
+            version: MANIFEST_VERSION,
+            table_id: table_id.to_owned(),
+            // Version 0 makes the table and holds no rows.
+            as_of: TableVersion(0),
+            partitions: Vec::new(),
+            runs: Vec::new(),
+        });
+        let number_of = (0..).zip(&manifest.partitions).map(|(number, value)| (value.clone(), number)).collect();
+        Ok(Self { folder: folder.to_owned(), manifest, number_of })
+    }
+
+    pub fn as_of(&self) -> TableVersion {
+        self.manifest.as_of
+    }
+
+    /// The partitions in which rows with any of these hashes may be. `hashes` must be sorted.
+    pub fn look_up(&self, hashes: &[u64]) -> Result<BTreeSet<PartitionValue>, Error> {
+        let mut numbers = BTreeSet::new();
+        for run in &self.manifest.runs {
+            let path = self.folder.join(&run.file);
+            RunReader::open(&path, run.words)?.look_up(hashes, &mut numbers)?;
+        }
+        let numbered = (0_u64..).zip(&self.manifest.partitions);
+        Ok(numbered.filter(|(number, _)| numbers.contains(&(number & 0xFFFF))).map(|(_, value)| value.clone()).collect())
+    }
+
+    /// Adds keys that the table holds as of `version`, each with its partition, and makes them durable.
+    pub fn add(&mut self, keys: &BTreeMap<PartitionValue, Vec<u64>>, version: TableVersion) -> Result<(), Error> {
+        let mut words = Vec::new();
+        for (partition, hashes) in keys {
+            let number = self.number(partition);
+            words.extend(hashes.iter().map(|hash| (hash & !0xFFFF) | (number & 0xFFFF)));
+        }
+        if !words.is_empty() {
+            if self.manifest.runs.len() >= MAX_RUNS {
+                for run in std::mem::take(&mut self.manifest.runs) {
+                    RunReader::open(&self.folder.join(&run.file), run.words)?.append_to(&mut words)?;
+                }
+            }
+            words.sort_unstable();
+            words.dedup();
+            let run = Run { file: format!("{:012}.run", version.0), words: words.len() as u64 };
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            write_durably(&self.folder, &run.file, &bytes)?;
+            self.manifest.runs.retain(|other| other.file != run.file);
+            self.manifest.runs.push(run);
+        }
+        self.manifest.as_of = version;
+        let bytes = serde_json::to_vec(&self.manifest).expect("a manifest is plain data");
+        write_durably(&self.folder, MANIFEST, &bytes)?;
+        self.remove_unnamed();
+        Ok(())
+    }
+
+    fn number(&mut self, partition: &PartitionValue) -> u64 {
+        if let Some(number) = self.number_of.get(partition) {
+            return *number;
+        }
+        // Numbers beyond 16 bits share one with an earlier partition's; both are then looked into.
+        let number = self.manifest.partitions.len() as u64;
+        self.manifest.partitions.push(partition.clone());
+        self.number_of.insert(partition.clone(), number);
+        number
+    }
+
+    /// Runs that the manifest does not name are left over from a merge; a crash may leave them for the next time.
+    fn remove_unnamed(&self) {
+        let Ok(files) = std::fs::read_dir(&self.folder) else { return };
+        for file in files.flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let is_run = Path::new(&name).extension().is_some_and(|extension| extension == "run");
+            if is_run && !self.manifest.runs.iter().any(|run| run.file == name) {
+                // Only space is at stake.
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
+    }
+}
+
+/// Hashes of the keys of a batch, one a row, in the upper 48 bits.
+///
+/// SHA-256 is used (cut to 64 bits) so that the directory stays valid across programs and versions.
+pub fn hashes(rows: &RecordBatch, key: &[usize]) -> Result<Vec<u64>, Error> {
+    let fields = key.iter().map(|index| SortField::new(rows.column(*index).data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(Error::arrow("compare keys"))?;
+    let columns: Vec<_> = key.iter().map(|index| rows.column(*index).clone()).collect();
+    let keys = converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))?;
+    Ok(keys.iter().map(|key| hash(key.as_ref())).collect())
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let digest = Sha256::digest(key);
+    let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
+    u64::from_be_bytes(first) & !0xFFFF
+}
+
+fn is_whole(folder: &Path, run: &Run) -> bool {
+    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.words * 8)
+}
+
+fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!("{name}.part"));
+    let mut file = File::create(&temporary).map_err(Error::io("write", &temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(Error::io("write", &temporary))?;
+    std::fs::rename(&temporary, &path).map_err(Error::io("write", &path))
+}
+
+/// Reads one sorted run by blocks.
+struct RunReader<'p> {
+    file: File,
+    path: &'p Path,
+    words: u64,
+    block: Vec<u64>,
+    /// Index of the first word of the block.
+    block_start: u64,
+}
+
+impl<'p> RunReader<'p> {
+    fn open(path: &'p Path, words: u64) -> Result<Self, Error> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        Ok(Self { file, path, words, block: Vec::new(), block_start: 0 })
+    }
+
+    fn load(&mut self, block: u64) -> Result<(), Error> {
+        self.block_start = block * BLOCK_WORDS;
+        let length = BLOCK_WORDS.min(self.words - self.block_start);
+        let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
+        self.file.read_exact_at(&mut bytes, self.block_start * 8).map_err(Error::io("read", self.path))?;
+        self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
+        Ok(())
+    }
+
+    fn append_to(mut self, words: &mut Vec<u64>) -> Result<(), Error> {
+        for block in 0..self.words.div_ceil(BLOCK_WORDS) {
+            self.load(block)?;
+            words.extend_from_slice(&self.block);
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, hashes: &[u64], numbers: &mut BTreeSet<u64>) -> Result<(), Error> {
+        if self.words == 0 {
+            return Ok(());
+        }
+        for hash in hashes {
+            self.seek(*hash)?;
+            // Equal hashes with different partitions stand side by side and may go on in the next block.
+            let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
+            while at < self.words {
+                if at >= self.block_start + self.block.len() as u64 {
+                    self.load(at / BLOCK_WORDS)?;
+                }
+                let word = self.block[usize::try_from(at - self.block_start).expect("within the block")];
+                if word >> PARTITION_BITS != hash >> PARTITION_BITS {
+                    break;
+                }
+                numbers.insert(word & 0xFFFF);
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the block in which the first word not below `hash` is, or the block before it.
+    fn seek(&mut self, hash: u64) -> Result<(), Error> {
+        let blocks = self.words.div_ceil(BLOCK_WORDS);
+        if self.block.is_empty() || hash < self.block[0] || hash > self.block[self.block.len() - 1] {
+            let share = u128::from(hash) * u128::from(self.words) / (u128::from(u64::MAX) + 1);
+            self.load(u64::try_from(share).expect("less than the number of words") / BLOCK_WORDS)?;
+        }
+        while hash <= self.block[0] && self.block_start > 0 {
+            self.load(self.block_start / BLOCK_WORDS - 1)?;
+        }
+        while hash > self.block[self.block.len() - 1] && self.block_start / BLOCK_WORDS + 1 < blocks {
+            self.load(self.block_start / BLOCK_WORDS + 1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::unnecessary_wraps, reason = "a partition's value may be null")]
+    fn day(number: u64) -> PartitionValue {
+        Some(format!("2016-11-{number:02}"))
+    }
+
+    fn spread(seed: u64) -> u64 {
+        hash(&seed.to_be_bytes())
+    }
+
+    #[test]
+    fn every_key_is_found_in_its_partitions_over_many_runs_and_a_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = KeyDirectory::open(folder.path(), "t", TableVersion(0)).unwrap();
+        for version in 1..=20 {
+            let keys = (0..3000).map(|key| spread(version * 10_000 + key)).collect();
+            directory.add(&BTreeMap::from([(day(version), keys)]), TableVersion(version)).unwrap();
+        }
+        // One key that lives in two partitions.
+        directory.add(&BTreeMap::from([(day(1), vec![spread(77)]), (day(2), vec![spread(77)])]), TableVersion(21)).unwrap();
+
+        let directory = KeyDirectory::open(folder.path(), "t", TableVersion(30)).unwrap();
+        assert_eq!(directory.as_of(), TableVersion(21));
+        for version in 1..=20 {
+            for key in [0, 1, 1499, 2999] {
+                let found = directory.look_up(&[spread(version * 10_000 + key)]).unwrap();
+                assert!(found.contains(&day(version)), "{version} {key}");
+            }
+        }
+        assert_eq!(directory.look_up(&[spread(77)]).unwrap(), BTreeSet::from([day(1), day(2)]));
+        let mut strangers: Vec<u64> = (0..5000).map(|key| spread(900_000_000 + key)).collect();
+        strangers.sort_unstable();
+        assert!(directory.look_up(&strangers).unwrap().is_empty());
+        let mut all: Vec<u64> = (0..3000).map(|key| spread(50_000 + key)).collect();
+        all.sort_unstable();
+        assert_eq!(directory.look_up(&all).unwrap(), BTreeSet::from([day(5)]));
+    }
+
+    #[test]
+    fn a_directory_of_another_table_or_of_the_future_or_with_a_lost_run_starts_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = KeyDirectory::open(folder.path(), "t", TableVersion(0)).unwrap();
+        directory.add(&BTreeMap::from([(day(1), vec![spread(1)])]), TableVersion(4)).unwrap();
+        let as_of = |id: &str, current: u64| KeyDirectory::open(folder.path(), id, TableVersion(current)).unwrap().as_of();
+        assert_eq!(as_of("t", 4), TableVersion(4));
+        assert_eq!(as_of("other", 4), TableVersion(0));
+        assert_eq!(as_of("t", 3), TableVersion(0));
+        std::fs::remove_file(folder.path().join("000000000004.run")).unwrap();
+        assert_eq!(as_of("t", 4), TableVersion(0));
+    }
+}

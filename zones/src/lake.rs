@@ -1,0 +1,103 @@
+//! Where things are in the lake.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::landing::LandingZone;
+
+/// Held by a run.
+const LOCK: &str = "run.lock";
+
+/// One pipeline's part of a lake.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    root: PathBuf,
+    pipeline: String,
+}
+
+impl Lake {
+    pub fn new(root: impl Into<PathBuf>, pipeline: &str) -> Self {
+        Self { root: root.into(), pipeline: pipeline.to_owned() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn landing(&self, source: &str) -> LandingZone {
+        LandingZone::new(&self.root, &self.pipeline, source)
+    }
+
+    pub fn raw_folder(&self, table: &str) -> PathBuf {
+        self.root.join("raw").join(&self.pipeline).join(table)
+    }
+
+    pub fn use_case_folder(&self, table: &str) -> PathBuf {
+        self.root.join("use_case").join(&self.pipeline).join(table)
+    }
+
+    pub fn quarantine_folder(&self) -> PathBuf {
+        self.root.join("quarantine").join(&self.pipeline)
+    }
+
+    /// What can be derived again from the tables.
+    pub fn state_folder(&self) -> PathBuf {
+        self.root.join("_sluice").join(&self.pipeline)
+    }
+
+    /// The name of a table in messages and application transactions: `<pipeline>/<table>`.
+    pub fn table_name(&self, table: &str) -> String {
+        format!("{}/{table}", self.pipeline)
+    }
+
+    pub fn quarantine_name(&self) -> String {
+        format!("{}/quarantine", self.pipeline)
+    }
+
+    /// Removes everything of the pipeline from the lake. Only debug lakes are ever removed.
+    pub fn remove(&self) -> Result<(), Error> {
+        let zones = ["landing", "raw", "use_case", "quarantine"].map(|zone| self.root.join(zone).join(&self.pipeline));
+        let lock = self.state_folder().join(LOCK);
+        // The state goes first: what is half removed must not look like a whole lake.
+        let state = std::fs::read_dir(self.state_folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in state.filter(|path| *path != lock).chain(zones) {
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the pipeline's lake for one run; a second run on this machine is told who holds it.
+    pub fn hold(&self, holder: &str) -> Result<Hold, Error> {
+        let folder = self.state_folder();
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let path = folder.join(LOCK);
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(Error::io("read", &path))?;
+                return Err(Error::Held { path: path.display().to_string(), holder: text.trim().to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(Error::io("write", &path))?;
+        Ok(Hold { _file: file })
+    }
+}
+
+/// A held lake; let go when dropped, also by a crash.
+#[derive(Debug)]
+pub struct Hold {
+    _file: File,
+}

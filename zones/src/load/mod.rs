@@ -1,0 +1,18 @@
+//! From a landed file to a load plan, and from the plan to commits.
+//!
+//! Guarantee: nothing of a file is committed before its end has been read and its limits hold; the commits then follow the
+//! plan in order of date, each with its position, so that a load that was stopped anywhere goes on with the next batch of the
+//! same plan. Memory is bounded by the spill budget and one micro-batch, whatever the size and the order of the file.
+
+mod contract;
+mod dedupe;
+mod plan;
+mod prepare;
+mod spill;
+mod split;
+
+pub use contract::{CompiledContract, provenance_fields, raw_schema};
+pub use dedupe::{Fates, RowIndex};
+pub use plan::{Batch, LoadPlan, Segment};
+pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, prepare};
+pub use spill::{SpillReader, SpillWriter};

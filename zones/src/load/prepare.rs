@@ -1,0 +1,247 @@
+//! Reads a landed file to its end and plans its load.
+//!
+//! One thread unpacks and cuts into blocks, this one decodes, checks, splits by date and spills; between them stand a few
+//! blocks at most. Nothing here touches a Delta table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use chrono::{DateTime, Days, NaiveDate};
+use model::definition::{OnFailure, PipelineClock, RawTable};
+use model::progress::Progress;
+use model::reject::RejectReason;
+use model::shutdown::Shutdown;
+
+use super::contract::CompiledContract;
+use super::plan::{LoadPlan, Segment};
+use super::spill::SpillWriter;
+use super::split::DateSplitter;
+use crate::decode::{Block, BlockReader, Piece, Reject};
+use crate::entries;
+use crate::error::Error;
+use crate::quarantine::RejectBuffer;
+
+/// Rows of a file, by date.
+pub const ROWS_FILE: &str = "rows.spill";
+/// Rejects of a file.
+pub const REJECTS_FILE: &str = "rejects.spill";
+
+/// Decoded rows held in memory before they are spilled. Sized so that the whole program stays well under half a gigabyte.
+const SPILL_BUDGET: usize = 64 << 20;
+/// Blocks that may wait between the two threads.
+const BLOCKS_AHEAD: usize = 4;
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+
+/// From the dates that are present, those that are taken.
+pub type DateChoice<'a> = dyn Fn(&BTreeSet<NaiveDate>) -> BTreeSet<NaiveDate> + Sync + 'a;
+
+/// Everything that decides what the plan of a file will be.
+pub struct Bounds<'a> {
+    pub table: &'a RawTable,
+    pub clock: PipelineClock,
+    /// The hash of the part of the definition that decides what a load yields.
+    pub definition: String,
+    pub receipt: u64,
+    /// The wall clock of this run, in microseconds.
+    pub now: i64,
+    /// The newest event in the table before this file, in microseconds.
+    pub newest_before: Option<i64>,
+    pub max_record_bytes: u64,
+    /// Which of the dates that are present are taken; `None` takes all.
+    pub choose: Option<&'a DateChoice<'a>>,
+    pub shutdown: &'a Shutdown,
+    /// Bytes of the landed file.
+    pub file_bytes: u64,
+    /// Advanced by rows read; what is still to come is estimated from the bytes that are left.
+    pub progress: &'a dyn Progress,
+}
+
+/// Reads `input` to its end, leaves rows and rejects in `folder`, and returns the plan. The plan is not written yet.
+pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> Result<LoadPlan, Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let contract = CompiledContract::compile(bounds.table)?;
+    let mut reading = Reading::start(folder, bounds, &contract, input.consumed())?;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BLOCKS_AHEAD);
+        let max_record_bytes = bounds.max_record_bytes;
+        let reader = scope.spawn(move || read_pieces(input, max_record_bytes, &sender));
+        // An error here drops the receiver, which ends the reader.
+        reading.consume(receiver)?;
+        reader.join().map_err(|_| Error::Worker { step: "reading a landed file" })?
+    })?;
+    reading.finish()
+}
+
+fn read_pieces(input: entries::Entries, max_record_bytes: u64, sender: &SyncSender<Piece>) -> Result<(), Error> {
+    for entry in input {
+        let entry = entry.map_err(Error::entry)?;
+        let name: Arc<str> = entry.name.into();
+        let reader: Box<dyn Read + Send> = entry.reader;
+        let mut pieces = BlockReader::new(reader, name, max_record_bytes);
+        while let Some(piece) = pieces.next_piece().map_err(Error::reading)? {
+            if sender.send(piece).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Reading<'a> {
+    bounds: &'a Bounds<'a>,
+    contract: &'a CompiledContract,
+    rows: SpillWriter,
+    rejects: SpillWriter,
+    splitter: DateSplitter,
+    reject_buffer: RejectBuffer,
+    plan: LoadPlan,
+    latest_event: i64,
+    failed_checks: BTreeMap<String, u64>,
+    consumed: entries::Consumed,
+}
+
+impl<'a> Reading<'a> {
+    fn start(
+        folder: &Path,
+        bounds: &'a Bounds<'a>,
+        contract: &'a CompiledContract,
+        consumed: entries::Consumed,
+    ) -> Result<Self, Error> {
+        let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
+        let tolerance = i64::try_from(bounds.table.future_tolerance_seconds).unwrap_or(i64::MAX / MICROS);
+        Ok(Self {
+            rows: SpillWriter::create(&folder.join(ROWS_FILE))?,
+            rejects: SpillWriter::create(&folder.join(REJECTS_FILE))?,
+            splitter: DateSplitter::new(
+                contract.row_schema().clone(),
+                contract.partition(),
+                SPILL_BUDGET,
+                bounds.table.batch_rows,
+            ),
+            reject_buffer: RejectBuffer::new(),
+            latest_event: bounds.now.saturating_add(tolerance.saturating_mul(MICROS)),
+            failed_checks: BTreeMap::new(),
+            consumed,
+            plan,
+            bounds,
+            contract,
+        })
+    }
+
+    fn consume(&mut self, pieces: Receiver<Piece>) -> Result<(), Error> {
+        for piece in pieces {
+            self.bounds.shutdown.check()?;
+            match piece {
+                Piece::Lines(block) => self.accept(&block)?,
+                Piece::TooLarge { entry, line, beginning, size } => {
+                    let detail = format!("{size} bytes, more than the limit of {}", self.bounds.max_record_bytes);
+                    self.plan.counts.read += 1;
+                    self.reject(&Reject { entry, position: line, reason: RejectReason::TooLarge, detail, bytes: beginning })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, block: &Block) -> Result<(), Error> {
+        let accepted = self.contract.accept(block, self.latest_event)?;
+        let read = accepted.rows.num_rows() as u64 + accepted.rejects.len() as u64 + accepted.dropped;
+        self.plan.counts.read += read;
+        self.plan.counts.dropped += accepted.dropped;
+        self.plan.newest_event = self.plan.newest_event.max(accepted.newest_event);
+        for (check, on_failure, count) in accepted.failures {
+            let counted = if on_failure == OnFailure::Fail { &mut self.failed_checks } else { &mut self.plan.warnings };
+            if count > 0 {
+                *counted.entry(check).or_default() += count;
+            }
+        }
+        for reject in accepted.rejects {
+            self.reject(&reject)?;
+        }
+        self.splitter.push(&accepted.rows, &mut self.rows)?;
+        self.bounds.progress.advance(read);
+        let (consumed, whole) = (u128::from(self.consumed.bytes().max(1)), u128::from(self.bounds.file_bytes));
+        let expected = u128::from(self.plan.counts.read) * whole.max(consumed) / consumed;
+        self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: &Reject) -> Result<(), Error> {
+        self.plan.counts.rejected += 1;
+        *self.plan.rejects_by_reason.entry(reject.reason.name().to_owned()).or_default() += 1;
+        self.reject_buffer.push(reject);
+        if self.reject_buffer.is_full() {
+            self.plan.rejects.extend(self.reject_buffer.spill(&mut self.rejects)?);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<LoadPlan, Error> {
+        let segments = self.splitter.finish(&mut self.rows)?;
+        self.plan.rejects.extend(self.reject_buffer.spill(&mut self.rejects)?);
+        self.plan.spilled_rows = segments.iter().map(|segment| segment.length).sum();
+        self.rows.finish()?;
+        self.rejects.finish()?;
+
+        self.plan.stopped = stop_reason(self.bounds.table, &self.plan, &self.failed_checks);
+        let segments = without_old_dates(segments, &mut self.plan, self.bounds);
+        let segments = without_sliced_dates(segments, &mut self.plan, self.bounds);
+        self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows);
+        Ok(self.plan)
+    }
+}
+
+/// Why nothing of the file may be committed, where that is so.
+fn stop_reason(table: &RawTable, plan: &LoadPlan, failed_checks: &BTreeMap<String, u64>) -> Option<String> {
+    if let Some((check, failed)) = failed_checks.iter().next() {
+        return Some(format!("{failed} records break the check `{check}`, whose way is to fail"));
+    }
+    let share = plan.counts.rejected as f64 / plan.counts.read.max(1) as f64;
+    (share > table.reject_limit).then(|| {
+        let reasons: Vec<_> = plan.rejects_by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        format!(
+            "{} of {} records were rejected ({:.2} %), more than the limit of {:.2} % ({})",
+            plan.counts.rejected,
+            plan.counts.read,
+            share * 100.0,
+            table.reject_limit * 100.0,
+            reasons.join(", ")
+        )
+    })
+}
+
+/// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.
+fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
+    let now = match bounds.clock {
+        PipelineClock::Wall => Some(bounds.now),
+        PipelineClock::NewestEvent => plan.newest_event,
+        PipelineClock::Fixed(instant) => Some(instant.timestamp_micros()),
+    };
+    let (Some(days), Some(now)) = (bounds.table.retention_days, now.and_then(DateTime::from_timestamp_micros)) else {
+        return segments;
+    };
+    let Some(oldest) = now.date_naive().checked_sub_days(Days::new(u64::from(days))) else { return segments };
+    let (old, kept): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| segment.date.is_some_and(|date| date < oldest));
+    for segment in old {
+        plan.counts.too_old += segment.rows;
+        *plan.too_old.entry(segment.date.expect("only dated segments are old")).or_default() += segment.rows;
+    }
+    kept
+}
+
+fn without_sliced_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
+    let Some(choose) = bounds.choose else { return segments };
+    let present: BTreeSet<NaiveDate> = segments.iter().filter_map(|segment| segment.date).collect();
+    let chosen = choose(&present);
+    let (kept, off): (Vec<_>, Vec<_>) =
+        segments.into_iter().partition(|segment| segment.date.is_none_or(|date| chosen.contains(&date)));
+    for segment in off {
+        plan.counts.sliced_off += segment.rows;
+        *plan.sliced_off.entry(segment.date.expect("only dated segments are sliced off")).or_default() += segment.rows;
+    }
+    kept
+}

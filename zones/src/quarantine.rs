@@ -1,0 +1,208 @@
+//! The quarantine: records that were set aside, as received, with place and reason.
+//!
+//! One Delta table per pipeline, a partition per load (raw table and receipt). Guarantee: the rejects of a file are committed
+//! once, before the first raw commit of that file; where a file is read again under another definition, its rejects replace
+//! the earlier ones in one commit.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanArray, Int64Array, Int64Builder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use model::counts::Counts;
+
+use crate::decode::Reject;
+use crate::delta::{Commit, CommitNote, Table, TableShape};
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::load::{LoadPlan, Segment, SpillReader, SpillWriter};
+
+/// Rejects held before they are spilled.
+const BUFFER_ROWS: usize = 10_000;
+const BUFFER_BYTES: usize = 16 << 20;
+
+/// Names the partition of one load.
+fn load_name(raw_table: &str, receipt: u64) -> String {
+    format!("{raw_table}-{receipt:06}")
+}
+
+/// The quarantine table's shape.
+pub fn shape(pipeline: &str) -> TableShape {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let schema = Schema::new(vec![
+        Field::new("load", DataType::Utf8, false),
+        Field::new("raw_table", DataType::Utf8, false),
+        Field::new("receipt", DataType::Int64, false),
+        Field::new("entry", DataType::Utf8, false),
+        Field::new("position", DataType::Int64, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("record", DataType::Binary, false),
+        Field::new("is_stopped", DataType::Boolean, false),
+        Field::new("definition", DataType::Utf8, false),
+        Field::new("rejected_at", instant, false),
+    ]);
+    TableShape {
+        schema: Arc::new(schema),
+        partition_column: Some("load".to_owned()),
+        change_feed: false,
+        description: format!("records of {pipeline} that were set aside, as received"),
+    }
+}
+
+/// Opens a pipeline's quarantine; it must exist.
+pub async fn open(lake: &Lake) -> Result<Table, Error> {
+    let name = lake.quarantine_name();
+    Table::open(&lake.quarantine_folder(), &name)
+        .await?
+        .ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
+}
+
+fn spilled_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("entry", DataType::Utf8, false),
+        Field::new("position", DataType::Int64, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("record", DataType::Binary, false),
+    ]))
+}
+
+/// Rejects of a file while it is read.
+pub(crate) struct RejectBuffer {
+    entries: StringBuilder,
+    positions: Int64Builder,
+    reasons: StringBuilder,
+    details: StringBuilder,
+    records: BinaryBuilder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl RejectBuffer {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: StringBuilder::new(),
+            positions: Int64Builder::new(),
+            reasons: StringBuilder::new(),
+            details: StringBuilder::new(),
+            records: BinaryBuilder::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, reject: &Reject) {
+        self.entries.append_value(&reject.entry);
+        self.positions.append_value(i64::try_from(reject.position).unwrap_or(i64::MAX));
+        self.reasons.append_value(reject.reason.name());
+        self.details.append_value(&reject.detail);
+        self.records.append_value(&reject.bytes);
+        self.rows += 1;
+        self.bytes += reject.bytes.len();
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows >= BUFFER_ROWS || self.bytes >= BUFFER_BYTES
+    }
+
+    /// Writes what is held as one segment; `None` where nothing is.
+    pub(crate) fn spill(&mut self, spill: &mut SpillWriter) -> Result<Option<Segment>, Error> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.entries.finish()),
+            Arc::new(self.positions.finish()),
+            Arc::new(self.reasons.finish()),
+            Arc::new(self.details.finish()),
+            Arc::new(self.records.finish()),
+        ];
+        (self.rows, self.bytes) = (0, 0);
+        let schema = spilled_schema();
+        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow("spill rejects"))?;
+        spill.write(None, &schema, &[batch]).map(Some)
+    }
+}
+
+/// Commits the rejects of a planned load, unless they are there already. Returns whether a commit was made.
+///
+/// `spill` is the file that holds the plan's reject segments; `now` is in microseconds.
+pub async fn commit_rejects(
+    quarantine: &mut Table,
+    raw_table: &str,
+    plan: &LoadPlan,
+    spill: &Path,
+    now: i64,
+) -> Result<bool, Error> {
+    let load = load_name(raw_table, plan.receipt);
+    let in_load: BTreeSet<_> = [Some(load.clone())].into();
+    let earlier = quarantine.files(Some(&in_load))?;
+    if plan.rejects.is_empty() && earlier.is_empty() {
+        return Ok(false);
+    }
+    // What is there was committed under some definition: under this one and with this outcome, nothing is left to do.
+    let mark = format!("{}{}", plan.definition, if plan.stopped.is_some() { " stopped" } else { "" });
+    let number = quarantine.input_number(&load).await?;
+    let recorded = recorded_mark(quarantine, &load, number).await?;
+    if recorded.as_deref() == Some(&mark) {
+        return Ok(false);
+    }
+
+    let write_time = quarantine.next_write_time(now).await?;
+    let mut adds = Vec::new();
+    if !plan.rejects.is_empty() {
+        let mut reader = SpillReader::open(spill)?;
+        for segment in &plan.rejects {
+            let mut rows = Vec::new();
+            for batch in reader.read(segment)? {
+                rows.push(whole_rows(&batch, raw_table, &load, plan, write_time)?);
+            }
+            adds.extend(quarantine.write_files(rows).await?);
+        }
+    }
+    let version = i64::try_from(quarantine.version().0 + 1).unwrap_or(i64::MAX);
+    let note = CommitNote {
+        input: load.clone(),
+        receipt: Some(plan.receipt),
+        definition: mark,
+        counts: Counts { rejected: plan.counts.rejected, ..Counts::default() },
+        write_time,
+        ..CommitNote::default()
+    };
+    // The number is the quarantine's own version: it leads from the load to the commit that holds its rejects.
+    quarantine.commit(Commit { adds, removes: earlier, position: Some((load, version)), note, ..Commit::default() }).await?;
+    Ok(true)
+}
+
+/// Under which definition, and with which outcome, the rejects of a load were committed.
+async fn recorded_mark(quarantine: &Table, load: &str, number: Option<i64>) -> Result<Option<String>, Error> {
+    let Some(number) = number else { return Ok(None) };
+    let first = model::position::TableVersion(number.unsigned_abs());
+    let note = quarantine.commit_content(first).await?.note();
+    Ok(note.filter(|note| note.input == load).map(|note| note.definition))
+}
+
+fn whole_rows(spilled: &RecordBatch, raw_table: &str, load: &str, plan: &LoadPlan, now: i64) -> Result<RecordBatch, Error> {
+    let rows = spilled.num_rows();
+    let text = |value: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef;
+    let receipt = i64::try_from(plan.receipt).unwrap_or(i64::MAX);
+    let columns: Vec<ArrayRef> = vec![
+        text(load),
+        text(raw_table),
+        Arc::new(Int64Array::from(vec![receipt; rows])),
+        spilled.column(0).clone(),
+        spilled.column(1).clone(),
+        spilled.column(2).clone(),
+        spilled.column(3).clone(),
+        spilled.column(4).clone(),
+        Arc::new(BooleanArray::from(vec![plan.stopped.is_some(); rows])),
+        text(&plan.definition),
+        Arc::new(TimestampMicrosecondArray::from(vec![now; rows]).with_timezone("UTC")),
+    ];
+    RecordBatch::try_new(shape("").schema, columns).map_err(Error::arrow("put rejects together"))
+}

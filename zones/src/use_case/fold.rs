@@ -1,0 +1,146 @@
+//! The fold: from the rows of a key to the one row of that key.
+//!
+//! Built from functions that do not care about order, so folding rows that were folded before gives the same as folding all
+//! of them at once. That is what makes a batch's result independent of how the batches were cut.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
+use model::definition::{Fold as Folding, UseCaseTable};
+
+use crate::error::Error;
+use crate::sql::{Statement, conformed, one_line};
+
+const FOLDING: &str = "folding";
+
+/// A use-case table's SQL and folds, compiled.
+pub struct Fold {
+    /// Over the raw rows of a batch.
+    select: Statement,
+    /// Over rows of the table and rows of the batch together.
+    refold: Statement,
+    raw_schema: SchemaRef,
+    /// Key and folded columns: what `select` yields and `refold` reads.
+    folded_schema: SchemaRef,
+    /// Key, folded and computed columns, in the table's order.
+    schema: SchemaRef,
+}
+
+impl Fold {
+    pub async fn compile(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<Self, Error> {
+        let select = Statement {
+            place: format!("{} of use case {}", definition.sql_file, definition.name),
+            input: definition.from.clone(),
+            sql: definition.sql.clone(),
+        };
+        let folded_schema = folded_schema(definition, &select, raw_schema).await?;
+        let refold = Statement {
+            place: format!("the fold of use case {}", definition.name),
+            input: FOLDING.to_owned(),
+            sql: fold_sql(definition),
+        };
+        let schema = refold.output_schema(&folded_schema).await?;
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema: Arc::new(Schema::new(nullable)) })
+    }
+
+    /// Key, folded and computed columns, in the table's order.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What the definition's SQL makes of raw rows; a key may be there more than once.
+    pub async fn select(&self, raw: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
+        let selected = self.select.run(&self.raw_schema, raw).await?;
+        let selected = selected.iter().map(|batch| self.folding(batch)).collect::<Result<Vec<_>, _>>()?;
+        concat_batches(&self.folded_schema, &selected).map_err(Error::arrow("put rows together"))
+    }
+
+    /// One row per key out of rows of the batch and rows of the table.
+    pub async fn fold(&self, rows: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
+        let folded = self.refold.run(&self.folded_schema, rows).await?;
+        let folded = folded.iter().map(|batch| conformed(batch, &self.schema)).collect::<Result<Vec<_>, _>>()?;
+        concat_batches(&self.schema, &folded).map_err(Error::arrow("put rows together"))
+    }
+
+    /// The columns that are folded, out of rows that have more (by name).
+    pub fn folding(&self, rows: &RecordBatch) -> Result<RecordBatch, Error> {
+        let columns = self
+            .folded_schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let column = rows.column_by_name(field.name()).expect("checked when compiled");
+                let options = CastOptions { safe: false, ..CastOptions::default() };
+                cast_with_options(column, field.data_type(), &options).map_err(Error::arrow("widen a column"))
+            })
+            .collect::<Result<_, _>>()?;
+        RecordBatch::try_new(self.folded_schema.clone(), columns).map_err(Error::arrow("choose columns"))
+    }
+}
+
+/// The key and the folded columns, with the types that the SQL gives them. Every one of them must be there.
+async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema: &SchemaRef) -> Result<SchemaRef, Error> {
+    let yielded = select.output_schema(raw_schema).await?;
+    let folded = definition.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
+    let wanted = definition.key.iter().map(|key| (key, false));
+    let wanted = wanted.chain(folded.map(|column| (&column.name, column.fold == Folding::Sum)));
+    let mut fields: Vec<Field> = Vec::new();
+    for (name, is_sum) in wanted {
+        let field = yielded.field_with_name(name).map_err(|_| Error::SqlShape {
+            step: select.place.clone(),
+            sql: one_line(&select.sql),
+            problem: format!(
+                "does not yield the column {name}; it yields {}",
+                yielded.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        })?;
+        let data_type = if is_sum { summed(field.data_type()) } else { field.data_type().clone() };
+        fields.push(Field::new(name, data_type, true));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The type that a sum of sums of this type has, so that folding again fits what was stored.
+fn summed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
+        DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
+        other => other.clone(),
+    }
+}
+
+/// `SELECT key, fold(column), expression(...) ... GROUP BY key`, in the table's order of columns.
+fn fold_sql(definition: &UseCaseTable) -> String {
+    let quoted = |name: &String| format!("\"{name}\"");
+    let mut inner: Vec<String> = definition.key.iter().map(quoted).collect();
+    let mut outer: Vec<String> = inner.clone();
+    for column in &definition.columns {
+        let name = quoted(&column.name);
+        let folded = match &column.fold {
+            Folding::Min => format!("min({name})"),
+            Folding::Max => format!("max({name})"),
+            Folding::Sum => format!("sum({name})"),
+            Folding::Any => format!("bool_or({name})"),
+            Folding::All => format!("bool_and({name})"),
+            Folding::FirstBy(by) => first(&name, &quoted(by), "ASC"),
+            Folding::LastBy(by) => first(&name, &quoted(by), "DESC"),
+            Folding::Sql(sql) => {
+                // Its lines stay: a comment ends with its line.
+                outer.push(format!("(\n{sql}\n) AS {name}"));
+                continue;
+            }
+        };
+        inner.push(format!("{folded} AS {name}"));
+        outer.push(name);
+    }
+    let key = definition.key.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    format!("SELECT {} FROM (SELECT {} FROM {FOLDING} GROUP BY {key}) AS folded", outer.join(", "), inner.join(", "))
+}
+
+/// The value at the first `by` in the given direction; ties by the value in the same direction, so that the order is total.
+fn first(name: &str, by: &str, direction: &str) -> String {
+    format!("first_value({name} ORDER BY {by} {direction}, {name} {direction} NULLS LAST) FILTER (WHERE {by} IS NOT NULL)")
+}

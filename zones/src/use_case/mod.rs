@@ -1,0 +1,175 @@
+//! The use-case zone: one row per business key, a fold over all raw rows of that key.
+//!
+//! Guarantee: after [`UseCase::merge`] the table equals the fold over every raw row up to the given raw version, whatever the
+//! order of arrival and however the versions were cut into batches; rows, position and change feed are one commit, or nothing
+//! happened. A key is unique over the whole table. Never: rewrites a file that holds no changed key; reads files of partitions
+//! in which none of the batch's keys can be.
+//!
+//! docs/decisions/0001-upsert.md says why it is done this way.
+
+mod fold;
+mod merge;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use deltalake::kernel::Action;
+use futures::TryStreamExt;
+use model::definition::UseCaseTable;
+use model::position::TableVersion;
+
+use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
+use crate::error::Error;
+use crate::keys::{KeyDirectory, hashes};
+use crate::lake::Lake;
+use crate::raw::indices;
+
+pub use fold::Fold;
+pub use merge::{Merged, Versions};
+pub(crate) use write::{BEFORE, CHANGE_TYPE};
+
+/// When a row was first written, and when it last changed; both from the commit's write time.
+pub const INSERTED_AT: &str = "_inserted_at";
+pub const UPDATED_AT: &str = "_updated_at";
+
+/// A use-case table that is open for merging.
+pub struct UseCase<'d> {
+    table: Table,
+    definition: &'d UseCaseTable,
+    fold: Fold,
+    keys: KeyDirectory,
+    key_columns: Vec<usize>,
+}
+
+/// The shape of a use-case table over a raw table with `raw_schema`.
+pub async fn shape(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<TableShape, Error> {
+    let fold = Fold::compile(definition, raw_schema).await?;
+    expect_partition_type(definition, fold.schema())?;
+    Ok(TableShape {
+        schema: with_load_times(fold.schema()),
+        partition_column: definition.partition_by.clone(),
+        change_feed: true,
+        description: format!("use case {}: one row per {}", definition.name, definition.key.join(", ")),
+    })
+}
+
+/// Partition values are compared as the log writes them: only types with one way of being written will do.
+fn expect_partition_type(definition: &UseCaseTable, schema: &SchemaRef) -> Result<(), Error> {
+    let Some(field) = definition.partition_by.as_ref().and_then(|name| schema.field_with_name(name).ok()) else { return Ok(()) };
+    let is_plain =
+        field.data_type().is_integer() || matches!(field.data_type(), DataType::Date32 | DataType::Utf8 | DataType::Boolean);
+    if is_plain {
+        return Ok(());
+    }
+    let problem =
+        format!("yields a {} for the partition column {}: use a date, a text or an integer", field.data_type(), field.name());
+    Err(Error::SqlShape { step: format!("use case {}", definition.name), sql: definition.sql_file.clone(), problem })
+}
+
+fn with_load_times(schema: &SchemaRef) -> SchemaRef {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(INSERTED_AT, instant.clone(), true));
+    fields.push(Field::new(UPDATED_AT, instant, true));
+    Arc::new(Schema::new(fields))
+}
+
+/// Opens a use-case table; it must exist.
+pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error> {
+    let name = lake.table_name(&definition.name);
+    Table::open(&lake.use_case_folder(&definition.name), &name)
+        .await?
+        .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
+}
+
+impl<'d> UseCase<'d> {
+    /// Opens the table; it must exist. Brings the key directory up to the table's version.
+    pub async fn open(lake: &Lake, definition: &'d UseCaseTable, raw_schema: &SchemaRef) -> Result<Self, Error> {
+        let table = open(lake, definition).await?;
+        let fold = Fold::compile(definition, raw_schema).await?;
+        let folder = lake.state_folder().join("keys").join(&definition.name);
+        let keys = KeyDirectory::open(&folder, table.id(), table.version())?;
+        let key_columns =
+            definition.key.iter().map(|name| fold.schema().index_of(name).expect("the fold yields the key")).collect();
+        let mut opened = Self { table, definition, fold, keys, key_columns };
+        opened.catch_up_keys().await?;
+        Ok(opened)
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Brings table and key directory up to the newest version, after another writer's commit.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.table.refresh().await?;
+        self.catch_up_keys().await
+    }
+
+    /// What the last merge noted; `None` before the first one.
+    ///
+    /// Goes back from the newest version to the last merge, past commits of other writers.
+    pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
+        for version in (0..=self.table.version().0).rev() {
+            let note = self.table.commit_content(TableVersion(version)).await?.note();
+            if let Some(note) = note.filter(|note| note.versions.is_some()) {
+                return Ok(Some(note));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The raw version that is folded in completely.
+    pub async fn position(&self) -> Result<Option<TableVersion>, Error> {
+        self.table.input_position(&self.definition.from).await
+    }
+
+    /// Adds the keys of files that came since the directory was written: of every live file where it starts anew.
+    async fn catch_up_keys(&mut self) -> Result<(), Error> {
+        let current = self.table.version();
+        if self.keys.as_of() >= current {
+            return Ok(());
+        }
+        let mut files = Vec::new();
+        if self.keys.as_of() == TableVersion(0) {
+            files.extend(self.table.files(None)?.into_iter().map(|file| (file.path, file.partition)));
+        } else {
+            let live: BTreeSet<_> = self.table.files(None)?.into_iter().map(|file| file.path).collect();
+            for commit in self.table.commits_after(Some(self.keys.as_of())).await? {
+                for action in commit.actions {
+                    if let Action::Add(add) = action {
+                        let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+                        // A file that has gone since is stood for by the one that took its rows.
+                        if live.contains(&path) {
+                            files.push((path, partition_of(&add.partition_values, self.table.partition_column())));
+                        }
+                    }
+                }
+            }
+        }
+        let mut found: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
+        let plan = ReadPlan::columns(&self.table, &self.definition.key);
+        for (path, partition) in files {
+            let mut rows = self.table.read_file(&path, &partition, &plan).await?;
+            while let Some(rows) = rows.try_next().await? {
+                let key = indices(&rows, &self.definition.key);
+                found.entry(partition.clone()).or_default().extend(hashes(&rows, &key)?);
+            }
+        }
+        self.keys.add(&found, current)
+    }
+
+    /// The keys of folded rows by the partition that their content puts them in.
+    fn keys_by_partition(&self, rows: &RecordBatch) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
+        let hashes = hashes(rows, &self.key_columns)?;
+        let partitions = write::partition_values(rows, self.table.partition_column())?;
+        let mut keys: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
+        for (hash, partition) in hashes.into_iter().zip(partitions) {
+            keys.entry(partition).or_default().push(hash);
+        }
+        Ok(keys)
+    }
+}
