@@ -17,6 +17,7 @@ use scylla::policies::load_balancing::DefaultPolicy;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
+use crate::request::{self, Answer};
 use crate::settings::{Replication, Settings};
 use crate::tls;
 
@@ -48,7 +49,7 @@ pub struct Waiting<'a> {
     pub waited: Duration,
     pub deadline: Duration,
     /// What the last try failed with.
-    pub reason: &'a dyn std::error::Error,
+    pub reason: &'a Answer,
 }
 
 impl Store {
@@ -62,25 +63,26 @@ impl Store {
         let mut seen_starting: Option<Instant> = None;
         loop {
             let left = deadline.saturating_sub(started.elapsed());
-            let failure = match tokio::time::timeout(left.max(PAUSE), builder.build()).await {
+            let error = match tokio::time::timeout(left.max(PAUSE), builder.build()).await {
                 Ok(Ok(session)) => return Self::with(session, settings),
-                Ok(Err(error)) => Box::new(error),
-                Err(_) => Box::new(NewSessionError::MetadataError(ConnectionPoolError::Initializing.into())),
+                Ok(Err(error)) => error,
+                Err(_) => NewSessionError::MetadataError(ConnectionPoolError::Initializing.into()),
             };
-            match verdict(&failure) {
+            let reason = reason(&error);
+            match verdict(&error) {
                 Verdict::Wait => seen_starting = Some(Instant::now()),
                 Verdict::LogIn if seen_starting.is_some_and(|seen| seen.elapsed() < FIRST_ROLE) => {}
-                Verdict::LogIn => return Err(Error::LogIn { login: login_name(settings), source: failure }),
-                Verdict::Tls => return Err(Error::Tls { hosts: settings.hosts.to_string(), source: failure }),
-                Verdict::Never => return Err(Error::Session(failure)),
+                Verdict::LogIn => return Err(log_in_error(settings, reason)),
+                Verdict::Tls => return Err(Error::Tls { hosts: settings.hosts.to_string(), source: reason }),
+                Verdict::Never => return Err(Error::Session(reason)),
             }
             let waited = started.elapsed();
             if waited + PAUSE >= deadline {
-                return Err(Error::Unreachable { hosts: settings.hosts.to_string(), waited, source: failure });
+                return Err(Error::Unreachable { hosts: settings.hosts.to_string(), waited, source: reason });
             }
             if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                 told = Some(Instant::now());
-                waiting(Waiting { hosts: settings.hosts.to_string(), waited, deadline, reason: &failure });
+                waiting(Waiting { hosts: settings.hosts.to_string(), waited, deadline, reason: &reason });
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -149,7 +151,7 @@ fn verdict(error: &NewSessionError) -> Verdict {
         NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
             last_connection_error,
         })) => {
-            if crate::request::log_in_was_refused(last_connection_error) {
+            if request::log_in_was_refused(last_connection_error) {
                 Verdict::LogIn
             } else if tls_was_refused(last_connection_error) {
                 Verdict::Tls
@@ -168,24 +170,42 @@ fn tls_was_refused(error: &ConnectionError) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
-fn login_name(settings: &Settings) -> String {
-    settings.login.as_ref().map_or_else(|| "nobody".to_owned(), |login| format!("user {}", login.username))
+/// What went wrong at the last connection, without what led to it.
+fn reason(error: &NewSessionError) -> Answer {
+    match error {
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
+            last_connection_error: ConnectionError::ConnectionSetupRequestError(setup),
+        })) => Answer::of(setup.get_error()),
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
+            last_connection_error,
+        })) => Answer::of(last_connection_error),
+        other => Answer::of(other),
+    }
+}
+
+fn log_in_error(settings: &Settings, source: Answer) -> Error {
+    match &settings.login {
+        Some(login) => Error::LogIn { username: login.username.clone(), source },
+        None => Error::LogInMissing,
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no Cassandra answered at {hosts} within {} s", waited.as_secs_f32().round())]
-    Unreachable { hosts: String, waited: Duration, source: Box<NewSessionError> },
-    #[error("Cassandra does not let {login} in")]
-    LogIn { login: String, source: Box<NewSessionError> },
+    Unreachable { hosts: String, waited: Duration, source: Answer },
+    #[error("Cassandra does not let user {username} in")]
+    LogIn { username: String, source: Answer },
+    #[error("Cassandra wants a user and a password")]
+    LogInMissing,
     #[error("no encrypted connection to {hosts}")]
-    Tls { hosts: String, source: Box<NewSessionError> },
+    Tls { hosts: String, source: Answer },
     #[error(transparent)]
     TlsFiles(#[from] tls::Error),
     #[error("Cassandra has no datacenter {wanted}, only {known}")]
     Datacenter { wanted: String, known: String },
     #[error("no session with Cassandra")]
-    Session(#[source] Box<NewSessionError>),
+    Session(#[source] Answer),
 }
 
 impl Classify for Error {
@@ -193,16 +213,18 @@ impl Classify for Error {
         match self {
             Self::Unreachable { .. } => Failure::Transient,
             Self::TlsFiles(error) => error.failure(),
-            Self::LogIn { .. } | Self::Tls { .. } | Self::Datacenter { .. } | Self::Session(_) => Failure::Definition,
+            Self::LogIn { .. } | Self::LogInMissing | Self::Tls { .. } | Self::Datacenter { .. } | Self::Session(_) => {
+                Failure::Definition
+            }
         }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { .. } => {
-                "start Cassandra, or set CASSANDRA_HOST and CASSANDRA_PORT to where it is; if it takes only encrypted connections, name its certificate authority too".to_owned()
+                "start Cassandra, or set CASSANDRA_HOST and CASSANDRA_PORT to where it is; if it takes only encrypted connections, name its certificate authority, and a client certificate where it asks for one".to_owned()
             }
-            Self::LogIn { .. } => "set CASSANDRA_USERNAME and CASSANDRA_PASSWORD".to_owned(),
+            Self::LogIn { .. } | Self::LogInMissing => "set CASSANDRA_USERNAME and CASSANDRA_PASSWORD".to_owned(),
             Self::Tls { .. } => {
                 "check that the node expects encrypted connections, that the authority's file signed its certificate, and that the certificate names the node's address".to_owned()
             }

@@ -75,6 +75,9 @@ pub(crate) async fn deliver(
     shutdown: &Shutdown,
 ) -> Result<Written, Ended> {
     let mut written = Written { superseded: mutations.superseded, ..Written::default() };
+    if mutations.superseded > 0 {
+        progress.advance(mutations.superseded);
+    }
     let mut in_flight = InFlight(JoinSet::new());
     let mut waiting = spread(mutations.len(), route.lanes);
     let mut ended: Option<Ended> = None;
@@ -108,6 +111,9 @@ pub(crate) async fn deliver(
             Err(error) => {
                 tracing::debug!(%error, attempt = request.attempt, in_flight = flow.limit(), "send again");
                 flow.overloaded(sent, Instant::now());
+                if let Err(interrupted) = shutdown.check() {
+                    ended.get_or_insert(Ended::Interrupted(interrupted));
+                }
                 if ended.is_none() {
                     written.retries += 1;
                     in_flight.start(route, mutations, Request { attempt: request.attempt + 1, ..request });

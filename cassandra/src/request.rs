@@ -5,9 +5,22 @@
 
 use model::{Classify, Failure};
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError, PrepareError,
-    RequestAttemptError, SchemaAgreementError,
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, DeserializationError, ExecutionError,
+    IntoRowsResultError, MetadataError, PrepareError, RequestAttemptError, RowsError, SchemaAgreementError,
 };
+
+/// What the driver or the server said.
+///
+/// The driver's errors print their sources too, so the chain of sources ends here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Answer(String);
+
+impl Answer {
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        Self(error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
 
 /// A request was refused or got no answer; says what it was for.
 #[derive(Debug, thiserror::Error)]
@@ -15,26 +28,8 @@ use scylla::errors::{
 pub struct Error {
     /// What the request was for, as in "read the checkpoint of sessions".
     purpose: String,
-    source: Box<Cause>,
-}
-
-/// What the driver said.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Cause {
-    #[error(transparent)]
-    Execution(#[from] ExecutionError),
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    #[error(transparent)]
-    SchemaAgreement(#[from] SchemaAgreementError),
-    #[error(transparent)]
-    Metadata(#[from] scylla::errors::MetadataError),
-    #[error(transparent)]
-    NotRows(#[from] scylla::errors::IntoRowsResultError),
-    #[error(transparent)]
-    Rows(#[from] scylla::errors::RowsError),
-    #[error(transparent)]
-    Decode(#[from] scylla::errors::DeserializationError),
+    failure: Failure,
+    source: Answer,
 }
 
 /// Names what a request was for when it fails.
@@ -42,24 +37,50 @@ pub(crate) trait Purpose<T> {
     fn purpose(self, purpose: impl FnOnce() -> String) -> Result<T, Error>;
 }
 
-impl<T, E: Into<Cause>> Purpose<T> for Result<T, E> {
+impl<T, E: DriverError> Purpose<T> for Result<T, E> {
     fn purpose(self, purpose: impl FnOnce() -> String) -> Result<T, Error> {
-        self.map_err(|error| Error { purpose: purpose(), source: Box::new(error.into()) })
+        self.map_err(|error| Error { purpose: purpose(), failure: error.kind(), source: Answer::of(&error) })
     }
 }
 
+/// An error of the driver, of which the kind is known.
+pub(crate) trait DriverError: std::error::Error {
+    fn kind(&self) -> Failure;
+}
+
+impl DriverError for ExecutionError {
+    fn kind(&self) -> Failure {
+        of_execution(self)
+    }
+}
+
+impl DriverError for PrepareError {
+    fn kind(&self) -> Failure {
+        of_prepare(self)
+    }
+}
+
+/// Errors that mean the same whatever they hold.
+macro_rules! always {
+    ($failure:expr, $($error:ty),+) => {
+        $(impl DriverError for $error {
+            fn kind(&self) -> Failure {
+                $failure
+            }
+        })+
+    };
+}
+
+always!(Failure::Transient, SchemaAgreementError, MetadataError);
+always!(Failure::Bug, IntoRowsResultError, RowsError, DeserializationError);
+
 impl Classify for Error {
     fn failure(&self) -> Failure {
-        match &*self.source {
-            Cause::Execution(error) => of_execution(error),
-            Cause::Prepare(error) => of_prepare(error),
-            Cause::SchemaAgreement(_) | Cause::Metadata(_) => Failure::Transient,
-            Cause::NotRows(_) | Cause::Rows(_) | Cause::Decode(_) => Failure::Bug,
-        }
+        self.failure
     }
 
     fn hint(&self) -> Option<String> {
-        match self.failure() {
+        match self.failure {
             Failure::Transient => Some("check that Cassandra is up and not overloaded, then run the same command again".to_owned()),
             Failure::Definition => Some(
                 "read Cassandra's answer above; the user needs CREATE, SELECT and MODIFY on the keyspace, and the tables must have been created"

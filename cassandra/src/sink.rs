@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
-use scylla::errors::ExecutionError;
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;
@@ -20,7 +19,7 @@ use crate::delivery::{self, Ended, Route};
 use crate::encode::{self, Nulls};
 use crate::flow::{self, Flow};
 use crate::mutations::{BatchLimits, Changes, Kind, Mutations};
-use crate::request::{self, Purpose};
+use crate::request::{self, Answer, Purpose};
 use crate::schema::{self, Column, TableDesign};
 
 /// Without a single success for so long, writing is given up.
@@ -107,7 +106,7 @@ impl Sink {
         }
     }
 
-    /// Sends a group; returns once all of it is acknowledged.
+    /// Sends a group; returns once all of it is acknowledged. Progress is in changes: those that were superseded count at once.
     ///
     /// A request to stop is seen between batches; those in flight are awaited.
     pub async fn send(&self, group: &EncodedGroup, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
@@ -117,8 +116,10 @@ impl Sink {
         self.in_flight.store(flow.limit(), Ordering::Relaxed);
         let table = || self.store.full_name(self.table());
         delivered.map_err(|ended| match ended {
-            Ended::GivenUp { silent, last } => Error::GivenUp { table: table(), silent, last: Box::new(last) },
-            Ended::Refused(source) => Error::Refused { table: table(), source: Box::new(source) },
+            Ended::GivenUp { silent, last } => Error::GivenUp { table: table(), silent, last: Answer::of(&last) },
+            Ended::Refused(error) => {
+                Error::Refused { table: table(), failure: request::of_execution(&error), source: Answer::of(&error) }
+            }
             Ended::Interrupted(interrupted) => interrupted.into(),
         })
     }
@@ -230,10 +231,10 @@ pub enum Error {
         table: String,
         silent: Duration,
         #[source]
-        last: Box<ExecutionError>,
+        last: Answer,
     },
     #[error("write to {table}")]
-    Refused { table: String, source: Box<ExecutionError> },
+    Refused { table: String, failure: Failure, source: Answer },
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
@@ -246,7 +247,7 @@ impl Classify for Error {
             Self::Markers { .. } | Self::Order(_) => Failure::Bug,
             Self::Encode(error) => error.failure(),
             Self::GivenUp { .. } => Failure::Transient,
-            Self::Refused { source, .. } => request::of_execution(source),
+            Self::Refused { failure, .. } => *failure,
             Self::Interrupted(_) => Failure::Interrupted,
         }
     }
