@@ -6,9 +6,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, TalkArgs};
 
+/// What the driver logs is in the errors that it returns, and that bytes have no statistics is no news; a filter that names them
+/// (`scylla=info`) shows them all the same.
+const QUIET: &str = "scylla=off,deltalake_core::writer::stats=error";
+
 /// Starts logging; what the filter does not understand is taken as `warn`.
 pub fn start(talk: &TalkArgs) {
-    let filter = EnvFilter::try_new(&talk.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", talk.log)).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test, changes nothing.
