@@ -385,7 +385,7 @@ async fn a_write_that_is_told_to_stop_stops_and_the_next_one_completes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_comes_back_is_waited_for_and_one_that_does_not_is_given_up() {
+async fn a_lost_connection_is_waited_for_until_it_is_back_or_the_user_stops_or_time_is_up() {
     struct CutAtFirst<'a>(&'a Proxy, std::sync::Once);
     impl Progress for CutAtFirst<'_> {
         fn expect(&self, _: u64) {}
@@ -413,9 +413,21 @@ async fn a_connection_that_comes_back_is_waited_for_and_one_that_does_not_is_giv
     assert!(written.retries > 0 && written.rows == 20_000, "{written:?}");
     assert_eq!(keyspace.store.count("completed_sessions").await.unwrap(), 20_000);
 
+    let shutdown = Shutdown::default();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        shutdown.request();
+    };
+    let progress = CutAtFirst(&proxy, std::sync::Once::new());
+    let started = std::time::Instant::now();
+    let (stopped, ()) = tokio::join!(sink.write(vec![version(2, &rows, &[])], &progress, &shutdown), stop);
+    assert_eq!(stopped.unwrap_err().failure(), Failure::Interrupted);
+    assert!(started.elapsed() < Duration::from_secs(20), "a stop was not heard for {:?}", started.elapsed());
+    proxy.mend();
+
     let sink = sink.give_up_after(Duration::from_secs(1));
     let progress = CutAtFirst(&proxy, std::sync::Once::new());
-    let error = sink.write(vec![version(2, &rows, &[])], &progress, &Shutdown::default()).await.unwrap_err();
+    let error = sink.write(vec![version(3, &rows, &[])], &progress, &Shutdown::default()).await.unwrap_err();
     assert!(matches!(error, SinkError::GivenUp { .. }), "{error}");
     assert_eq!(error.failure(), Failure::Transient);
 }
