@@ -7,6 +7,7 @@
 pub(crate) mod engine;
 mod locate;
 mod mistake;
+mod nulls;
 mod types;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::error::Error;
 
 pub use mistake::Mistake;
 pub(crate) use mistake::{Scope, mistakes};
+pub use nulls::Facts;
 pub use types::type_name;
 
 /// A statement of the definition and where it stands.
@@ -43,13 +45,41 @@ pub struct Statement {
 /// What a statement yields, as far as can be said without running it.
 #[derive(Debug)]
 pub struct Planned {
-    /// In the types that the lake stores.
+    /// In the types that the lake stores; nullable where a value may be missing.
     pub schema: SchemaRef,
-    /// The engine's own plan, before it is optimised.
-    pub plan: LogicalPlan,
+    plan: LogicalPlan,
 }
 
 impl Planned {
+    fn new(plan: LogicalPlan, input: &SchemaRef) -> Self {
+        Self { schema: normalized(&nulls::yielded(&plan, input)), plan }
+    }
+
+    /// The same, where these facts hold for every row of `input`, the schema that the statement was planned over.
+    #[must_use]
+    pub fn given(self, input: &SchemaRef, facts: &Facts) -> Self {
+        let narrowed = facts.narrowed(input, &self.plan);
+        Self::new(self.plan, &narrowed)
+    }
+
+    /// For each column that is yielded: the input's column that it is, if it is just that.
+    pub fn sources(&self) -> Vec<Option<String>> {
+        let source = |expression: &Expr| match expression.clone().unalias() {
+            Expr::Column(column) => Some(column.name),
+            _ => None,
+        };
+        match &self.plan {
+            LogicalPlan::Projection(projection) => projection.expr.iter().map(source).collect(),
+            _ => self.schema.fields().iter().map(|field| Some(field.name().clone())).collect(),
+        }
+    }
+
+    /// Whether a column is the same for every row.
+    pub fn is_constant(&self, index: usize) -> bool {
+        let LogicalPlan::Projection(projection) = &self.plan else { return false };
+        projection.expr.get(index).is_some_and(|expression| matches!(expression.clone().unalias(), Expr::Literal(..)))
+    }
+
     /// Whether each row is treated by itself: a projection and a filter, nothing that groups, joins or sorts.
     pub fn is_row_by_row(&self) -> bool {
         let mut row_by_row = true;
@@ -107,7 +137,7 @@ impl Statement {
             let found = mistakes(&error, &self.sql, &self.scope());
             return Err(locate::narrowed(&state, &self.sql, &self.scope(), found).await);
         }
-        Ok(Planned { schema: normalized(plan.schema().as_arrow()), plan })
+        Ok(Planned::new(plan, input))
     }
 
     /// A mistake that is about how the statement is built: at the word that makes it so.
@@ -135,7 +165,7 @@ impl Statement {
     pub async fn is_row_by_row(&self, input: &SchemaRef) -> Result<bool, Error> {
         let state = self.session(all_nullable(input), Vec::new())?;
         let plan = self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))?;
-        Ok(Planned { schema: input.clone(), plan }.is_row_by_row())
+        Ok(Planned::new(plan, input).is_row_by_row())
     }
 
     /// Runs the statement over these rows.
@@ -194,6 +224,11 @@ impl Expression {
     /// The type of the result over `schema`, as Arrow has it.
     pub fn data_type(&self, schema: &Schema) -> Result<DataType, Error> {
         self.physical.data_type(schema).map_err(|error| self.error(error))
+    }
+
+    /// Whether the result may be null over `schema`.
+    pub fn is_nullable(&self, schema: &Schema) -> Result<bool, Error> {
+        self.physical.nullable(schema).map_err(|error| self.error(error))
     }
 
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<arrow::array::ArrayRef, Error> {

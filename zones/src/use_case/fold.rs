@@ -104,7 +104,7 @@ async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema
 }
 
 /// The type that a sum of sums of this type has, so that folding again fits what was stored.
-fn summed(data_type: &DataType) -> DataType {
+pub(crate) fn summed(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
         DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
