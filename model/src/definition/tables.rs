@@ -56,6 +56,11 @@ pub enum Compression {
     Zstd,
     Xz,
     Zip,
+    Tar,
+    TarGzip,
+    TarBzip2,
+    TarZstd,
+    TarXz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ pub const URL_SCHEMES: [&str; 3] = ["https", "http", "file"];
 
 const FORMATS: [(&str, Format); 1] = [("json_lines", Format::JsonLines)];
 
-const COMPRESSIONS: [(&str, Compression); 7] = [
+const COMPRESSIONS: [(&str, Compression); 12] = [
     ("auto", Compression::Auto),
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
@@ -21,6 +21,11 @@ const COMPRESSIONS: [(&str, Compression); 7] = [
     ("zstd", Compression::Zstd),
     ("xz", Compression::Xz),
     ("zip", Compression::Zip),
+    ("tar", Compression::Tar),
+    ("tar.gz", Compression::TarGzip),
+    ("tar.bz2", Compression::TarBzip2),
+    ("tar.zst", Compression::TarZstd),
+    ("tar.xz", Compression::TarXz),
 ];
 
 pub(super) fn source(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<Source> {
