@@ -11,6 +11,7 @@ mod names;
 mod parse;
 mod reader;
 mod secrets;
+pub mod sources;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,9 +23,9 @@ pub use error::{DefinitionErrors, Problem};
 pub use hash::load_hash;
 pub use names::MAX_NAME_LENGTH;
 pub use parse::{DefinitionText, URL_SCHEMES, read};
+pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
-    UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};
