@@ -25,7 +25,8 @@ pub use names::MAX_NAME_LENGTH;
 pub use parse::{DefinitionText, URL_SCHEMES, read};
 pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, UseCaseColumn, UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,
+    SmallDate, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};
