@@ -176,7 +176,8 @@ impl<'d> Raw<'d> {
 
     fn with_provenance(&self, rows: &RecordBatch, receipt: u64, loaded_at: i64) -> Result<RecordBatch, Error> {
         let count = rows.num_rows();
-        let contract = self.definition.columns.len();
+        // Entry and position are the last two.
+        let contract = rows.num_columns() - 2;
         let mut columns: Vec<ArrayRef> = rows.columns()[..contract].to_vec();
         columns.push(Arc::new(Int64Array::from(vec![i64::try_from(receipt).unwrap_or(i64::MAX); count])));
         columns.extend_from_slice(&rows.columns()[contract..]);

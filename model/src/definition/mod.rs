@@ -9,6 +9,7 @@ mod error;
 mod hash;
 mod names;
 mod parse;
+mod path;
 mod reader;
 mod secrets;
 pub mod tables;
@@ -17,14 +18,18 @@ mod tests;
 mod units;
 mod variables;
 
-pub use contract::{Check, Column, ColumnSource, ColumnType, OnFailure};
+pub use contract::{
+    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, Reading,
+    TimeFormat, UnknownFields,
+};
 pub use error::{DefinitionErrors, Problem};
 pub use hash::load_hash;
 pub use names::MAX_NAME_LENGTH;
 pub use parse::{DefinitionText, URL_SCHEMES, read};
+pub use path::{FieldPath, Step};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
-    UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Order, Origin, RawTable, Source,
+    TextEncoding, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};
