@@ -120,13 +120,11 @@ impl Caster {
     /// Casts a text that stands for a value of whatever type.
     pub(super) fn text<'a>(&self, text: Cow<'a, str>) -> Result<Cell<'a>, Refusal> {
         if matches!(self.column.data_type, ColumnType::String) {
-            return match &self.column.one_of {
-                None => Ok(Cell::Text(text)),
-                Some(_) => {
-                    let shown = text.clone();
-                    self.allowed(Cell::Text(text), &shown)
-                }
-            };
+            if self.column.one_of.is_none() {
+                return Ok(Cell::Text(text));
+            }
+            let shown = text.clone();
+            return self.allowed(Cell::Text(text), &shown);
         }
         self.cast_text(&text).map_err(|misfit| self.misfit(&misfit, &text))
     }
@@ -224,7 +222,7 @@ impl Caster {
             }
             (ColumnType::Timestamp, Value::Time { value, unit, is_instant }) => {
                 let micros = micros(value, unit).ok_or(Misfit::Type)?;
-                Some(Cell::Timestamp(if is_instant { micros } else { self.times.from_local(micros)? }))
+                Some(Cell::Timestamp(if is_instant { micros } else { self.times.local(micros)? }))
             }
             (ColumnType::Timestamp, Value::Integer(value)) => {
                 Some(Cell::Timestamp(self.times.instant_of_number(&value.to_string())?))

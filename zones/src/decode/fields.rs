@@ -129,7 +129,7 @@ impl Columnwise {
             (0..self.refusals.len()).map(|row| (places.place)(row)).collect();
         let mut unknown = unknown;
         if self.any {
-            let kept = BooleanArray::from_iter(self.refusals.iter().map(|refusal| Some(refusal.is_none())));
+            let kept: BooleanArray = self.refusals.iter().map(|refusal| Some(refusal.is_none())).collect();
             rows = filter_record_batch(&rows, &kept).expect("a verdict for each row");
             unknown = unknown.map(|unknown| {
                 let kept = arrow::compute::filter(&unknown, &kept).expect("a verdict for each row");

@@ -27,14 +27,13 @@ impl RowReader {
     /// is at its end.
     pub(super) fn open(entry: Entry, folder: &Path) -> Result<Self, Error> {
         let Entry { name, mut reader, file } = entry;
-        let file = match file {
-            Some(path) => File::open(&path).map_err(Error::io("open", &path))?,
-            None => {
-                let mut unpacked = tempfile::tempfile_in(folder).map_err(Error::io("unpack into", folder))?;
-                std::io::copy(&mut reader, &mut unpacked).map_err(Error::reading)?;
-                unpacked.rewind().map_err(Error::io("unpack into", folder))?;
-                unpacked
-            }
+        let file = if let Some(path) = file {
+            File::open(&path).map_err(Error::io("open", &path))?
+        } else {
+            let mut unpacked = tempfile::tempfile_in(folder).map_err(Error::io("unpack into", folder))?;
+            std::io::copy(&mut reader, &mut unpacked).map_err(Error::reading)?;
+            unpacked.rewind().map_err(Error::io("unpack into", folder))?;
+            unpacked
         };
         let entry: Arc<str> = name.into();
         let opened = ParquetRecordBatchReaderBuilder::try_new(file);

@@ -135,8 +135,8 @@ mod tests {
         for bytes in [&little, &big, &little[2..].to_vec()] {
             assert_eq!(transcoded(bytes, UTF_16LE.new_decoder()), "a,ö,𝄞\n".as_bytes());
         }
-        let lone: Vec<u8> = [0x61, 0xd834, 0x0a, 0x62].into_iter().flat_map(u16::to_le_bytes).collect();
-        assert_eq!(transcoded(&lone, UTF_16LE.new_decoder()), b"a\xff\nb");
+        let unpaired: Vec<u8> = [0x61, 0xd834, 0x0a, 0x62].into_iter().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(transcoded(&unpaired, UTF_16LE.new_decoder()), b"a\xff\nb");
         let long = "é".repeat(200_000);
         let bytes: Vec<u8> = long.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(transcoded(&bytes, UTF_16LE.new_decoder()), long.as_bytes());

@@ -47,12 +47,11 @@ pub(super) fn decode(fields: &Fields, block: &RowBlock) -> Decoded {
         match find(&block.rows, path) {
             Reached::Column(column) => {
                 let values = Values::of(&column, caster.data_type());
+                // Of a dictionary the values may be null, too.
+                let nulls = column.logical_nulls();
                 for row in 0..count {
-                    let cell = if column.is_null(row) {
-                        caster.null()
-                    } else {
-                        values.get(row).map_or_else(|| caster.null(), |value| caster.value(value))
-                    };
+                    let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+                    let cell = if is_null { caster.null() } else { caster.value(values.get(row)) };
                     columnwise.append(row, cell, &mut builder);
                 }
             }
@@ -187,8 +186,8 @@ impl Values {
         }
     }
 
-    fn get(&self, row: usize) -> Option<Value<'_>> {
-        Some(match self {
+    fn get(&self, row: usize) -> Value<'_> {
+        match self {
             Self::Booleans(values) => Value::Boolean(values.value(row)),
             Self::Integers(values) => Value::Integer(values.value(row)),
             Self::Floats(values) => Value::Float(values.value(row)),
@@ -200,7 +199,7 @@ impl Values {
                 Value::Time { value: values.value(row), unit: *unit, is_instant: *is_instant }
             }
             Self::Nested(values) => Value::Nested(values.value(row)),
-        })
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Times {
             };
             match found {
                 Some((micros, true)) => return Ok(micros),
-                Some((micros, false)) => return self.from_local(micros),
+                Some((micros, false)) => return self.local(micros),
                 None => {}
             }
         }
@@ -90,7 +90,7 @@ impl Times {
     }
 
     /// The instant of a local time, in microseconds as if it were UTC.
-    pub(super) fn from_local(&self, micros: i64) -> Result<i64, NoInstant> {
+    pub(super) fn local(&self, micros: i64) -> Result<i64, NoInstant> {
         let Some(zone) = self.zone else { return Ok(micros) };
         let local = DateTime::from_timestamp_micros(micros).ok_or(NoInstant::Unreadable)?.naive_utc();
         match (zone.from_local_datetime(&local), self.ambiguous) {
@@ -149,7 +149,7 @@ fn naive(parsed: &Parsed) -> Option<NaiveDateTime> {
 
 /// Leap seconds and what is finer than microseconds would be lost.
 fn micros(time: NaiveDateTime) -> Option<i64> {
-    let is_whole = time.nanosecond() < 1_000_000_000 && time.nanosecond() % 1000 == 0;
+    let is_whole = time.nanosecond() < 1_000_000_000 && time.nanosecond().is_multiple_of(1000);
     is_whole.then(|| time.and_utc().timestamp_micros())
 }
 

@@ -165,7 +165,7 @@ impl<R: Read> CsvReader<R> {
                         Found::Open(opened) => format!("the quote at byte {} of the line is never closed", opened - at + 1),
                         Found::TextAfterQuote(closed) => {
                             let in_line = bytes[at..closed].iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-                            let lines = bytes[at..closed].iter().filter(|byte| **byte == b'\n').count() as u64;
+                            let lines = memchr::memchr_iter(b'\n', &bytes[at..closed]).count() as u64;
                             format!("text follows the quote that closes at byte {in_line} of line {}", line + lines)
                         }
                         Found::Record { .. } | Found::Cut => unreachable!("these are told above"),

@@ -54,21 +54,21 @@ fn read_with(csv: &Csv, max_record: u64, text: &[u8]) -> Result<Read_, String> {
             Err(Stop::Io(error)) => panic!("{error}"),
         };
         let Block::Csv(csv_block) = &block else { panic!("{block:?}") };
-        let decoded = decode(&decoder.fields, csv_block);
+        let made = decode(&decoder.fields, csv_block);
         let options = FormatOptions::default().with_null("-");
         let columns: Vec<_> =
-            decoded.rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        for (row, position) in decoded.positions.iter().enumerate() {
+            made.rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for (row, position) in made.positions.iter().enumerate() {
             let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
-            let unknown = decoded.unknown.as_ref().unwrap();
+            let unknown = made.unknown.as_ref().unwrap();
             let unknown = if arrow::array::Array::is_null(unknown, row) { "" } else { unknown.value(row) };
             read.rows.push(format!("{position}:{}{unknown}", cells.join("|")));
         }
-        for reject in decoded.rejects {
+        for reject in made.rejects {
             let bytes = String::from_utf8_lossy(&reject.bytes).into_owned();
             read.rejects.push((reject.position, reject.reason, reject.detail, bytes));
         }
-        read.drift.add(decoded.drift);
+        read.drift.add(made.drift);
     }
 }
 

@@ -19,15 +19,15 @@ fn rows(columns: Vec<(&str, ArrayRef)>) -> RowBlock {
 /// What becomes of a column under a type: the values, or why they are refused.
 fn cast_to(data_type: &str, array: ArrayRef) -> Vec<String> {
     let decoder = decoder(&[field("c", "c", data_type, true)], UnknownFields::Ignore, &Format::Parquet);
-    let decoded = decode(&decoder.fields, &rows(vec![("c", array)]));
-    let shown = shown(decoded.rows.column(0));
+    let made = decode(&decoder.fields, &rows(vec![("c", array)]));
+    let shown = shown(made.rows.column(0));
     let kept = decoded
         .positions
         .iter()
         .enumerate()
         .map(|(row, position)| (*position, if shown.is_null(row) { "-".to_owned() } else { shown.value(row).to_owned() }));
     let mut all: Vec<(u64, String)> =
-        kept.chain(decoded.rejects.iter().map(|reject| (reject.position, format!("{:?}", reject.reason)))).collect();
+        kept.chain(made.rejects.iter().map(|reject| (reject.position, format!("{:?}", reject.reason)))).collect();
     all.sort();
     all.into_iter().map(|(_, value)| value).collect()
 }
@@ -80,15 +80,15 @@ fn nested_columns_are_found_by_path_and_kept_as_json() {
         field("age", "user.age", "int32", true),
     ];
     let decoder = decoder(&columns, UnknownFields::Keep, &Format::Parquet);
-    let decoded = decode(&decoder.fields, &block);
-    let column = |place: usize| shown(decoded.rows.column(place)).iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
+    let made = decode(&decoder.fields, &block);
+    let column = |place: usize| shown(made.rows.column(place)).iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
     assert_eq!(column(0), [Some("2".to_owned()), None, None]);
     assert_eq!(column(1), [Some("Oulu".to_owned()), Some("Turku".to_owned()), None]);
     assert_eq!(column(2), [Some("[1,2]".to_owned()), Some("[]".to_owned()), None]);
-    assert_eq!(decoded.drift.missing, [("user.age".to_owned(), 3)].into());
-    assert_eq!(decoded.drift.unknown, [("mood".to_owned(), 3)].into());
-    assert_eq!(decoded.unknown.unwrap().iter().collect::<Vec<_>>(), [Some("{\"mood\":\"x\"}"), None, None]);
-    assert_eq!(decoded.positions, [11, 12, 13]);
+    assert_eq!(made.drift.missing, [("user.age".to_owned(), 3)].into());
+    assert_eq!(made.drift.unknown, [("mood".to_owned(), 3)].into());
+    assert_eq!(made.unknown.unwrap().iter().collect::<Vec<_>>(), [Some("{\"mood\":\"x\"}"), None, None]);
+    assert_eq!(made.positions, [11, 12, 13]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_row_that_is_refused_is_kept_as_json_of_the_whole_row() {
         ("id", Arc::new(Int32Array::from(vec![Some(1), Some(1000), None]))),
         ("note", Arc::new(StringArray::from(vec![None, Some("a \"b\""), None]))),
     ]);
-    let decoded = decode(&decoder.fields, &block);
+    let made = decode(&decoder.fields, &block);
     let rejects: Vec<_> = decoded
         .rejects
         .iter()
