@@ -15,3 +15,4 @@ mod session_events;
 mod sessions;
 mod source_server;
 mod stages;
+mod views;

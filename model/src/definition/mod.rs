@@ -23,8 +23,8 @@ pub use hash::load_hash;
 pub use names::MAX_NAME_LENGTH;
 pub use parse::{DefinitionText, URL_SCHEMES, read};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
-    UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,
+    SmallDate, Source, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

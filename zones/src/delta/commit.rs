@@ -1,6 +1,6 @@
 //! One commit: rows in, rows out, and with them how far the table has got.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -42,8 +42,12 @@ pub struct CommitNote {
     /// Versions of the input table, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<(u64, u64)>,
+    /// The fates of the rows of each date; dates that were read but left out are in `counts` alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_date: BTreeMap<String, Counts>,
+    /// What each input has got to, where the table reads several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dates: Vec<String>,
+    pub inputs: Vec<InputNote>,
     pub counts: Counts,
     pub definition: String,
     /// Microseconds since the epoch.
@@ -53,14 +57,23 @@ pub struct CommitNote {
     pub newest_event: Option<i64>,
 }
 
+/// One of several inputs, taken in up to a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputNote {
+    /// `raw.NAME` or `use_case.NAME`.
+    pub input: String,
+    pub id: String,
+    pub version: u64,
+}
+
 /// What is to be committed.
 #[derive(Debug, Default)]
 pub struct Commit {
     pub adds: Vec<Add>,
     pub removes: Vec<DataFile>,
     pub change_files: Vec<AddCDCFile>,
-    /// The input's name and the number that it has got to with this commit.
-    pub position: Option<(String, i64)>,
+    /// The inputs' names and the numbers that they have got to with this commit.
+    pub positions: Vec<(String, i64)>,
     pub note: CommitNote,
     /// For a merge: the partitions that were looked into, and the key.
     pub merge: Option<MergeNote>,
@@ -124,7 +137,7 @@ impl Table {
         if let Some(newest) = commit.note.newest_event {
             transactions.push(Transaction::new(format!("{name}/{NEWEST_EVENT_SUFFIX}"), newest));
         }
-        if let Some((input, number)) = &commit.position {
+        for (input, number) in &commit.positions {
             transactions.push(Transaction::new(position_id(&name, input), *number));
         }
         let operation = operation(self.partition_column(), commit.merge.as_ref());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
-use model::definition::{Fold as Folding, UseCaseTable};
+use model::definition::{Fold as Folding, Merge, UseCaseTable};
 
 use crate::error::Error;
 use crate::sql::{Statement, conformed, one_line};
@@ -32,7 +32,7 @@ impl Fold {
     pub async fn compile(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<Self, Error> {
         let select = Statement {
             place: format!("{} of use case {}", definition.sql_file, definition.name),
-            input: definition.from.clone(),
+            input: definition.input().table().to_owned(),
             sql: definition.sql.clone(),
         };
         let folded_schema = folded_schema(definition, &select, raw_schema).await?;
@@ -44,6 +44,11 @@ impl Fold {
         let schema = refold.output_schema(&folded_schema).await?;
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
         Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema: Arc::new(Schema::new(nullable)) })
+    }
+
+    /// For messages.
+    pub(super) fn place(&self) -> &str {
+        &self.select.place
     }
 
     /// Key, folded and computed columns, in the table's order.
@@ -81,10 +86,14 @@ impl Fold {
     }
 }
 
+fn merge(definition: &UseCaseTable) -> &Merge {
+    definition.merge().expect("only merged tables are folded")
+}
+
 /// The key and the folded columns, with the types that the SQL gives them. Every one of them must be there.
 async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema: &SchemaRef) -> Result<SchemaRef, Error> {
     let yielded = select.output_schema(raw_schema).await?;
-    let folded = definition.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
+    let folded = merge(definition).columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
     let wanted = definition.key.iter().map(|key| (key, false));
     let wanted = wanted.chain(folded.map(|column| (&column.name, column.fold == Folding::Sum)));
     let mut fields: Vec<Field> = Vec::new();
@@ -117,7 +126,7 @@ fn fold_sql(definition: &UseCaseTable) -> String {
     let quoted = |name: &String| format!("\"{name}\"");
     let mut inner: Vec<String> = definition.key.iter().map(quoted).collect();
     let mut outer: Vec<String> = inner.clone();
-    for column in &definition.columns {
+    for column in &merge(definition).columns {
         let name = quoted(&column.name);
         let folded = match &column.fold {
             Folding::Min => format!("min({name})"),
