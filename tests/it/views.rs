@@ -136,10 +136,7 @@ async fn a_view_follows_its_inputs_and_computes_only_what_was_touched() {
     assert_eq!((view.written, view.deleted, view.commits), (2, 0, 1));
     assert_eq!(view.notes, ["computed 2 touched groups anew"]);
     // The order in Cassandra follows the amount: the row at the old amount is gone.
-    assert_eq!(
-        t.cql("SELECT amount, product FROM {ks}.top_products WHERE day = '2024-03-02'").await,
-        ["4 | cup", "4 | pot"]
-    );
+    assert_eq!(t.cql("SELECT amount, product FROM {ks}.top_products WHERE day = '2024-03-02'").await, ["4 | cup", "4 | pot"]);
     let sent = stage(&report, StageName::UseCaseToCassandra, "top_products");
     assert_eq!((sent.written, sent.deleted), (3, 1), "two new rows and the one that moved away");
 
