@@ -5,6 +5,7 @@
 mod bad_input;
 mod cassandra_connect;
 mod cassandra_store;
+mod change_stream;
 mod command_line;
 mod file_server;
 mod generator;

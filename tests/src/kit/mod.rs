@@ -94,6 +94,12 @@ impl TestPipeline {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
+    /// Each event date gets a commit of its own, however few rows it has.
+    pub fn one_date_a_commit(&self) -> &Self {
+        self.edit("retention = \"365 days\"", "retention = \"365 days\"\nsmall_date_rows = 1");
+        self
+    }
+
     /// The lake's folder; a debug run has its own.
     pub fn lake(&self) -> PathBuf {
         self.base.path().join(if self.slice.is_some() { "lake_debug" } else { "lake" })

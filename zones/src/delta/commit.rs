@@ -11,6 +11,7 @@ use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use model::counts::Counts;
 use model::position::TableVersion;
+use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -42,6 +43,9 @@ pub struct CommitNote {
     /// Versions of the input table, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<(u64, u64)>,
+    /// Files beside the table with what is kept of deleted rows, as of this commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<String>,
     /// The fates of the rows of each date; dates that were read but left out are in `counts` alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_date: BTreeMap<String, Counts>,
@@ -98,6 +102,14 @@ impl Table {
             writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
         }
         writer.flush().await.map_err(Error::delta("write", self.name()))
+    }
+
+    /// Stores a file beside the table's data. No commit names it yet.
+    pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let place = object_store::path::Path::from(path);
+        let stored = self.log_store().object_store(None).put(&place, bytes::Bytes::from(bytes).into()).await;
+        stored.map_err(|source| Error::file(self.name(), path)(parquet::errors::ParquetError::External(Box::new(source))))?;
+        Ok(())
     }
 
     /// A writer of data files; `flush` closes them and names them.

@@ -63,6 +63,8 @@ pub(super) struct Account {
     pub(super) positions: Vec<(String, i64)>,
     /// Its write time is set here.
     pub(super) note: CommitNote,
+    /// The files of tombstones that count from this commit on.
+    pub(super) tombstones: Vec<String>,
 }
 
 impl UseCase<'_> {
@@ -142,7 +144,12 @@ impl UseCase<'_> {
         let files_rewritten = commit.removes.len() as u64;
         commit.positions = account.positions;
         commit.merge = Some(MergeNote { key: self.definition.key.clone(), partitions });
-        commit.note = CommitNote { definition: self.definition.fold_hash(), write_time, ..account.note };
+        commit.note = CommitNote {
+            definition: self.definition.fold_hash(),
+            write_time,
+            tombstones: account.tombstones.clone(),
+            ..account.note
+        };
 
         let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
         let before = self.table.version();
@@ -152,6 +159,9 @@ impl UseCase<'_> {
         } else {
             // Another writer's commits came in between (compaction, say): the log tells what they added.
             self.catch_up_keys().await?;
+        }
+        if let Some(tombstones) = &mut self.tombstones {
+            tombstones.files = account.tombstones;
         }
         Ok(Merged {
             version,
@@ -312,6 +322,11 @@ impl KeySet {
     fn convert(&self, rows: &RecordBatch) -> Result<arrow::row::Rows, Error> {
         let columns: Vec<ArrayRef> = indices(rows, &self.names).into_iter().map(|index| rows.column(index).clone()).collect();
         self.converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))
+    }
+
+    /// The keys of rows in comparable form.
+    pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, Error> {
+        Ok(self.convert(rows)?.iter().map(|key| Box::from(key.as_ref())).collect())
     }
 
     /// Which rows have a key of the set.

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
 use model::definition::{Fold as Folding, Merge, UseCaseTable};
 
 use crate::error::Error;
-use crate::sql::{Statement, conformed, one_line};
+use crate::sql::{Expression, Statement, conformed, one_line};
 
 const FOLDING: &str = "folding";
 
@@ -26,6 +26,8 @@ pub struct Fold {
     folded_schema: SchemaRef,
     /// Key, folded and computed columns, in the table's order.
     schema: SchemaRef,
+    /// Over the table's columns: true for a deleted row.
+    delete_when: Option<Expression>,
 }
 
 impl Fold {
@@ -43,7 +45,27 @@ impl Fold {
         };
         let schema = refold.output_schema(&folded_schema).await?;
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
-        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema: Arc::new(Schema::new(nullable)) })
+        let schema = Arc::new(Schema::new(nullable));
+        let delete_when = delete_when(definition, &schema)?;
+        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema, delete_when })
+    }
+
+    pub(super) fn delete_when(&self) -> Option<&Expression> {
+        self.delete_when.as_ref()
+    }
+
+    pub(super) fn folded_schema(&self) -> &SchemaRef {
+        &self.folded_schema
+    }
+
+    /// Folded rows apart: those that are there, and the deleted ones.
+    pub(super) fn parted(&self, folded: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
+        let Some(condition) = &self.delete_when else { return Ok((folded.clone(), folded.slice(0, 0))) };
+        let is_deleted = condition.evaluate(folded)?;
+        let is_deleted: BooleanArray = is_deleted.as_boolean().iter().map(|deleted| Some(deleted == Some(true))).collect();
+        let is_there = arrow::compute::not(&is_deleted).map_err(Error::arrow("find deleted rows"))?;
+        let part = |mask| filter_record_batch(folded, mask).map_err(Error::arrow("find deleted rows"));
+        Ok((part(&is_there)?, part(&is_deleted)?))
     }
 
     /// For messages.
@@ -84,6 +106,16 @@ impl Fold {
             .collect::<Result<_, _>>()?;
         RecordBatch::try_new(self.folded_schema.clone(), columns).map_err(Error::arrow("choose columns"))
     }
+}
+
+fn delete_when(definition: &UseCaseTable, schema: &SchemaRef) -> Result<Option<Expression>, Error> {
+    let Some(sql) = &merge(definition).delete_when else { return Ok(None) };
+    let name = format!("delete_when of use case {}", definition.name);
+    let condition = Expression::compile(&name, sql, schema)?;
+    if condition.data_type(schema)? != DataType::Boolean {
+        return Err(Error::SqlShape { step: name, sql: sql.clone(), problem: "is not a condition".to_owned() });
+    }
+    Ok(Some(condition))
 }
 
 fn merge(definition: &UseCaseTable) -> &Merge {

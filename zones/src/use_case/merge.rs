@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use model::counts::Counts;
 use model::definition::Origin;
 use model::position::TableVersion;
 
-use super::apply::{Account, KeySet, Merged, Wanted};
+use super::apply::{Account, Hit, KeySet, Merged, Wanted};
 use super::{Fold, UseCase};
 use crate::delta::{CommitNote, Table};
 use crate::error::Error;
@@ -53,6 +54,17 @@ impl UseCase<'_> {
         for hit in &hits {
             folding.push(fold.folding(&hit.rows)?);
         }
+        let mut account = account;
+        if let Some(tombstones) = &self.tombstones {
+            let Wanted::Keys(keys) = &wanted else { unreachable!("just made") };
+            let dead = tombstones.of(&self.table, keys).await?;
+            // A key that is in the table again has all of its past in its row.
+            folding.push(without_keys_of(&dead, &hits, &self.definition.key)?);
+            let folded = fold.fold(folding).await?;
+            let (there, deleted) = fold.parted(&folded)?;
+            account.tombstones = tombstones.with(&self.table, &deleted, &deleted.slice(0, 0)).await?.files;
+            return self.apply(&there, hits, partitions, account, now).await;
+        }
         let folded = fold.fold(folding).await?;
         self.apply(&folded, hits, partitions, account, now).await
     }
@@ -90,7 +102,18 @@ impl UseCase<'_> {
         let left = left.iter().map(|rows| fold.folding(rows)).collect::<Result<Vec<_>, _>>()?;
         let folded = fold.fold(left).await?;
         let hits = self.hits(&wanted, Some(&partitions)).await?;
-        self.apply(&folded, hits, partitions, account, now).await
+        let (there, deleted) = fold.parted(&folded)?;
+        let mut account = account;
+        if let Some(tombstones) = &self.tombstones {
+            // What is left of these keys was just computed: what is kept of them from before counts no more.
+            let Wanted::Keys(keys) = &wanted else { unreachable!("just made") };
+            let dead = tombstones.of(&self.table, keys).await?;
+            let again = KeySet::of(&deleted, &self.definition.key)?;
+            let again: BooleanArray = again.matches(&dead)?.into_iter().map(|again| Some(!again)).collect();
+            let void = filter_record_batch(&dead, &again).map_err(Error::arrow("find tombstones"))?;
+            account.tombstones = tombstones.with(&self.table, &deleted, &void).await?.files;
+        }
+        self.apply(&there, hits, partitions, account, now).await
     }
 
     fn partitions_of_keys(&self, rows: &RecordBatch) -> Result<BTreeSet<Option<String>>, Error> {
@@ -109,6 +132,18 @@ impl UseCase<'_> {
             counts: Counts { read, accepted: read, ..Counts::default() },
             ..CommitNote::default()
         };
-        Account { positions: vec![(input, i64::try_from(versions.last.0).unwrap_or(i64::MAX))], note }
+        Account { positions: vec![(input, i64::try_from(versions.last.0).unwrap_or(i64::MAX))], note, tombstones: Vec::new() }
     }
+}
+
+/// The rows whose keys are in none of the hits.
+fn without_keys_of(rows: &RecordBatch, hits: &[Hit], key: &[String]) -> Result<RecordBatch, Error> {
+    let mut stays = vec![true; rows.num_rows()];
+    for hit in hits {
+        let there = KeySet::of(&hit.rows, key)?;
+        for (stays, is_there) in stays.iter_mut().zip(there.matches(rows)?) {
+            *stays &= !is_there;
+        }
+    }
+    filter_record_batch(rows, &BooleanArray::from(stays)).map_err(Error::arrow("find tombstones"))
 }

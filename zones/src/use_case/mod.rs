@@ -11,6 +11,7 @@
 mod apply;
 mod fold;
 mod merge;
+mod tombstones;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,8 @@ use crate::query::Input;
 use crate::raw::indices;
 use crate::sql::one_line;
 
+use tombstones::Tombstones;
+
 pub use apply::Merged;
 pub use fold::Fold;
 pub use merge::{RawChanges, Versions};
@@ -47,6 +50,8 @@ pub struct UseCase<'d> {
     definition: &'d UseCaseTable,
     /// Of a merged table.
     fold: Option<Arc<Fold>>,
+    /// Of a merged table with a `delete_when`.
+    tombstones: Option<Tombstones>,
     /// The table's columns without the load times.
     content: SchemaRef,
     keys: KeyDirectory,
@@ -132,8 +137,11 @@ impl<'d> UseCase<'d> {
         let folder = lake.state_folder().join("keys").join(&definition.name);
         let keys = KeyDirectory::open(&folder, table.id(), table.version())?;
         let key_columns = definition.key.iter().map(|name| content.index_of(name).expect("the SQL yields the key")).collect();
-        let mut opened = Self { table, definition, fold, content, keys, key_columns };
+        let deletes = fold.as_ref().filter(|fold| fold.delete_when().is_some());
+        let tombstones = deletes.map(|fold| Tombstones::new(Vec::new(), fold.folded_schema(), &definition.key));
+        let mut opened = Self { table, definition, fold, tombstones, content, keys, key_columns };
         opened.catch_up_keys().await?;
+        opened.find_tombstones().await?;
         Ok(opened)
     }
 
@@ -144,7 +152,17 @@ impl<'d> UseCase<'d> {
     /// Brings table and key directory up to the newest version, after another writer's commit.
     pub async fn refresh(&mut self) -> Result<(), Error> {
         self.table.refresh().await?;
-        self.catch_up_keys().await
+        self.catch_up_keys().await?;
+        self.find_tombstones().await
+    }
+
+    /// The tombstones that the last merge named.
+    async fn find_tombstones(&mut self) -> Result<(), Error> {
+        if self.tombstones.is_some() {
+            let files = self.last_merge().await?.map(|note| note.tombstones).unwrap_or_default();
+            self.tombstones.as_mut().expect("just seen").files = files;
+        }
+        Ok(())
     }
 
     /// What the last merge noted; `None` before the first one.

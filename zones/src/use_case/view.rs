@@ -180,6 +180,6 @@ impl UseCase<'_> {
         let positions = positions.collect();
         let counts = Counts { read, accepted: read, ..Counts::default() };
         let note = CommitNote { input: "view".to_owned(), inputs, counts, ..CommitNote::default() };
-        Account { positions, note }
+        Account { positions, note, tombstones: Vec::new() }
     }
 }
