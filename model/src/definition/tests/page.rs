@@ -7,7 +7,7 @@ const PAGE: &str = include_str!("../../../../docs/definition.md");
 
 #[test]
 fn the_example_of_the_page_is_a_definition() {
-    let example = PAGE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = PAGE.split("```").find(|block| block.starts_with("toml\n[pipeline]")).unwrap().trim_start_matches("toml\n");
     let pipeline = read(&text(example), &environment).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(pipeline.sources[0].urls[0].location(None).url, "https://example.org/orders.zip");
 }
