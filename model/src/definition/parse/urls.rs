@@ -22,20 +22,20 @@ const DATES_EXAMPLE: &str = "dates = { from = \"2024-01-01\", to = \"yesterday\"
 
 /// One url, or a list of them.
 pub(super) fn urls(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<Vec<Placed<UrlTemplate>>> {
-    let texts = reader.required("url", |reader, key| match reader.value(key)?.get_ref() {
+    let urls: Vec<_> = reader.required("url", |reader, key| match reader.value(key)?.get_ref() {
         DeValue::Array(_) => {
             let list = reader.list(key, "a list")?;
-            // All are looked at before the first that is wrong ends the list.
-            list.iter().map(|value| reader.string_in(key, value)).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+            let one = |value| reader.string_in(key, value).and_then(|text| template(reader, text, known));
+            Some(list.iter().map(one).collect())
         }
-        DeValue::String(_) => reader.string(key).map(|url| vec![url]),
+        DeValue::String(_) => Some(vec![reader.string(key).and_then(|text| template(reader, text, known))]),
         _ => {
             let value = reader.value(key)?;
             reader.wrong_type(key, value, "a string or a list of strings");
             None
         }
     })?;
-    let urls: Vec<_> = texts.into_iter().map(|text| template(reader, text, known)).collect();
+    // All were looked at before the first that is wrong ends the list.
     let urls: Vec<_> = urls.into_iter().collect::<Option<_>>()?;
     let shown = |url: &Placed<UrlTemplate>| (url.value.has_date(), url.value.location(None).url);
     for (index, url) in urls.iter().enumerate() {
