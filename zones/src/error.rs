@@ -21,6 +21,9 @@ pub enum Error {
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: `{sql}`")]
     Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
+    /// SQL that cannot be planned; never empty.
+    #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Planning { step: String, mistakes: Vec<crate::sql::Mistake> },
     #[error("{step}: `{sql}` {problem}")]
     SqlShape { step: String, sql: String, problem: String },
     #[error("{sql_file} yields more than one row for one key of {table}: {key}")]
@@ -112,6 +115,7 @@ impl Classify for Error {
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
             | Self::Sql { .. }
+            | Self::Planning { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
@@ -134,6 +138,7 @@ impl Classify for Error {
         let hint = match self {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
+            Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { .. } => {
                 "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"

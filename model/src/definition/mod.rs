@@ -9,6 +9,7 @@ mod error;
 mod hash;
 mod names;
 mod parse;
+mod places;
 mod reader;
 mod secrets;
 pub mod sources;
@@ -19,10 +20,11 @@ mod units;
 mod variables;
 
 pub use contract::{Check, Column, ColumnSource, ColumnType, OnFailure};
-pub use error::{DefinitionErrors, Problem};
+pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
-pub use names::MAX_NAME_LENGTH;
-pub use parse::{DefinitionText, URL_SCHEMES, read};
+pub use names::{MAX_NAME_LENGTH, nearest, suggest};
+pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
+pub use places::{Places, Spot};
 pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
     CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,

@@ -11,6 +11,7 @@
 mod apply;
 mod fold;
 mod merge;
+mod order;
 mod tombstones;
 mod view;
 
@@ -37,7 +38,9 @@ use tombstones::Tombstones;
 
 pub use apply::Merged;
 pub use fold::Fold;
+pub(crate) use fold::summed;
 pub use merge::{RawChanges, Versions};
+pub(crate) use order::dependence;
 pub use view::{Touched, query};
 
 /// When a row was first written, and when it last changed; both from the commit's write time.
@@ -103,14 +106,16 @@ async fn compiled(definition: &UseCaseTable, inputs: &[Input]) -> Result<(Option
 /// Partition values are compared as the log writes them: only types with one way of being written will do.
 fn expect_partition_type(definition: &UseCaseTable, schema: &SchemaRef) -> Result<(), Error> {
     let Some(field) = definition.partition_by.as_ref().and_then(|name| schema.field_with_name(name).ok()) else { return Ok(()) };
-    let is_plain =
-        field.data_type().is_integer() || matches!(field.data_type(), DataType::Date32 | DataType::Utf8 | DataType::Boolean);
-    if is_plain {
+    if can_partition(field.data_type()) {
         return Ok(());
     }
     let problem =
         format!("yields a {} for the partition column {}: use a date, a text or an integer", field.data_type(), field.name());
     Err(Error::SqlShape { step: format!("use case {}", definition.name), sql: definition.sql_file.clone(), problem })
+}
+
+pub(crate) fn can_partition(data_type: &DataType) -> bool {
+    data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Utf8 | DataType::Boolean)
 }
 
 fn with_load_times(schema: &SchemaRef) -> SchemaRef {

@@ -15,8 +15,9 @@ use toml::de::{DeTable, DeValue};
 
 pub use urls::URL_SCHEMES;
 
-use super::error::{Complaint, DefinitionErrors, Placed, Problems};
+use super::error::{Complaint, DefinitionErrors, Placed, Problem, Problems};
 use super::names::{nearest, suggest};
+use super::places::Places;
 use super::reader::Reader;
 use super::variables::Lookup;
 use super::{Origin, Pipeline, PipelineClock, UseCaseTable, defaults, hash, secrets};
@@ -32,27 +33,42 @@ pub struct DefinitionText {
     pub files: BTreeMap<String, String>,
 }
 
+/// What was read of a definition.
+#[derive(Debug)]
+pub struct Reading {
+    /// All of it where nothing is wrong; else the tables that could be read, whatever they refer to.
+    pub pipeline: Pipeline,
+    pub places: Places,
+    /// Everything that is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
 /// Reads and checks a definition. `variables` answers `${NAME}`.
 ///
 /// A file that is not TOML yields its syntax errors only; any other yields all of its problems at once.
 pub fn read(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, DefinitionErrors> {
+    let Reading { pipeline, places, problems } = read_all(text, variables)?;
+    if problems.is_empty() { Ok(pipeline) } else { Err(places.errors(problems)) }
+}
+
+/// Like [`read`], for those who look at what can be read even where something else is wrong. Fails where the file is not TOML.
+pub fn read_all(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String>) -> Result<Reading, DefinitionErrors> {
     let (root, syntax_errors) = DeTable::parse_recoverable(&text.toml);
     let root = root.get_ref();
     let problems = Problems::new(&text.path, &text.toml);
-    let errors = |problems: Problems<'_>, masked| DefinitionErrors {
-        path: text.path.clone(),
-        text: masked,
-        problems: problems.into_sorted(),
-    };
     if !syntax_errors.is_empty() {
         note_syntax_errors(&problems, &syntax_errors, &text.toml);
-        return Err(errors(problems, secrets::mask_unparsed(&text.toml)));
+        return Err(DefinitionErrors {
+            path: text.path.clone(),
+            text: secrets::mask_unparsed(&text.toml),
+            files: BTreeMap::new(),
+            problems: problems.into_sorted(),
+        });
     }
     let known = Known::collect(root, &text.files, variables);
-    match pipeline(root, &problems, &known) {
-        Some(pipeline) if problems.is_empty() => Ok(pipeline),
-        _ => Err(errors(problems, secrets::mask_parsed(&text.toml, root))),
-    }
+    let pipeline = pipeline(root, &problems, &known);
+    let places = Places::collect(text, secrets::mask_parsed(&text.toml, root), root);
+    Ok(Reading { pipeline, places, problems: problems.into_sorted() })
 }
 
 /// One mistake often makes the parser stumble more than once in a line: the first of each line is told.
@@ -194,7 +210,8 @@ fn is_without_statement(sql: &str) -> bool {
     true
 }
 
-fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known<'_>) -> Option<Pipeline> {
+/// What can be read; it is whole if no problem was noted.
+fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known<'_>) -> Pipeline {
     let mut file = Reader::new(root, 0..0, problems);
 
     let header = file.required("pipeline", Reader::table).map(|mut reader| {
@@ -209,28 +226,26 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     let raw = each(&mut file, "raw", |name, reader| raw::raw_table(name, reader, known));
     let use_cases = each(&mut file, "use_case", |name, reader| use_case::use_case(name, reader, known));
     let cassandra = each(&mut file, "cassandra", |name, reader| cassandra::cassandra_table(name, reader, known));
-    if let Some(use_cases) = &use_cases {
-        note_cycles(&file, use_cases);
-    }
+    note_cycles(&file, &use_cases);
     if known.sources.all.is_empty() && !file.meant("source") {
         file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
     }
     file.finish_as("section");
 
-    let (name, description, clock) = header?;
+    let (name, description, clock) = header.unwrap_or_default();
     let mut pipeline = Pipeline {
-        name: name?,
+        name: name.unwrap_or_default(),
         description,
-        clock: clock?,
-        sources: sources?,
-        landings: landings?,
-        raw: raw?,
-        use_cases: use_cases?,
-        cassandra: cassandra?,
+        clock: clock.unwrap_or(defaults::CLOCK),
+        sources,
+        landings,
+        raw,
+        use_cases,
+        cassandra,
         hash: String::new(),
     };
     pipeline.hash = hash::pipeline_hash(&pipeline);
-    Some(pipeline)
+    pipeline
 }
 
 /// Views may read each other, but not in a circle.
@@ -269,12 +284,8 @@ fn note_cycles(file: &Reader<'_>, use_cases: &[UseCaseTable]) {
     }
 }
 
-/// Reads every `[section.NAME]`; `None` if one of them is wrong.
-fn each<'t, T>(
-    file: &mut Reader<'t>,
-    section: &'static str,
-    mut read: impl FnMut(String, Reader<'t>) -> Option<T>,
-) -> Option<Vec<T>> {
+/// Reads every `[section.NAME]`; those that are wrong are left out.
+fn each<'t, T>(file: &mut Reader<'t>, section: &'static str, mut read: impl FnMut(String, Reader<'t>) -> Option<T>) -> Vec<T> {
     let tables = file.named(section);
     if let Some((key, value)) = tables.iter().find(|(_, value)| !value.get_ref().is_table()) {
         let name = &key.value;
@@ -287,11 +298,10 @@ fn each<'t, T>(
             complaint.hint(format!("write [{section}.NAME] above it, with a name of your choice"))
         };
         file.complain(&key.place, complaint);
-        return None;
+        return Vec::new();
     }
     let read = |(name, value): (Placed<String>, _)| read(name.value.clone(), file.table_in(&name.value, value)?);
-    // All are read before the first that is wrong ends the list.
-    tables.into_iter().map(read).collect::<Vec<_>>().into_iter().collect()
+    tables.into_iter().filter_map(read).collect()
 }
 
 fn clock(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>, known: &Known<'_>) -> Option<PipelineClock> {
