@@ -14,6 +14,7 @@ mod landing;
 mod node;
 mod session_events;
 mod sessions;
+mod several_files;
 mod source_server;
 mod stages;
 mod views;

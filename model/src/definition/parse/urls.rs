@@ -80,18 +80,18 @@ fn check(reader: &Reader<'_>, url: &Placed<String>) {
 
 /// The range, which has to be there if and only if a url has a date in it.
 pub(super) fn dates(reader: &mut Reader<'_>, urls: Option<&[Placed<UrlTemplate>]>) -> Option<Dates> {
-    let dated = urls.map(|urls| urls.iter().find(|url| url.value.has_date()));
+    let with_date = urls.map(|urls| urls.iter().find(|url| url.value.has_date()));
     if !reader.meant("dates") {
         // Asked for, so that it is a known key.
         reader.value("dates");
-        if let Some(Some(url)) = dated {
+        if let Some(Some(url)) = with_date {
             let complaint = Complaint::new("`${date}` in `url` needs a range of dates");
             reader.complain(&url.place, complaint.hint(format!("add `{DATES_EXAMPLE}`")));
         }
         return None;
     }
     let place = reader.value("dates")?.span();
-    if let Some(None) = dated {
+    if let Some(None) = with_date {
         let complaint = Complaint::new("`dates` are given, and no `url` has a date in it");
         reader.complain(&place, complaint.hint("write `${date}` where it is in the url, or a format as in `${date:%Y/%m/%d}`"));
     }
