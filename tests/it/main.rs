@@ -12,6 +12,7 @@ mod generator;
 mod interruption;
 mod landing;
 mod node;
+mod oulad;
 mod session_events;
 mod sessions;
 mod several_files;

@@ -13,7 +13,8 @@ use crate::stages::create_tables::{output_schema, planned_inputs};
 pub async fn run(pipeline: &Pipeline) -> Result<String, Error> {
     let mut text = String::new();
     for table in &pipeline.raw {
-        CompiledContract::compile(table)?;
+        let landing = pipeline.landing(&table.from).expect("a validated definition");
+        CompiledContract::compile(table, &landing.format)?;
         line(&mut text, &format!("raw {}", table.name), &raw::shape(table).schema);
     }
     for table in &pipeline.use_cases {
