@@ -21,8 +21,13 @@ pub enum Error {
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: `{sql}`")]
     Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
+    /// SQL that cannot be planned; never empty.
+    #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Planning { step: String, mistakes: Vec<crate::sql::Mistake> },
     #[error("{step}: `{sql}` {problem}")]
     SqlShape { step: String, sql: String, problem: String },
+    #[error("{sql_file} yields more than one row for one key of {table}: {key}")]
+    KeyRepeated { table: String, key: String, sql_file: String },
     #[error("{step}")]
     Arrow { step: &'static str, source: arrow::error::ArrowError },
     #[error("{step} {path}")]
@@ -112,10 +117,12 @@ impl Classify for Error {
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
             | Self::Sql { .. }
+            | Self::Planning { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
             | Self::InputReplaced { .. }
+            | Self::KeyRepeated { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
             Self::Delta { .. }
@@ -134,6 +141,7 @@ impl Classify for Error {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
             Self::Unreadable { hint, .. } => return hint.clone(),
+            Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { .. } => {
                 "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"
@@ -142,6 +150,7 @@ impl Classify for Error {
                 "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
             }
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
+            Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",
             Self::InputReplaced { .. } => {
                 "move the folder of the use-case table away and run again: it is folded anew from the raw table"
             }

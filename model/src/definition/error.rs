@@ -4,13 +4,16 @@
 //! before an error leaves this module's parent.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+
+use serde::Serialize;
 
 use crate::failure::{Classify, Failure};
 
 /// One thing that is wrong, where it is, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub message: String,
     /// The file as it was named by the caller.
@@ -24,6 +27,16 @@ pub struct Problem {
     /// In bytes; 0 where something is missing at `offset`.
     pub length: usize,
     pub hint: Option<String>,
+    pub severity: Severity,
+}
+
+/// Whether a problem stops a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    /// It may be what the author wants.
+    Warning,
 }
 
 impl fmt::Display for Problem {
@@ -43,6 +56,8 @@ pub struct DefinitionErrors {
     pub path: String,
     /// The file's text with secrets masked, byte for byte as long as the file: offsets of problems fit both.
     pub text: String,
+    /// The texts of the other files by their paths, named as `path` is.
+    pub files: BTreeMap<String, String>,
     /// Never empty.
     pub problems: Vec<Problem>,
 }
@@ -118,6 +133,7 @@ impl<'t> Problems<'t> {
             offset: place.start,
             length: place.end.saturating_sub(place.start),
             hint: complaint.hint,
+            severity: Severity::Error,
         });
     }
 
@@ -132,10 +148,6 @@ impl<'t> Problems<'t> {
         before.rsplit('\n').next().is_some_and(|line| line.trim_start_matches('\u{feff}').starts_with('['))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
-    }
-
     /// In the order of the file.
     pub(super) fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.found.into_inner();
@@ -145,7 +157,7 @@ impl<'t> Problems<'t> {
     }
 }
 
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let mut before = text.get(..offset).unwrap_or(text);
     // A byte order mark takes no column in any editor.
     before = before.strip_prefix('\u{feff}').unwrap_or(before);

@@ -10,6 +10,7 @@ mod hash;
 mod names;
 mod parse;
 mod path;
+mod places;
 mod reader;
 mod secrets;
 pub mod tables;
@@ -19,17 +20,18 @@ mod units;
 mod variables;
 
 pub use contract::{
-    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, Reading,
-    TimeFormat, UnknownFields,
+    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, TimeFormat,
+    UnknownFields, ValueReading,
 };
-pub use error::{DefinitionErrors, Problem};
+pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
-pub use names::MAX_NAME_LENGTH;
-pub use parse::{DefinitionText, URL_SCHEMES, read};
+pub use names::{MAX_NAME_LENGTH, nearest, suggest};
+pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
 pub use path::{FieldPath, Step};
+pub use places::{Places, Spot};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Order, Origin, RawTable, Source,
-    TextEncoding, UseCaseColumn, UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
+    RawTable, SmallDate, Source, TextEncoding, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

@@ -37,7 +37,7 @@ fn nearest_identifier(name: &str) -> Option<String> {
 }
 
 /// The candidate that is so close to `name` that it was probably meant.
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     candidates
         .into_iter()
@@ -52,7 +52,7 @@ pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
 }
 
 /// A hint for a name that is none of `candidates`: the nearest, else all of them.
-pub(super) fn suggest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str> + Clone, called: &str) -> Option<String> {
+pub fn suggest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str> + Clone, called: &str) -> Option<String> {
     if let Some(near) = nearest(name, candidates.clone()) {
         return Some(format!("did you mean `{near}`?"));
     }

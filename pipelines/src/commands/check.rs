@@ -7,7 +7,7 @@ use zones::load::CompiledContract;
 use zones::{raw, use_case};
 
 use crate::error::Error;
-use crate::stages::create_tables::output_schema;
+use crate::stages::create_tables::{output_schema, planned_inputs};
 
 /// Plans every statement of the pipeline; returns what the tables will look like.
 pub async fn run(pipeline: &Pipeline) -> Result<String, Error> {
@@ -18,8 +18,7 @@ pub async fn run(pipeline: &Pipeline) -> Result<String, Error> {
         line(&mut text, &format!("raw {}", table.name), &raw::shape(table).schema);
     }
     for table in &pipeline.use_cases {
-        let raw_table = pipeline.raw_table(&table.from).expect("a validated definition");
-        let shape = use_case::shape(table, &raw::shape(raw_table).schema).await?;
+        let shape = use_case::shape(table, &planned_inputs(pipeline, table).await?).await?;
         line(&mut text, &format!("use case {}", table.name), &shape.schema);
     }
     for table in &pipeline.cassandra {

@@ -13,6 +13,7 @@ use model::progress::Progress;
 use model::reject::RejectReason;
 use model::shutdown::Shutdown;
 
+use super::added::columns_for;
 use super::contract::CompiledContract;
 use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
@@ -187,9 +188,15 @@ impl<'a> Reading<'a> {
         self.rejects.finish()?;
 
         self.plan.stopped = stop_reason(self.bounds.table, &self.plan);
+        if self.bounds.table.unknown_fields == UnknownFields::Add {
+            match columns_for(&self.plan.drift, self.bounds.table) {
+                Ok(added) => self.plan.added = added,
+                Err(reason) => self.plan.stopped = self.plan.stopped.or(Some(reason)),
+            }
+        }
         let segments = without_old_dates(segments, &mut self.plan, self.bounds);
         let segments = without_sliced_dates(segments, &mut self.plan, self.bounds);
-        self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows);
+        self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows, self.bounds.table.small_date_rows.0);
         Ok(self.plan)
     }
 }

@@ -8,7 +8,7 @@ mod reading;
 mod source;
 mod use_case;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use toml::Spanned;
@@ -16,11 +16,12 @@ use toml::de::{DeTable, DeValue};
 
 pub use source::URL_SCHEMES;
 
-use super::error::{Complaint, DefinitionErrors, Placed, Problems};
+use super::error::{Complaint, DefinitionErrors, Placed, Problem, Problems};
 use super::names::{nearest, suggest};
+use super::places::Places;
 use super::reader::Reader;
 use super::variables::Lookup;
-use super::{Pipeline, PipelineClock, defaults, hash, secrets};
+use super::{Origin, Pipeline, PipelineClock, UseCaseTable, defaults, hash, secrets};
 
 /// The texts of a pipeline's folder, read by the caller.
 #[derive(Debug, Clone, Default)]
@@ -33,27 +34,42 @@ pub struct DefinitionText {
     pub files: BTreeMap<String, String>,
 }
 
+/// What was read of a definition.
+#[derive(Debug)]
+pub struct Reading {
+    /// All of it where nothing is wrong; else the tables that could be read, whatever they refer to.
+    pub pipeline: Pipeline,
+    pub places: Places,
+    /// Everything that is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
 /// Reads and checks a definition. `variables` answers `${NAME}`.
 ///
 /// A file that is not TOML yields its syntax errors only; any other yields all of its problems at once.
 pub fn read(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, DefinitionErrors> {
+    let Reading { pipeline, places, problems } = read_all(text, variables)?;
+    if problems.is_empty() { Ok(pipeline) } else { Err(places.errors(problems)) }
+}
+
+/// Like [`read`], for those who look at what can be read even where something else is wrong. Fails where the file is not TOML.
+pub fn read_all(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String>) -> Result<Reading, DefinitionErrors> {
     let (root, syntax_errors) = DeTable::parse_recoverable(&text.toml);
     let root = root.get_ref();
     let problems = Problems::new(&text.path, &text.toml);
-    let errors = |problems: Problems<'_>, masked| DefinitionErrors {
-        path: text.path.clone(),
-        text: masked,
-        problems: problems.into_sorted(),
-    };
     if !syntax_errors.is_empty() {
         note_syntax_errors(&problems, &syntax_errors, &text.toml);
-        return Err(errors(problems, secrets::mask_unparsed(&text.toml)));
+        return Err(DefinitionErrors {
+            path: text.path.clone(),
+            text: secrets::mask_unparsed(&text.toml),
+            files: BTreeMap::new(),
+            problems: problems.into_sorted(),
+        });
     }
     let known = Known::collect(root, &text.files, variables);
-    match pipeline(root, &problems, &known) {
-        Some(pipeline) if problems.is_empty() => Ok(pipeline),
-        _ => Err(errors(problems, secrets::mask_parsed(&text.toml, root))),
-    }
+    let pipeline = pipeline(root, &problems, &known);
+    let places = Places::collect(text, secrets::mask_parsed(&text.toml, root), root);
+    Ok(Reading { pipeline, places, problems: problems.into_sorted() })
 }
 
 /// One mistake often makes the parser stumble more than once in a line: the first of each line is told.
@@ -158,6 +174,19 @@ fn check_reference(reader: &Reader<'_>, name: &Placed<String>, section: &str, na
     reader.complain(&name.place, Complaint::new(format!("there is no [{section}.{}]", name.value)).hint(hint));
 }
 
+/// Complains that a table of the lake is not there.
+fn no_table(reader: &Reader<'_>, from: &Placed<String>, known: &Known<'_>) {
+    let use_cases = known.use_cases.all.iter().map(|table| format!("use_case.{table}"));
+    let all: Vec<String> = use_cases.chain(known.raw.all.iter().map(|table| format!("raw.{table}"))).collect();
+    let table = from.value.rsplit('.').next().unwrap_or_default();
+    let same_table = all.iter().find(|full| full.split_once('.').is_some_and(|(_, name)| name == table));
+    let hint = match same_table {
+        Some(full) => Some(format!("did you mean `{full}`?")),
+        None => suggest(&from.value, all.iter().map(String::as_str), "tables"),
+    };
+    reader.complain(&from.place, Complaint::new(format!("there is no table `{}`", from.value)).maybe_hint(hint));
+}
+
 /// The SQL text of a table: its file's name and content.
 fn sql_file(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<(String, String)> {
     let name = reader.required("sql", Reader::string)?;
@@ -190,7 +219,8 @@ fn is_without_statement(sql: &str) -> bool {
     true
 }
 
-fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known<'_>) -> Option<Pipeline> {
+/// What can be read; it is whole if no problem was noted.
+fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known<'_>) -> Pipeline {
     let mut file = Reader::new(root, 0..0, problems);
 
     let header = file.required("pipeline", Reader::table).map(|mut reader| {
@@ -205,33 +235,66 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     let raw = each(&mut file, "raw", |name, reader| raw::raw_table(name, reader, known));
     let use_cases = each(&mut file, "use_case", |name, reader| use_case::use_case(name, reader, known));
     let cassandra = each(&mut file, "cassandra", |name, reader| cassandra::cassandra_table(name, reader, known));
+    note_cycles(&file, &use_cases);
     if known.sources.all.is_empty() && !file.meant("source") {
         file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
     }
     file.finish_as("section");
 
-    let (name, description, clock) = header?;
+    let (name, description, clock) = header.unwrap_or_default();
     let mut pipeline = Pipeline {
-        name: name?,
+        name: name.unwrap_or_default(),
         description,
-        clock: clock?,
-        sources: sources?,
-        landings: landings?,
-        raw: raw?,
-        use_cases: use_cases?,
-        cassandra: cassandra?,
+        clock: clock.unwrap_or(defaults::CLOCK),
+        sources,
+        landings,
+        raw,
+        use_cases,
+        cassandra,
         hash: String::new(),
     };
     pipeline.hash = hash::pipeline_hash(&pipeline);
-    Some(pipeline)
+    pipeline
 }
 
-/// Reads every `[section.NAME]`; `None` if one of them is wrong.
-fn each<'t, T>(
-    file: &mut Reader<'t>,
-    section: &'static str,
-    mut read: impl FnMut(String, Reader<'t>) -> Option<T>,
-) -> Option<Vec<T>> {
+/// Views may read each other, but not in a circle.
+fn note_cycles(file: &Reader<'_>, use_cases: &[UseCaseTable]) {
+    let reads = |name: &str| {
+        let table = use_cases.iter().find(|table| table.name == name);
+        table.into_iter().flat_map(|table| &table.from).filter_map(|origin| match origin {
+            Origin::UseCase(name) => Some(name.as_str()),
+            Origin::Raw(_) => None,
+        })
+    };
+    let mut told: Vec<&str> = Vec::new();
+    for table in use_cases {
+        // The shortest way back to where it began.
+        let mut ways: VecDeque<Vec<&str>> = [vec![table.name.as_str()]].into();
+        let mut seen: Vec<&str> = Vec::new();
+        while let Some(way) = ways.pop_front() {
+            let last = way[way.len() - 1];
+            if way.len() > 1 && last == table.name {
+                if way.iter().all(|name| !told.contains(name)) {
+                    told.extend(&way);
+                    let complaint = Complaint::new(format!("views read each other in a circle: {}", way.join(", which reads ")));
+                    let place = file.place_of("use_case", &table.name).unwrap_or(0..0);
+                    file.complain(
+                        &place,
+                        complaint.hint("one of them must read from raw tables, or from one that is not in the circle"),
+                    );
+                }
+                break;
+            }
+            for next in reads(last).filter(|next| !seen.contains(next)).collect::<Vec<_>>() {
+                seen.push(next);
+                ways.push_back([way.as_slice(), &[next]].concat());
+            }
+        }
+    }
+}
+
+/// Reads every `[section.NAME]`; those that are wrong are left out.
+fn each<'t, T>(file: &mut Reader<'t>, section: &'static str, mut read: impl FnMut(String, Reader<'t>) -> Option<T>) -> Vec<T> {
     let tables = file.named(section);
     if let Some((key, value)) = tables.iter().find(|(_, value)| !value.get_ref().is_table()) {
         let name = &key.value;
@@ -244,11 +307,10 @@ fn each<'t, T>(
             complaint.hint(format!("write [{section}.NAME] above it, with a name of your choice"))
         };
         file.complain(&key.place, complaint);
-        return None;
+        return Vec::new();
     }
     let read = |(name, value): (Placed<String>, _)| read(name.value.clone(), file.table_in(&name.value, value)?);
-    // All are read before the first that is wrong ends the list.
-    tables.into_iter().map(read).collect::<Vec<_>>().into_iter().collect()
+    tables.into_iter().filter_map(read).collect()
 }
 
 fn clock(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>, known: &Known<'_>) -> Option<PipelineClock> {

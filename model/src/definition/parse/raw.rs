@@ -4,7 +4,7 @@ use crate::definition::contract::{Check, ColumnType, MissingFields, OnFailure, O
 use crate::definition::error::{Complaint, Placed};
 use crate::definition::names::suggest;
 use crate::definition::reader::Reader;
-use crate::definition::tables::RawTable;
+use crate::definition::tables::{OnChange, RawTable, SmallDate};
 use crate::definition::{defaults, units};
 
 use super::columns::{Fields, ReadColumn, columns};
@@ -23,6 +23,7 @@ const UNKNOWN_FIELDS: [(&str, UnknownFields); 4] = [
 ];
 
 const MISSING_FIELDS: [(&str, MissingFields); 2] = [("null", MissingFields::Null), ("fail", MissingFields::Fail)];
+const ON_CHANGES: [(&str, OnChange); 2] = [("append", OnChange::Append), ("replace", OnChange::Replace)];
 
 pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<RawTable> {
     let from = reader.required("from", Reader::string);
@@ -36,6 +37,8 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
     let reject_limit = reader.quantity("reject_limit", "5 %", units::percent);
     let future_tolerance = reader.quantity("future_tolerance", "1 day", units::duration);
     let batch_rows = reader.count("batch_rows").unwrap_or(defaults::RAW_BATCH_ROWS);
+    let small_date_rows = reader.count("small_date_rows").map_or_else(SmallDate::default, SmallDate);
+    let on_change = reader.choice("on_change", &ON_CHANGES).map_or_else(OnChange::default, |choice| choice.value);
     let unknown_fields = reader.choice("unknown_fields", &UNKNOWN_FIELDS);
     let missing_fields = reader.choice("missing_fields", &MISSING_FIELDS);
     let is_csv = from.as_ref().is_some_and(|from| known.csv_landings.contains(&from.value.as_str()));
@@ -78,6 +81,8 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
         future_tolerance_seconds: future_tolerance.map_or(defaults::FUTURE_TOLERANCE_SECONDS, |tolerance| tolerance.value),
         retention_days: retention.map(|retention| retention.value),
         batch_rows,
+        small_date_rows,
+        on_change,
     })
 }
 

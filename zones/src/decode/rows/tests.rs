@@ -21,7 +21,7 @@ fn cast_to(data_type: &str, array: ArrayRef) -> Vec<String> {
     let decoder = decoder(&[field("c", "c", data_type, true)], UnknownFields::Ignore, &Format::Parquet);
     let made = decode(&decoder.fields, &rows(vec![("c", array)]));
     let shown = shown(made.rows.column(0));
-    let kept = decoded
+    let kept = made
         .positions
         .iter()
         .enumerate()
@@ -99,7 +99,7 @@ fn a_row_that_is_refused_is_kept_as_json_of_the_whole_row() {
         ("note", Arc::new(StringArray::from(vec![None, Some("a \"b\""), None]))),
     ]);
     let made = decode(&decoder.fields, &block);
-    let rejects: Vec<_> = decoded
+    let rejects: Vec<_> = made
         .rejects
         .iter()
         .map(|reject| (reject.position, reject.reason, String::from_utf8(reject.bytes.clone()).unwrap()))

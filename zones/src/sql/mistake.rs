@@ -1,0 +1,293 @@
+//! What is wrong with a statement, and where in its text: the engine's errors in words that help the person who wrote it.
+//!
+//! Every mistake has a place, the nearest that can be told. Names of types are those of a definition (`timestamp`, `string`),
+//! not those of Arrow.
+
+use std::fmt;
+use std::ops::Range;
+
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{Location, Span};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use model::definition::{nearest, suggest};
+
+use super::engine;
+use super::types::in_our_words;
+
+/// One thing that is wrong with a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub message: String,
+    pub hint: Option<String>,
+    /// In bytes of the statement's text.
+    pub at: Range<usize>,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What a statement may name, for hints.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) tables: Vec<String>,
+    /// What an unknown column may be all the same: column and why it cannot be used here.
+    pub(crate) out_of_reach: Vec<(String, String)>,
+}
+
+/// The mistakes that an error of the engine tells of; at least one.
+pub(crate) fn mistakes(error: &DataFusionError, sql: &str, scope: &Scope) -> Vec<Mistake> {
+    let mut reading = Reading { sql, tokens: tokens(sql), scope, found: Vec::new() };
+    reading.error(error, None, None);
+    reading.found.dedup();
+    reading.found
+}
+
+/// The bytes of a span of lines and columns; columns count characters.
+pub(crate) fn bytes_of(sql: &str, span: Span) -> Range<usize> {
+    let start = offset_of(sql, span.start);
+    start..offset_of(sql, span.end).max(start)
+}
+
+fn offset_of(sql: &str, location: Location) -> usize {
+    let mut line_start = 0;
+    for _ in 1..location.line {
+        match sql[line_start..].find('\n') {
+            Some(end) => line_start += end + 1,
+            None => return sql.len(),
+        }
+    }
+    let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
+    sql[line_start..].char_indices().nth(column).map_or(sql.len(), |(offset, _)| line_start + offset)
+}
+
+fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap_or_default();
+    tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect()
+}
+
+struct Reading<'s> {
+    sql: &'s str,
+    tokens: Vec<TokenWithSpan>,
+    scope: &'s Scope,
+    found: Vec<Mistake>,
+}
+
+impl Reading<'_> {
+    fn error(&mut self, error: &DataFusionError, at: Option<Span>, help: Option<&str>) {
+        match error {
+            DataFusionError::Collection(errors) => errors.iter().for_each(|error| self.error(error, at, help)),
+            DataFusionError::Context(_, inner) => self.error(inner, at, help),
+            DataFusionError::Shared(inner) => self.error(inner, at, help),
+            DataFusionError::Diagnostic(diagnostic, inner) => {
+                let help = diagnostic.helps.first().map(|help| help.message.as_str()).or(help);
+                self.error(inner, diagnostic.span.or(at), help);
+            }
+            DataFusionError::SQL(error, _) => self.syntax(error, at),
+            DataFusionError::SchemaError(error, _) => self.names(error, at),
+            DataFusionError::Plan(message) => self.plan(message, at, help),
+            DataFusionError::ArrowError(error, _) => self.other(&error.to_string(), at, help),
+            DataFusionError::Execution(message)
+            | DataFusionError::NotImplemented(message)
+            | DataFusionError::Internal(message)
+            | DataFusionError::Configuration(message) => self.other(message, at, help),
+            other => self.other(&other.strip_backtrace(), at, help),
+        }
+    }
+
+    fn add(&mut self, at: Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        self.found.push(Mistake { message: message.into(), hint, at });
+    }
+
+    fn place(&self, at: Option<Span>) -> Range<usize> {
+        at.map_or_else(|| self.beginning(), |span| bytes_of(self.sql, span))
+    }
+
+    /// The first word: where nothing better is known.
+    fn beginning(&self) -> Range<usize> {
+        self.tokens.first().map_or(0..self.sql.len(), |token| self.token_place(token))
+    }
+
+    fn token_place(&self, token: &TokenWithSpan) -> Range<usize> {
+        bytes_of(self.sql, Span::new(token.span.start.into(), token.span.end.into()))
+    }
+
+    fn syntax(&mut self, error: &ParserError, at: Option<Span>) {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
+            ParserError::RecursionLimitExceeded => return self.other("nested too deeply", at, None),
+        };
+        let (said, location) = text.split_once(" at Line: ").unwrap_or((text, ""));
+        let mut numbers = location.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
+        let place = match (numbers.next(), numbers.next()) {
+            (Some(line), Some(column)) => {
+                let start = offset_of(self.sql, Location { line, column });
+                let token = self.tokens.iter().map(|token| self.token_place(token)).find(|place| place.start == start);
+                token.unwrap_or(start..(start + 1).min(self.sql.len()))
+            }
+            // Found the end of the text: after its last word.
+            _ => match self.tokens.last().map(|token| self.token_place(token)) {
+                Some(last) => last.end..last.end,
+                None => 0..self.sql.len(),
+            },
+        };
+        let before = self.tokens.iter().rev().find(|token| self.token_place(token).end <= place.start);
+        let hint = match before {
+            Some(token) if token.token == Token::Comma => {
+                let place = self.token_place(token);
+                return self.add(place, "not SQL: nothing follows this comma", Some("remove it".to_owned()));
+            }
+            _ => None,
+        };
+        let said = said
+            .replace("Expected: ", "expected ")
+            .replace(", found: EOF", ", found the end of the text")
+            .replace(", found: ", ", found ");
+        let said = said.replace("expected end of expression", "expected the end of the expression");
+        self.add(place, format!("not SQL: {}", lower_first(&said)), hint);
+    }
+
+    fn names(&mut self, error: &SchemaError, at: Option<Span>) {
+        match error {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let at = at.or_else(|| field.spans.first());
+                let place =
+                    if at.is_some() { self.place(at) } else { self.word(&field.name).unwrap_or_else(|| self.beginning()) };
+                if let Some((_, why)) = self.scope.out_of_reach.iter().find(|(name, _)| *name == field.name) {
+                    return self.add(place, format!("column `{}` cannot be used here", field.name), Some(why.clone()));
+                }
+                // `'x'` is a text and `"x"` a column: the one that is meant often differs from the one that is written.
+                let quoted = self.sql.get(place.clone()).is_some_and(|written| written.starts_with('"'));
+                let mut names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+                names.dedup();
+                let hint = match nearest(&field.name, names.iter().copied()) {
+                    None if quoted => Some(format!("a text is written in single quotes: '{}'", field.name)),
+                    _ => suggest(&field.name, names, "columns"),
+                };
+                self.add(place, format!("there is no column `{}`", field.flat_name()), hint);
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let hint = "give one of them another name with AS, or write its table before it".to_owned();
+                let at = at.or_else(|| field.spans.first());
+                let place = at.map(|span| bytes_of(self.sql, span)).or_else(|| self.last_word(&field.name));
+                let message = format!("there are several columns `{}`", field.name);
+                self.add(place.unwrap_or_else(|| self.beginning()), message, Some(hint));
+            }
+            SchemaError::DuplicateUnqualifiedField { name } | SchemaError::DuplicateQualifiedField { name, .. } => {
+                let place = self.last_word(name).unwrap_or_else(|| self.beginning());
+                self.add(
+                    place,
+                    format!("column `{name}` is yielded twice"),
+                    Some("give one of them another name with AS".to_owned()),
+                );
+            }
+        }
+    }
+
+    fn plan(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
+        if let Some(name) = between(message, "table '", "' not found") {
+            let bare = bare_table(name);
+            let tables = self.scope.tables.iter().map(String::as_str);
+            let hint = suggest(bare, tables, "tables");
+            let place = if at.is_some() { self.place(at) } else { self.word(bare).unwrap_or_else(|| self.beginning()) };
+            return self.add(place, format!("there is no table `{bare}`"), hint);
+        }
+        if let Some(name) = between(message, "Invalid function '", "'") {
+            let functions = engine::function_names();
+            let hint = match name {
+                "max_by" | "min_by" | "argmax" | "argmin" | "arg_max" | "arg_min" => {
+                    Some("write first_value(column ORDER BY other DESC)".to_owned())
+                }
+                "if" | "iif" => Some("write CASE WHEN condition THEN a ELSE b END".to_owned()),
+                "countif" | "count_if" => Some("write count(*) FILTER (WHERE condition)".to_owned()),
+                _ => nearest(name, functions.iter().copied()).map(|near| format!("did you mean `{near}`?")),
+            };
+            let place = if at.is_some() { self.place(at) } else { self.call(name).unwrap_or_else(|| self.beginning()) };
+            return self.add(place, format!("there is no function `{name}`"), hint);
+        }
+        if let Some(column) = between(message, "column \"", "\" must appear in the GROUP BY").or_else(|| {
+            between(
+                message,
+                "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
+                "\"",
+            )
+        }) {
+            let name = column.rsplit('.').next().unwrap_or(column);
+            let place = if at.is_some() { self.place(at) } else { self.word(name).unwrap_or_else(|| self.beginning()) };
+            let hint = format!("add it to GROUP BY, or say which of the values, as in `min({name})`");
+            return self.add(place, format!("`{name}` is neither grouped by nor aggregated"), Some(hint));
+        }
+        self.other(message, at, help);
+    }
+
+    /// In the engine's words, without what only its authors need.
+    fn other(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
+        let message = message.strip_prefix("Error during planning: ").unwrap_or(message);
+        let message = message.strip_prefix("type_coercion\ncaused by\n").unwrap_or(message);
+        // What follows the first lines repeats signatures of functions.
+        let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
+        let called = between(first, "types '", "(")
+            .or_else(|| between(first, "Function '", "'"))
+            .or_else(|| between(first, "function '", "'"));
+        let called = called.or_else(|| between(first, "'", "' function")).or_else(|| between(message, "for function ", " "));
+        let place = match (at, called) {
+            (Some(_), _) => self.place(at),
+            (None, Some(name)) => self.call(name).unwrap_or_else(|| self.beginning()),
+            (None, None) => self.beginning(),
+        };
+        let candidates: Vec<&str> =
+            rest.lines().map(str::trim).filter(|line| line.contains('(') && !line.starts_with("Candidate")).collect();
+        let hint = match candidates.as_slice() {
+            [] => help.map(in_our_words),
+            some => Some(in_our_words(&format!("it takes {}", some.join(" or ")))),
+        };
+        let first = first.split(" You might need to add explicit").next().unwrap_or(first).trim_end_matches(['.', ' ']);
+        self.add(place, lower_first(&in_our_words(first)), hint);
+    }
+
+    fn words(&self, name: &str) -> impl DoubleEndedIterator<Item = usize> {
+        let is_it =
+            move |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+        (0..self.tokens.len()).filter(move |index| is_it(&self.tokens[*index]))
+    }
+
+    fn word(&self, name: &str) -> Option<Range<usize>> {
+        self.words(name).next().map(|index| self.token_place(&self.tokens[index]))
+    }
+
+    fn last_word(&self, name: &str) -> Option<Range<usize>> {
+        self.words(name).next_back().map(|index| self.token_place(&self.tokens[index]))
+    }
+
+    /// A name with a parenthesis behind it.
+    fn call(&self, name: &str) -> Option<Range<usize>> {
+        let is_call = |index: &usize| self.tokens.get(index + 1).is_some_and(|next| next.token == Token::LParen);
+        self.words(name).find(is_call).map(|index| self.token_place(&self.tokens[index]))
+    }
+}
+
+/// Without the names that the engine puts before a table that has none.
+fn bare_table(name: &str) -> &str {
+    name.strip_prefix("datafusion.public.").or_else(|| name.strip_prefix("datafusion.")).unwrap_or(name)
+}
+
+fn between<'m>(message: &'m str, before: &str, after: &str) -> Option<&'m str> {
+    let start = message.find(before)? + before.len();
+    let length = message[start..].find(after)?;
+    Some(&message[start..start + length])
+}
+
+/// Messages are fragments: a capital at the beginning goes, unless it begins a word of capitals.
+fn lower_first(message: &str) -> String {
+    let mut chars = message.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), chars.as_str())
+        }
+        _ => message.to_owned(),
+    }
+}
