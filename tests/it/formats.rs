@@ -118,10 +118,10 @@ async fn csv_of_every_kind_arrives_and_each_bad_record_is_set_aside_with_its_lin
             "10 | wrong_type | ratio is not a float32: 1e99",
             "11 | malformed | 5 fields where there should be 8",
             "12 | check_failed | check failed: not free",
-            "13 | malformed | text follows the quote that closes at byte 5 of line 14",
+            "13 | malformed | text follows the quote that closes at byte 4 of line 14",
             "14 | malformed | text follows the quote that closes at byte 15 of line 14",
             "15 | malformed | the record is not UTF-8",
-            "16 | too_large | 2027 bytes, more than the limit of 1024",
+            "16 | too_large | 2026 bytes, more than the limit of 1024",
         ]
     );
     assert_eq!(t.sql("SELECT encode(record, 'hex') FROM quarantine WHERE position = 15").await[0].matches("e4ff").count(), 1);

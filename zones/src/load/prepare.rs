@@ -164,9 +164,11 @@ impl<'a> Reading<'a> {
         }
         self.splitter.push(&accepted.rows, &mut self.rows)?;
         self.bounds.progress.advance(read);
-        let (consumed, whole) = (u128::from(self.consumed.bytes().max(1)), u128::from(self.bounds.file_bytes));
-        let expected = u128::from(self.plan.counts.read) * whole.max(consumed) / consumed;
-        self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
+        let (consumed, whole) = (u128::from(self.consumed.bytes()), u128::from(self.bounds.file_bytes));
+        // Nothing is consumed of a file that is read by places, and then nothing can be said.
+        if let Some(expected) = (u128::from(self.plan.counts.read) * whole.max(consumed)).checked_div(consumed) {
+            self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
+        }
         Ok(())
     }
 
