@@ -140,8 +140,8 @@ impl Classify for Error {
         let hint = match self {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
-            Self::Unreadable { hint, .. } => return hint.clone(),
             Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
+            Self::Unreadable { hint, .. } => return hint.clone(),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { .. } => {
                 "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"

@@ -12,12 +12,12 @@ pub struct Column {
     pub nullable: bool,
     /// The only values (as text) that are accepted, where given.
     pub one_of: Option<Vec<String>>,
-    pub reading: ValueReading,
+    pub reading: Reading,
 }
 
 /// How text (for epochs also numbers) becomes a date, an instant or bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ValueReading {
+pub struct Reading {
     /// Tried in order; none means ISO 8601.
     pub formats: Vec<TimeFormat>,
     /// The IANA name of the zone of instants that come without an offset; none means UTC.

@@ -13,6 +13,7 @@ mod path;
 mod places;
 mod reader;
 mod secrets;
+pub mod sources;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,18 +21,19 @@ mod units;
 mod variables;
 
 pub use contract::{
-    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, TimeFormat,
-    UnknownFields, ValueReading,
+    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, Reading,
+    TimeFormat, UnknownFields,
 };
 pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
-pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
+pub use parse::{DefinitionText, Reading as DefinitionReading, URL_SCHEMES, read, read_all};
 pub use path::{FieldPath, Step};
 pub use places::{Places, Spot};
+pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
     CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
-    RawTable, SmallDate, Source, TextEncoding, UseCaseColumn, UseCaseTable,
+    RawTable, SmallDate, TextEncoding, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

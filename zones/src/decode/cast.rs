@@ -356,12 +356,12 @@ fn shortened(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::definition::{ColumnSource, ValueReading};
+    use model::definition::{ColumnSource, Reading};
 
     use super::*;
 
     fn column(data_type: ColumnType) -> Column {
-        let (source, reading) = (ColumnSource::Field("c".into()), ValueReading::default());
+        let (source, reading) = (ColumnSource::Field("c".into()), Reading::default());
         Column { name: "c".into(), data_type, source, nullable: false, one_of: None, reading }
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 use chrono_tz::Tz;
-use model::definition::{Ambiguous, EpochUnit, TimeFormat, ValueReading};
+use model::definition::{Ambiguous, EpochUnit, Reading, TimeFormat};
 
 use super::text;
 
@@ -39,7 +39,7 @@ enum Format {
 
 impl Times {
     /// From a reading of a validated definition.
-    pub(super) fn new(reading: &ValueReading) -> Self {
+    pub(super) fn new(reading: &Reading) -> Self {
         let compiled = |format: &TimeFormat| match format {
             TimeFormat::Iso => Format::Iso,
             TimeFormat::Epoch(unit) => Format::Epoch(*unit),
@@ -159,7 +159,7 @@ mod tests {
 
     fn times(formats: &[TimeFormat], zone: Option<&str>, ambiguous: Ambiguous) -> Times {
         let zone = zone.map(str::to_owned);
-        Times::new(&ValueReading { formats: formats.to_vec(), zone, ambiguous, ..ValueReading::default() })
+        Times::new(&Reading { formats: formats.to_vec(), zone, ambiguous, ..Reading::default() })
     }
 
     fn utc(text: &str) -> i64 {

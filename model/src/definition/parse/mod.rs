@@ -6,6 +6,7 @@ mod csv;
 mod raw;
 mod reading;
 mod source;
+mod urls;
 mod use_case;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +15,7 @@ use chrono::{DateTime, Utc};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use source::URL_SCHEMES;
+pub use urls::URL_SCHEMES;
 
 use super::error::{Complaint, DefinitionErrors, Placed, Problem, Problems};
 use super::names::{nearest, suggest};

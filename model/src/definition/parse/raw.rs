@@ -13,6 +13,8 @@ use super::{Known, check_reference};
 const ON_FAILURES: [(&str, OnFailure); 4] =
     [("quarantine", OnFailure::Quarantine), ("drop", OnFailure::Drop), ("fail", OnFailure::Fail), ("warn", OnFailure::Warn)];
 
+const ON_CHANGES: [(&str, OnChange); 2] = [("append", OnChange::Append), ("replace", OnChange::Replace)];
+
 const ON_NULLS: [(&str, OnNull); 2] = [("fail", OnNull::Fail), ("pass", OnNull::Pass)];
 
 const UNKNOWN_FIELDS: [(&str, UnknownFields); 4] = [
@@ -23,7 +25,6 @@ const UNKNOWN_FIELDS: [(&str, UnknownFields); 4] = [
 ];
 
 const MISSING_FIELDS: [(&str, MissingFields); 2] = [("null", MissingFields::Null), ("fail", MissingFields::Fail)];
-const ON_CHANGES: [(&str, OnChange); 2] = [("append", OnChange::Append), ("replace", OnChange::Replace)];
 
 pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<RawTable> {
     let from = reader.required("from", Reader::string);

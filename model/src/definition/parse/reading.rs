@@ -6,7 +6,7 @@ use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::Spanned;
 
-use crate::definition::contract::{Ambiguous, BinaryEncoding, ColumnType, EpochUnit, TimeFormat, ValueReading};
+use crate::definition::contract::{Ambiguous, BinaryEncoding, ColumnType, EpochUnit, Reading, TimeFormat};
 use crate::definition::error::{Complaint, Placed, Span};
 use crate::definition::names::nearest;
 use crate::definition::reader::Reader;
@@ -24,7 +24,7 @@ const EPOCHS: [(&str, EpochUnit); 4] = [
 ];
 
 /// Reads the four keys; `data_type` is `None` where it is wrong itself.
-pub(super) fn reading(reader: &mut Reader<'_>, data_type: Option<&ColumnType>, is_computed: bool) -> ValueReading {
+pub(super) fn reading(reader: &mut Reader<'_>, data_type: Option<&ColumnType>, is_computed: bool) -> Reading {
     let places = ["format", "zone", "ambiguous", "encoding"].map(|key| (key, reader.value(key).map(Spanned::span)));
     let formats = formats(reader);
     let zone = reader.string("zone").and_then(|zone| checked_zone(reader, &zone));
@@ -36,7 +36,7 @@ pub(super) fn reading(reader: &mut Reader<'_>, data_type: Option<&ColumnType>, i
             reader.complain(&place, complaint);
         }
     }
-    ValueReading {
+    Reading {
         formats,
         zone: zone.filter(|zone| zone != "UTC"),
         ambiguous: ambiguous.unwrap_or_default(),

@@ -1,15 +1,15 @@
 //! The reference page says what the code does.
 
 use super::{environment, errors, text};
-use crate::definition::{MAX_NAME_LENGTH, URL_SCHEMES, defaults, read, units};
+use crate::definition::{MAX_NAME_LENGTH, URL_SCHEMES, defaults, read, sources, units};
 
 const PAGE: &str = include_str!("../../../../docs/definition.md");
 
 #[test]
 fn the_example_of_the_page_is_a_definition() {
-    let example = PAGE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = PAGE.split("```").find(|block| block.starts_with("toml\n[pipeline]")).unwrap().trim_start_matches("toml\n");
     let pipeline = read(&text(example), &environment).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(pipeline.sources[0].url, "https://example.org/orders.zip");
+    assert_eq!(pipeline.sources[0].urls[0].location(None).url, "https://example.org/orders.zip");
 }
 
 /// The row of a key in the table of its section.
@@ -75,6 +75,8 @@ fn every_number_of_the_page_is_the_one_in_the_code() {
     shows("[raw.NAME.columns]", "nullable", &format!("| `{}` |", defaults::NULLABLE));
     shows("[cassandra.NAME]", "ttl", "at most 20 years");
     assert_eq!(units::duration("20 years"), Ok(defaults::LARGEST_TTL_SECONDS));
+    shows("[source.NAME]", "dates", "10,000 days at most");
+    assert_eq!(sources::MAX_DATES, 10_000);
     assert!(PAGE.contains(&format!("at most {MAX_NAME_LENGTH} characters")));
     assert!(URL_SCHEMES.iter().all(|scheme| row("[source.NAME]", "url").contains(&format!("`{scheme}://`"))));
 }
