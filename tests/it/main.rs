@@ -8,6 +8,7 @@ mod cassandra_store;
 mod change_stream;
 mod command_line;
 mod file_server;
+mod formats;
 mod generator;
 mod interruption;
 mod landing;
