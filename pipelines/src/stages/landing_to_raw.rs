@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::definition::{Landing, OnChange, OnFailure, RawTable, load_hash};
+use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
-use model::report::{Outcome, StageName, StageReport};
+use model::report::{CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
@@ -85,6 +85,10 @@ impl Load<'_> {
         if let Some(reason) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
+        }
+        let added = self.raw.add_columns(&plan).await?;
+        if !added.is_empty() {
+            self.report.notes.push(format!("columns added for unknown fields: {}", added.join(", ")));
         }
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
@@ -235,18 +239,66 @@ impl Load<'_> {
         if !plan.rejects_by_reason.is_empty() {
             self.report.notes.push(format!("rejected: {}", listed(&plan.rejects_by_reason)));
         }
-        let warns =
-            |name: &String| self.table.checks.iter().any(|check| check.on_failure == OnFailure::Warn && check.name == *name);
-        let warnings: BTreeMap<String, u64> =
-            plan.checks.iter().filter(|(name, _)| warns(name)).map(|(name, count)| (name.clone(), *count)).collect();
+        let mut warnings = BTreeMap::new();
+        for check in &self.table.checks {
+            let Some(failed) = plan.checks.get(&check.name) else { continue };
+            if check.on_failure == OnFailure::Warn {
+                warnings.insert(check.name.clone(), *failed);
+            }
+            match self.report.checks.iter_mut().find(|report| report.name == check.name) {
+                Some(report) => report.failed += failed,
+                None => {
+                    let (name, on_failure) = (check.name.clone(), check.on_failure);
+                    self.report.checks.push(CheckReport { name, on_failure, failed: *failed });
+                }
+            }
+        }
         if !warnings.is_empty() {
             self.report.notes.push(format!("checks that warn: {}", listed(&warnings)));
         }
+        self.note_drift(plan);
         if let (Some((first, _)), Some((last, _))) = (plan.too_old.first_key_value(), plan.too_old.last_key_value()) {
             self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));
         }
     }
+    /// Counts how the file differs from the contract, and says what a person should look at: fields that are unknown, and fields
+    /// that no record has. Others may be left out by their writer, as usual.
+    fn note_drift(&mut self, plan: &LoadPlan) {
+        let drift = &plan.drift;
+        let kinds = [(DriftKind::Unknown, &drift.unknown), (DriftKind::Missing, &drift.missing)];
+        for (kind, field, records) in
+            kinds.iter().flat_map(|(kind, fields)| fields.iter().map(|(name, records)| (*kind, name, *records)))
+        {
+            let reports = &mut self.report.drift;
+            match reports.iter_mut().find(|report| report.kind == kind && report.field == *field) {
+                Some(report) => report.records += records,
+                None => {
+                    let column = if kind == DriftKind::Unknown { plan.added.get(field).cloned() } else { None };
+                    reports.push(DriftReport { field: field.clone(), kind, records, column });
+                }
+            }
+        }
+        let mut say = |what: &str, fields: Vec<String>| {
+            let more = fields.len().saturating_sub(FIELDS_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            if !fields.is_empty() {
+                self.report.notes.push(format!("{what}: {}{more}", fields[..fields.len().min(FIELDS_SHOWN)].join(", ")));
+            }
+        };
+        let what = match self.table.unknown_fields {
+            UnknownFields::Ignore => "unknown fields, ignored",
+            UnknownFields::Keep => "unknown fields, kept in _unknown",
+            UnknownFields::Add => "unknown fields, columns of their own",
+            UnknownFields::Fail => "unknown fields",
+        };
+        say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
+        let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
+        say("fields of the contract that no record has", nowhere.collect());
+    }
 }
+
+/// Notes do not grow with the number of fields.
+const FIELDS_SHOWN: usize = 10;
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

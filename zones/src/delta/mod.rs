@@ -50,6 +50,8 @@ pub struct TableShape {
     pub change_feed: bool,
     /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
     pub may_grow: bool,
+    /// Whether nullable columns of text that are not in the schema belong to it all the same: files add them.
+    pub takes_strings: bool,
     pub description: String,
 }
 
@@ -143,7 +145,9 @@ impl Table {
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
-        match schema::difference(&self.schema, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
+        let actual =
+            if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
+        match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
             None => Ok(()),
             Some(difference) => Err(Error::TableDiffers { table: self.name.clone(), difference }),
         }

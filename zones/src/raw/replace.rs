@@ -68,7 +68,7 @@ impl Raw<'_> {
         let mut adds: Vec<Add> = Vec::new();
         let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
         for batch in &plan.batches {
-            let Some(rows) = read_batch(spill, batch)? else { continue };
+            let Some(rows) = read_batch(spill, batch, plan)? else { continue };
             let dates: Vec<PartitionValue> = batch.dates().into_iter().map(|date| date.map(|date| date.to_string())).collect();
             // Duplicates can only be within the snapshot; what is written of it so far is not in the table yet.
             let written: Vec<FilePlace> = if self.definition.unique_key.is_empty() {
