@@ -51,7 +51,9 @@ enum Command {
     /// Send changed use-case rows to Cassandra
     UseCaseToCassandra(RunArgs),
     /// Remove tables and all that was made from them; the next run makes them anew from the landed files
-    #[command(after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events")]
+    #[command(
+        after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events"
+    )]
     Rebuild(RebuildArgs),
     /// A real Cassandra on this machine, without Docker
     Node(NodeArgs),

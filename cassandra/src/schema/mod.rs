@@ -12,9 +12,9 @@ pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
 
+use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
 use crate::request::{self, Purpose};
-use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::{checkpoint, cql};
 
 /// Whether something had to be made.
@@ -109,7 +109,8 @@ impl Store {
             false => None,
         };
         if let Some(before) = before {
-            let reset = Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };
+            let reset =
+                Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };
             let times = CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis };
             self.write_checkpoint(table, &reset, times).await?;
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use cassandra::Store;
 use clap::Args;
-use model::definition::{Origin, Pipeline, suggest};
+use model::definition::{Origin, Pipeline, nearest, suggest};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -68,7 +68,9 @@ impl Removal {
                 (_, table) => self.cassandra.push(table.to_owned()),
             },
             [] => {
-                let hint = suggest(name, all.iter().map(String::as_str), "tables");
+                let bare = all.iter().filter_map(|full| full.split_once('.').map(|(_, table)| table));
+                let near = nearest(name, bare).map(|near| format!("did you mean `{near}`?"));
+                let hint = near.or_else(|| suggest(name, all.iter().map(String::as_str), "tables"));
                 return Err(unclear(pipeline, format!("there is no table `{name}`"), hint));
             }
             several => {
