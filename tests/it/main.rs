@@ -16,6 +16,7 @@ mod node;
 mod oulad;
 mod session_events;
 mod sessions;
+mod several_files;
 mod source_server;
 mod stages;
 mod views;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod node;
+pub mod rebuild;
 
 use std::process::ExitCode;
 

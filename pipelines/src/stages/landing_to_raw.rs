@@ -22,7 +22,8 @@ use zones::raw::{LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::download;
+use crate::error::{Boxed, Error};
 use crate::slicing::SliceMemory;
 
 /// Loads every landed file that is not in the table yet.
@@ -158,11 +159,16 @@ impl Load<'_> {
     /// Commits the batches that are not in the table yet, in order.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
-        if self.table.on_change == OnChange::Replace && self.replaces(plan).await? {
-            self.context.shutdown.check()?;
-            let batch = self.raw.commit_replacing(plan, &spill, self.context.now).await?;
-            self.add(&batch);
-            return Ok(());
+        let superseded = self.superseded(plan).await?;
+        if !superseded.is_empty() {
+            let files = self.raw.files_of_receipts(&superseded).await?;
+            // The first snapshot goes in batch by batch, as any file.
+            if !files.is_empty() {
+                self.context.shutdown.check()?;
+                let batch = self.raw.commit_replacing(plan, (&superseded, files), &spill, self.context.now).await?;
+                self.add(&batch);
+                return Ok(());
+            }
         }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
@@ -181,10 +187,24 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Whether a snapshot is there to be replaced. The first one goes in batch by batch; so it does when it was interrupted.
-    async fn replaces(&self, plan: &LoadPlan) -> Result<bool, Error> {
+    /// The receipts whose rows a snapshot takes the place of: those of the same url, and of urls that the source no longer has.
+    /// None of them while the snapshot is going in batch by batch.
+    async fn superseded(&self, plan: &LoadPlan) -> Result<BTreeSet<i64>, Error> {
         let is_under_way = self.raw.position().await? > FilePosition::new(plan.receipt, BatchNumber::NONE);
-        Ok(!is_under_way && self.raw.holds_rows()?)
+        if self.table.on_change == OnChange::Append || is_under_way {
+            return Ok(BTreeSet::new());
+        }
+        let receipts = self.zone.receipts().map_err(LakeError::from)?;
+        let location = receipts.iter().find(|receipt| receipt.sequence == plan.receipt).map(|receipt| &receipt.location);
+        let source = self.context.pipeline.source(&self.landing.source).expect("a validated definition");
+        let step = || format!("find the urls of {}", source.name);
+        let known = download::known_locations(source, self.context.today())
+            .map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })?;
+        let is_gone = |receipt: &Receipt| known.as_ref().is_none_or(|known| !known.contains(&receipt.location));
+        let is_superseded =
+            |receipt: &&Receipt| receipt.sequence < plan.receipt && (Some(&receipt.location) == location || is_gone(receipt));
+        let sequences = receipts.iter().filter(is_superseded).map(|receipt| i64::try_from(receipt.sequence).unwrap_or(i64::MAX));
+        Ok(sequences.collect())
     }
 
     fn add(&mut self, batch: &LoadedBatch) {

@@ -5,6 +5,8 @@
 
 mod replace;
 
+pub use replace::Mixed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
