@@ -245,12 +245,11 @@ impl Load<'_> {
             if check.on_failure == OnFailure::Warn {
                 warnings.insert(check.name.clone(), *failed);
             }
-            match self.report.checks.iter_mut().find(|report| report.name == check.name) {
-                Some(report) => report.failed += failed,
-                None => {
-                    let (name, on_failure) = (check.name.clone(), check.on_failure);
-                    self.report.checks.push(CheckReport { name, on_failure, failed: *failed });
-                }
+            if let Some(report) = self.report.checks.iter_mut().find(|report| report.name == check.name) {
+                report.failed += failed;
+            } else {
+                let (name, on_failure) = (check.name.clone(), check.on_failure);
+                self.report.checks.push(CheckReport { name, on_failure, failed: *failed });
             }
         }
         if !warnings.is_empty() {
@@ -261,6 +260,7 @@ impl Load<'_> {
             self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));
         }
     }
+
     /// Counts how the file differs from the contract, and says what a person should look at: fields that are unknown, and fields
     /// that no record has. Others may be left out by their writer, as usual.
     fn note_drift(&mut self, plan: &LoadPlan) {
@@ -270,12 +270,11 @@ impl Load<'_> {
             kinds.iter().flat_map(|(kind, fields)| fields.iter().map(|(name, records)| (*kind, name, *records)))
         {
             let reports = &mut self.report.drift;
-            match reports.iter_mut().find(|report| report.kind == kind && report.field == *field) {
-                Some(report) => report.records += records,
-                None => {
-                    let column = if kind == DriftKind::Unknown { plan.added.get(field).cloned() } else { None };
-                    reports.push(DriftReport { field: field.clone(), kind, records, column });
-                }
+            if let Some(report) = reports.iter_mut().find(|report| report.kind == kind && report.field == *field) {
+                report.records += records;
+            } else {
+                let column = if kind == DriftKind::Unknown { plan.added.get(field).cloned() } else { None };
+                reports.push(DriftReport { field: field.clone(), kind, records, column });
             }
         }
         let mut say = |what: &str, fields: Vec<String>| {
