@@ -5,6 +5,7 @@
 //! same plan. Memory is bounded by the spill budget and one micro-batch, whatever the size and the order of the file.
 
 mod added;
+mod computed;
 mod contract;
 mod dedupe;
 mod plan;
