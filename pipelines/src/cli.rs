@@ -14,6 +14,8 @@ use model::report::{RunReport, StageName};
 use model::shutdown::Shutdown;
 use zones::lake::Lake;
 
+use crate::checking::check;
+use crate::commands::check::CheckArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::context::Context;
 use crate::error::Error;
@@ -36,7 +38,7 @@ enum Command {
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
     Run(RunArgs),
     /// Check a pipeline's folder without running it: definition, SQL, tables
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Make the Delta tables, the keyspace and the Cassandra tables
     CreateTables(RunArgs),
     /// Fetch the sources that have changed into the landing zone
@@ -57,7 +59,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
         Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
-        Command::Check(arguments) => return runtime().block_on(check(arguments)),
+        Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),
         Command::UrlToLanding(arguments) => (arguments, Some(StageName::UrlToLanding)),
@@ -107,7 +109,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
 
 async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown) -> Result<RunReport, Error> {
     let started = Instant::now();
-    let pipeline = Arc::new(read(arguments)?);
+    let pipeline = Arc::new(read(arguments).await?);
     let slice = arguments.slice()?;
     let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
     let keyspace = arguments.keyspace(&pipeline.name)?;
@@ -129,9 +131,12 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown)
     Ok(runner::report(&context, has_cassandra.then_some(keyspace), started, stages))
 }
 
-fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
+/// The definition, its SQL looked at as well: a run does not begin that could not end.
+async fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
     let folder = folder::find(&arguments.pipeline, &arguments.pipelines)?;
-    folder::read(&folder, &|name| std::env::var(name).ok())
+    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
+    check(&reading).await.into_result(&reading.places)?;
+    Ok(reading.pipeline)
 }
 
 async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Result<Store, Error> {
@@ -162,21 +167,6 @@ where
     }
     context.lake.remove()?;
     slicing::mark(&context.lake, slice)
-}
-
-async fn check(arguments: RunArgs) -> ExitCode {
-    logs::start(&arguments.talk);
-    let checked = async {
-        let pipeline = read(&arguments)?;
-        commands::check::run(&pipeline).await
-    };
-    match checked.await {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => commands::fail(&error),
-    }
 }
 
 impl From<&Error> for ExitCode {

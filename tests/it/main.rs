@@ -6,6 +6,7 @@ mod bad_input;
 mod cassandra_connect;
 mod cassandra_store;
 mod command_line;
+mod commands;
 mod file_server;
 mod generator;
 mod interruption;

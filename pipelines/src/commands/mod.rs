@@ -2,11 +2,10 @@
 
 pub mod check;
 pub mod node;
+mod problems;
 
 use std::process::ExitCode;
 
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
-use model::definition::DefinitionErrors;
 use model::failure::Classify;
 
 use crate::error::Error;
@@ -15,7 +14,8 @@ use crate::error::Error;
 pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     let shown: &dyn std::error::Error = error;
     if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
-        print_problems(errors);
+        problems::print(errors);
+        eprintln!("error: {}", problems::summary(errors));
     } else {
         eprintln!("error: {error}");
         let mut cause = shown.source();
@@ -39,20 +39,4 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
 /// The exit code of a command, its error printed.
 pub fn exit<E: Classify + 'static>(result: Result<ExitCode, E>) -> ExitCode {
     result.unwrap_or_else(|error| fail(&error))
-}
-
-/// Every problem of a definition, with its line and a caret.
-fn print_problems(errors: &DefinitionErrors) {
-    for problem in &errors.problems {
-        let mut diagnostic = MietteDiagnostic::new(&problem.message);
-        if let Some(hint) = &problem.hint {
-            diagnostic = diagnostic.with_help(hint);
-        }
-        if problem.file == errors.path {
-            diagnostic = diagnostic.with_label(LabeledSpan::underline(problem.offset..problem.offset + problem.length));
-            eprintln!("{:?}", Report::new(diagnostic).with_source_code(NamedSource::new(&errors.path, errors.text.clone())));
-        } else {
-            eprintln!("{problem}");
-        }
-    }
 }

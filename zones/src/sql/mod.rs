@@ -30,7 +30,7 @@ use crate::error::Error;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Scope, mistakes};
 pub use nulls::Facts;
-pub use types::type_name;
+pub use types::{in_our_words, type_name};
 
 /// A statement of the definition and where it stands.
 #[derive(Debug, Clone)]
