@@ -130,7 +130,7 @@ fn every_mistake_of_a_folder_is_told_at_once_at_its_place() {
     edit(&base, "pipeline.toml", "sesion_id = \"uuid\"", "session_id = \"uuid\"");
     let (_, document) = json(&base, &["check", "session_events", "--output", "json"]);
     let after = problems(&document);
-    assert!(after.contains(&"pipeline.toml:51:49 error: not SQL: expected an expression, found ,".to_owned()), "{after:#?}");
+    assert!(after.contains(&"pipeline.toml:51:48 error: not SQL: expected an expression, found ,".to_owned()), "{after:#?}");
     assert!(
         after.contains(&"pipeline.toml:59:16 error: ts is timestamp in the SQL and cannot be written as int".to_owned()),
         "{after:#?}"
