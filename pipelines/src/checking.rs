@@ -4,7 +4,7 @@
 //! whatever was to be done. What needs a server (the options of a compaction, an existing table that differs) is not seen here.
 
 use cassandra::TableDesign;
-use model::definition::{CassandraTable, ColumnType, Origin, Places, Problem, Reading, Severity, Spot};
+use model::definition::{CassandraTable, ColumnType, Origin, Places, Problem, Reading, Severity, Spot, UseCaseTable};
 use serde::Serialize;
 use zones::inspect::{self, Finding, Inspection, Part};
 use zones::sql::{in_our_words, type_name};
@@ -79,23 +79,35 @@ pub async fn check(reading: &Reading) -> Checked {
         raw.push((&table.name, inspection));
     }
     let mut use_cases: Vec<(&str, Inspection)> = Vec::new();
-    for table in &pipeline.use_cases {
-        let Some((_, origin)) = raw.iter().find(|(name, _)| *name == table.from) else { continue };
-        let inspection = Box::pin(inspect::use_case(table, origin)).await;
-        checking.take(["use_case", &table.name], &table.sql_file, &inspection);
-        tables.extend(layout("use_case", &table.name, &inspection, &[], |name| {
-            if table.key.iter().any(|key| key == name) {
-                Some("key")
-            } else {
-                (table.partition_by.as_deref() == Some(name)).then_some("partition")
-            }
-        }));
-        use_cases.push((&table.name, inspection));
+    // Views read other views: each is looked at once all of its inputs were.
+    let mut waiting: Vec<&UseCaseTable> = pipeline.use_cases.iter().collect();
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let mut still_waiting = Vec::new();
+        for table in waiting {
+            let input = |origin: &Origin| find(origin, &raw, &use_cases);
+            let Some(inputs) = table.from.iter().map(input).collect::<Option<Vec<_>>>() else {
+                still_waiting.push(table);
+                continue;
+            };
+            let inspection = Box::pin(inspect::use_case(table, &inputs)).await;
+            checking.take(["use_case", &table.name], &table.sql_file, &inspection);
+            tables.extend(layout("use_case", &table.name, &inspection, &[], |name| {
+                if table.key.iter().any(|key| key == name) {
+                    Some("key")
+                } else {
+                    (table.partition_by.as_deref() == Some(name)).then_some("partition")
+                }
+            }));
+            use_cases.push((&table.name, inspection));
+        }
+        waiting = still_waiting;
+        if waiting.len() == before {
+            break;
+        }
     }
     for table in &pipeline.cassandra {
-        let origins = if matches!(table.from, Origin::Raw(_)) { &raw } else { &use_cases };
-        let origin = origins.iter().find(|(name, _)| *name == table.from.table());
-        let Some((_, origin)) = origin else { continue };
+        let Some(origin) = find(&table.from, &raw, &use_cases) else { continue };
         let inspection = Box::pin(inspect::cassandra(table, origin)).await;
         checking.take(["cassandra", &table.name], &table.sql_file, &inspection);
         if !inspection.is_wrong() {
@@ -111,6 +123,11 @@ pub async fn check(reading: &Reading) -> Checked {
     problems.sort_by_key(definition_first);
     problems.dedup();
     Checked { tables, problems }
+}
+
+fn find<'i>(origin: &Origin, raw: &'i [(&str, Inspection)], use_cases: &'i [(&str, Inspection)]) -> Option<&'i Inspection> {
+    let zone = if matches!(origin, Origin::Raw(_)) { raw } else { use_cases };
+    zone.iter().find(|(name, _)| *name == origin.table()).map(|(_, inspection)| inspection)
 }
 
 struct Checking<'r> {

@@ -3,13 +3,14 @@
 //! Guarantee: every stage runs after the stages that it reads from; when one fails, those that do not depend on it still end,
 //! and the first error is returned. Run again, it goes on where it stopped: how far a table is stands in the table.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Instant;
 
 use cassandra::Store;
 use chrono::DateTime;
 use futures::future::{Either, join_all, select};
-use model::definition::Origin;
+use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
 use crate::context::Context;
@@ -43,7 +44,7 @@ pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -
             }
         }
         StageName::RawToUseCase => {
-            for table in &pipeline.use_cases {
+            for table in in_order(pipeline) {
                 let merged = raw_to_use_case::run(context, table).await;
                 reports.push(merged.map_err(Error::in_stage(stage, &table.name))?);
             }
@@ -111,33 +112,80 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         store
     });
 
-    // Each use case with what is filled from it, beside what is filled from raw.
-    let use_cases = join_all(context.pipeline.use_cases.iter().map(|table| use_case_chain(context, store.as_ref(), &table.name)));
+    // Merged tables do not depend on each other. Each is sent on while others are merged still; so is what comes from raw.
+    let (merged, views): (Vec<_>, Vec<_>) = in_order(&context.pipeline).into_iter().partition(|table| table.merge().is_some());
+    let merged = join_all(merged.into_iter().map(|table| use_case_chain(context, store.as_ref(), table)));
     let from_raw = async {
         match &store {
             Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,
             None => Ok(Vec::new()),
         }
     };
-    let (use_cases, from_raw) = futures::future::join(use_cases, from_raw).await;
-    for chain in use_cases {
-        reports.extend(chain?);
+    let (merged, from_raw) = futures::future::join(merged, from_raw).await;
+    let mut failed: Option<Error> = None;
+    let mut done = BTreeSet::new();
+    for (name, chain) in merged {
+        match chain {
+            Ok(of_table) => {
+                reports.extend(of_table);
+                done.insert(name);
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    // Views once a run, after all that they read; one whose input failed waits for the next run.
+    for table in views {
+        let reads = |origin: &Origin| matches!(origin, Origin::UseCase(name) if !done.contains(name));
+        if table.from.iter().any(reads) {
+            continue;
+        }
+        match use_case_chain(context, store.as_ref(), table).await {
+            (name, Ok(of_table)) => {
+                reports.extend(of_table);
+                done.insert(name);
+            }
+            (_, Err(error)) => failed = failed.or(Some(error)),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     reports.extend(from_raw?);
     reports.sort_by_key(|report| report.stage);
     Ok(reports)
 }
 
-async fn use_case_chain(context: &Context, store: Option<&Store>, name: &str) -> Result<Vec<StageReport>, Error> {
-    let table = context.pipeline.use_case(name).expect("a validated definition");
-    let merged = raw_to_use_case::run(context, table).await;
-    let mut reports = vec![merged.map_err(Error::in_stage(StageName::RawToUseCase, name))?];
-    let Some(store) = store else { return Ok(reports) };
-    for table in context.pipeline.cassandra.iter().filter(|table| table.from == Origin::UseCase(name.to_owned())) {
-        let sent = to_cassandra::run(context, store, table).await;
-        reports.push(sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?);
+/// The use-case tables, each after those that it reads.
+fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
+    let mut ordered: Vec<&UseCaseTable> = Vec::new();
+    while ordered.len() < pipeline.use_cases.len() {
+        let is_in = |name: &String| ordered.iter().any(|table| table.name == *name);
+        let is_ready = |table: &&UseCaseTable| {
+            !is_in(&table.name) && table.from.iter().all(|origin| !matches!(origin, Origin::UseCase(name) if !is_in(name)))
+        };
+        let next = pipeline.use_cases.iter().find(is_ready).expect("a validated definition has no circles");
+        ordered.push(next);
     }
-    Ok(reports)
+    ordered
+}
+
+async fn use_case_chain(
+    context: &Context,
+    store: Option<&Store>,
+    table: &UseCaseTable,
+) -> (String, Result<Vec<StageReport>, Error>) {
+    let chain = async {
+        let merged = raw_to_use_case::run(context, table).await;
+        let mut reports = vec![merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?];
+        let Some(store) = store else { return Ok(reports) };
+        let filled = |other: &&CassandraTable| other.from == Origin::UseCase(table.name.clone());
+        for table in context.pipeline.cassandra.iter().filter(filled) {
+            let sent = to_cassandra::run(context, store, table).await;
+            reports.push(sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?);
+        }
+        Ok(reports)
+    };
+    (table.name.clone(), chain.await)
 }
 
 /// Puts a run's report together.

@@ -19,10 +19,10 @@ async fn killed_at_any_time_it_resumes_to_the_same_end() {
     let data = Dataset::generate(&Options::small(20_000, 12)).unwrap();
     let file = compress(&data.to_bytes(), Compression::Gz, "events.jsonl");
     let undisturbed = TestPipeline::session_events().await;
-    undisturbed.serve(file.clone()).run().await;
+    undisturbed.one_date_a_commit().serve(file.clone()).run().await;
 
     let t = TestPipeline::session_events().await;
-    t.serve(file);
+    t.one_date_a_commit().serve(file);
     let mut kills = 0;
     let mut delay = Duration::from_millis(40);
     loop {

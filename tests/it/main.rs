@@ -5,6 +5,7 @@
 mod bad_input;
 mod cassandra_connect;
 mod cassandra_store;
+mod change_stream;
 mod command_line;
 mod commands;
 mod file_server;
@@ -16,3 +17,4 @@ mod session_events;
 mod sessions;
 mod source_server;
 mod stages;
+mod views;

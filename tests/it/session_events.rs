@@ -120,6 +120,7 @@ async fn the_order_of_arrival_makes_no_difference() {
 /// Loads the file of `options` in four parts and compares all tables with those of `straight`.
 async fn assert_same_tables(straight: &TestPipeline, options: &Options, truth: &Truth) {
     let crooked = TestPipeline::session_events().await;
+    crooked.one_date_a_commit();
     let disordered = Dataset::generate(options).unwrap().to_bytes();
     let lines: Vec<&[u8]> = disordered.split_inclusive(|byte| *byte == b'\n').collect();
     let mut duplicates = 0;

@@ -114,13 +114,15 @@ async fn a_changed_fold_is_refused_until_its_table_is_made_anew() {
 async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
     let data = Dataset::generate(&Options::small(2000, 8)).unwrap();
     let t = TestPipeline::session_events().await;
-    t.serve(data.to_bytes());
+    t.one_date_a_commit().serve(data.to_bytes());
     t.stage(StageName::CreateTables).await.unwrap();
     t.stage(StageName::UrlToLanding).await.unwrap();
     let context = t.context().unwrap();
     let loading = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]);
     let stopping = async {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while t.version("raw", "session_events").await < 2 {
+            assert!(std::time::Instant::now() < deadline, "the load never got to its second commit");
             tokio::task::yield_now().await;
         }
         context.shutdown.request();

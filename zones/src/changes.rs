@@ -13,9 +13,9 @@ use model::position::TableVersion;
 use object_store::path::Path;
 use std::collections::HashMap;
 
+use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
 use crate::delta::{CommitContent, ReadPlan, Table, partition_of};
 use crate::error::Error;
-use crate::use_case::{BEFORE, CHANGE_TYPE};
 
 /// The rows that came and went in one version, as the table's columns.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ async fn read_feed(table: &Table, path: &str, values: &PartitionValues, changes:
             .column(last)
             .as_string::<i32>()
             .iter()
-            .map(|change| Some(change.is_some_and(|change| change == BEFORE || change == "delete")))
+            .map(|change| Some(change.is_some_and(|change| change == BEFORE || change == DELETE)))
             .collect();
         let came = arrow::compute::not(&gone).map_err(Error::arrow("read the change feed"))?;
         let columns: Vec<usize> = (0..last).collect();

@@ -26,6 +26,8 @@ pub enum Error {
     Planning { step: String, mistakes: Vec<crate::sql::Mistake> },
     #[error("{step}: `{sql}` {problem}")]
     SqlShape { step: String, sql: String, problem: String },
+    #[error("{sql_file} yields more than one row for one key of {table}: {key}")]
+    KeyRepeated { table: String, key: String, sql_file: String },
     #[error("{step}")]
     Arrow { step: &'static str, source: arrow::error::ArrowError },
     #[error("{step} {path}")]
@@ -118,6 +120,7 @@ impl Classify for Error {
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
             | Self::InputReplaced { .. }
+            | Self::KeyRepeated { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } => Failure::Data,
             Self::Delta { .. }
@@ -144,6 +147,7 @@ impl Classify for Error {
                 "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
             }
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
+            Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",
             Self::InputReplaced { .. } => {
                 "move the folder of the use-case table away and run again: it is folded anew from the raw table"
             }

@@ -47,6 +47,17 @@ impl Lake {
         self.root.join("_sluice").join(&self.pipeline)
     }
 
+    /// Where computations go that do not fit into memory. What a killed run left there is removed.
+    pub fn spill_folder(&self) -> Result<PathBuf, Error> {
+        let folder = self.state_folder().join("spill");
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &folder)(error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        Ok(folder)
+    }
+
     /// The name of a table in messages and application transactions: `<pipeline>/<table>`.
     pub fn table_name(&self, table: &str) -> String {
         format!("{}/{table}", self.pipeline)

@@ -50,6 +50,7 @@ pub fn shape(pipeline: &str) -> TableShape {
         schema: Arc::new(schema),
         partition_column: Some("load".to_owned()),
         change_feed: false,
+        may_grow: false,
         description: format!("records of {pipeline} that were set aside, as received"),
     }
 }
@@ -175,7 +176,7 @@ pub async fn commit_rejects(
         ..CommitNote::default()
     };
     // The number is the quarantine's own version: it leads from the load to the commit that holds its rejects.
-    quarantine.commit(Commit { adds, removes: earlier, position: Some((load, version)), note, ..Commit::default() }).await?;
+    quarantine.commit(Commit { adds, removes: earlier, positions: vec![(load, version)], note, ..Commit::default() }).await?;
     Ok(true)
 }
 

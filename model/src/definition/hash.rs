@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::tables::{CassandraTable, Landing, RawTable, UseCaseTable};
+use super::tables::{CassandraTable, Landing, Merge, Mode, RawTable, UseCaseTable};
 use super::{Pipeline, PipelineClock};
 
 /// Over all that decides what loading a file into a raw table yields and how it is cut into commits: a half-done load goes on
@@ -19,9 +19,20 @@ pub fn load_hash(landing: &Landing, table: &RawTable) -> String {
 
 impl UseCaseTable {
     /// Over all that decides the table's rows. How many raw rows are folded at a time does not.
+    ///
+    /// What was added to the language later takes part only where it is used, so that tables made before keep their hash.
     pub fn fold_hash(&self) -> String {
-        let Self { name, from, sql, sql_file: _, key, partition_by, columns, batch_rows: _ } = self;
-        hash(&(name, from, sql, key, partition_by, columns))
+        let Self { name, from, sql, sql_file: _, key, partition_by, mode } = self;
+        match mode {
+            Mode::Merge(Merge { columns, batch_rows: _, delete_when, order_dependent: _ }) => {
+                let fold = (name, self.input().table(), sql, key, partition_by, columns);
+                match delete_when {
+                    None => hash(&fold),
+                    Some(delete_when) => hash(&(fold, delete_when)),
+                }
+            }
+            Mode::View => hash(&("view", name, from, sql, key, partition_by)),
+        }
     }
 }
 

@@ -25,8 +25,8 @@ pub use names::{MAX_NAME_LENGTH, nearest, suggest};
 pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
 pub use places::{Places, Spot};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Order, Origin, RawTable, Source, UseCaseColumn,
-    UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,
+    SmallDate, Source, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

@@ -130,6 +130,20 @@ impl<'t> Reader<'t> {
         Some(strings)
     }
 
+    /// A text, or a list of texts.
+    pub(super) fn one_or_more(&mut self, key: &'static str) -> Option<Vec<Placed<String>>> {
+        if self.value(key)?.get_ref().is_str() {
+            return self.string(key).map(|one| vec![one]);
+        }
+        self.strings(key)
+    }
+
+    /// Where the name of a table under a section stands.
+    pub(super) fn place_of(&self, section: &str, name: &str) -> Option<Span> {
+        let section = self.table.get(section)?.get_ref().as_table()?;
+        section.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
+    }
+
     /// A list of at least one value; `expected` says so to the user.
     pub(super) fn list(&mut self, key: &'static str, expected: &str) -> Option<&'t [Spanned<DeValue<'t>>]> {
         let value = self.value(key)?;

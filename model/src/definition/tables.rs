@@ -86,23 +86,95 @@ pub struct RawTable {
     pub retention_days: Option<u32>,
     /// The largest number of rows in one commit.
     pub batch_rows: u64,
+    /// Dates of fewer rows than this may share a commit.
+    #[serde(default, skip_serializing_if = "is_default_small_date")]
+    pub small_date_rows: SmallDate,
+    #[serde(default, skip_serializing_if = "OnChange::is_append")]
+    pub on_change: OnChange,
 }
 
-/// A use-case Delta table in `merge` mode: one row per key, a fold over all raw rows of that key.
+/// Rows below which a date may share a commit with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SmallDate(pub u64);
+
+impl Default for SmallDate {
+    fn default() -> Self {
+        Self(super::defaults::SMALL_DATE_ROWS)
+    }
+}
+
+fn is_default_small_date(rows: &SmallDate) -> bool {
+    *rows == SmallDate::default()
+}
+
+/// What a new receipt of a source is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// More events; those that are already there are duplicates.
+    #[default]
+    Append,
+    /// A snapshot: it supersedes the rows of the receipt before it, and rows that are no longer in it are deletes downstream.
+    Replace,
+}
+
+impl OnChange {
+    fn is_append(&self) -> bool {
+        *self == Self::Append
+    }
+}
+
+/// A use-case Delta table: one row per key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UseCaseTable {
     pub name: String,
-    /// The raw table it is folded from.
-    pub from: String,
-    /// SQL over the micro-batch (named like the raw table) that yields the folded columns, one row per key.
+    /// What its SQL reads: exactly one raw table where it is merged, any tables where it is a view.
+    pub from: Vec<Origin>,
+    /// Merged: over a micro-batch (named like the raw table), yields the folded columns, one row per key. A view: over whole tables.
     pub sql: String,
     pub sql_file: String,
     pub key: Vec<String>,
     pub partition_by: Option<String>,
+    pub mode: Mode,
+}
+
+/// How a use-case table is kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each micro-batch is folded into the rows of its keys.
+    Merge(Merge),
+    /// The groups that new versions of its inputs touched are computed anew, and the difference is merged.
+    View,
+}
+
+/// A fold over all raw rows of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
     /// Every column but the key, in table order.
     pub columns: Vec<UseCaseColumn>,
     /// The largest number of raw rows folded into one commit.
     pub batch_rows: u64,
+    /// A condition over key and columns; a row for which it is true is a deleted one.
+    pub delete_when: Option<String>,
+    /// The author's word that the SQL may depend on how batches are cut.
+    pub order_dependent: bool,
+}
+
+impl UseCaseTable {
+    /// What is folded; `None` for a view.
+    pub fn merge(&self) -> Option<&Merge> {
+        match &self.mode {
+            Mode::Merge(merge) => Some(merge),
+            Mode::View => None,
+        }
+    }
+
+    /// The raw table that a merged table is folded from (of a view: the first table that it reads).
+    pub fn input(&self) -> &Origin {
+        &self.from[0]
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +232,20 @@ impl Origin {
         match self {
             Self::Raw(table) | Self::UseCase(table) => table,
         }
+    }
+
+    /// `raw` or `use_case`.
+    pub fn zone(&self) -> &'static str {
+        match self {
+            Self::Raw(_) => "raw",
+            Self::UseCase(_) => "use_case",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.zone(), self.table())
     }
 }
 

@@ -1,15 +1,17 @@
 //! Makes what the other stages write to: Delta tables, the keyspace, Cassandra tables.
 //!
-//! Guarantee: afterwards every table of the definition is there with exactly the shape that the definition gives it; a table
-//! that differs is left as it is, and the error says how it differs. Idempotent.
+//! Guarantee: afterwards every table of the definition is there with exactly the shape that the definition gives it. A raw table
+//! that only lacks nullable columns gets them; a table that differs in another way is left as it is, and the error says how it
+//! differs. Idempotent.
 
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use cassandra::{Made, Store, TableDesign};
-use model::definition::{CassandraTable, Origin, Pipeline};
+use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
 use model::report::{Outcome, StageName, StageReport};
-use zones::delta::{Table, TableShape};
+use zones::delta::{Made as MadeTable, Table, TableShape};
+use zones::query::Input;
 use zones::sql::Statement;
 use zones::{Error as LakeError, quarantine, raw, use_case};
 
@@ -33,9 +35,12 @@ pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
         wanted.push((lake.use_case_folder(&table.name), lake.table_name(&table.name), shape));
     }
     for (folder, name, shape) in wanted {
-        let (_, was_made) = Table::open_or_create(&folder, &name, &shape).await?;
-        if was_made {
-            made(context, &mut report, &format!("Delta table {name} in {}", folder.display()));
+        match Table::open_or_create(&folder, &name, &shape).await?.1 {
+            MadeTable::Found => {}
+            MadeTable::Created => made(context, &mut report, &format!("created Delta table {name} in {}", folder.display())),
+            MadeTable::Added(columns) => {
+                made(context, &mut report, &format!("added to Delta table {name}: {}", columns.join(", ")));
+            }
         }
     }
     report.seconds = started.elapsed().as_secs_f64();
@@ -52,31 +57,41 @@ pub async fn in_cassandra(context: &Context, store: &Store) -> Result<StageRepor
     }
     let keyspace = store.create_keyspace().await.map_err(Error::cassandra("create the keyspace"))?;
     if keyspace == Made::Created {
-        made(context, &mut report, &format!("keyspace {}", store.keyspace()));
+        made(context, &mut report, &format!("created keyspace {}", store.keyspace()));
     }
     let tables = store.create_tables(&designs).await.map_err(Error::cassandra("create the Cassandra tables"))?;
     for (name, _) in tables.into_iter().filter(|(_, made)| *made == Made::Created) {
-        made(context, &mut report, &format!("Cassandra table {}.{name}", store.keyspace()));
+        made(context, &mut report, &format!("created Cassandra table {}.{name}", store.keyspace()));
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
 fn made(context: &Context, report: &mut StageReport, what: &str) {
-    context.watch.say(&format!("created {what}"));
+    context.watch.say(what);
     report.outcome = Outcome::Done;
     report.written += 1;
 }
 
 async fn use_case_shape(pipeline: &Pipeline, name: &str) -> Result<TableShape, Error> {
     let table = pipeline.use_case(name).expect("a validated definition");
-    let raw_table = pipeline.raw_table(&table.from).expect("a validated definition");
-    Ok(use_case::shape(table, &raw::shape(raw_table).schema).await?)
+    Ok(use_case::shape(table, &planned_inputs(pipeline, table).await?).await?)
 }
 
-/// The columns of the table that a Cassandra table is filled from.
-pub(crate) async fn origin_schema(pipeline: &Pipeline, table: &CassandraTable) -> Result<SchemaRef, Error> {
-    match &table.from {
+/// What a use-case table reads, as it will look: without rows.
+pub(crate) async fn planned_inputs(pipeline: &Pipeline, table: &UseCaseTable) -> Result<Vec<Input>, Error> {
+    let mut inputs = Vec::new();
+    for origin in &table.from {
+        // Views read views; the definition has no circles.
+        let schema = Box::pin(origin_schema(pipeline, origin)).await?;
+        inputs.push(Input { origin: origin.clone(), schema, table: None });
+    }
+    Ok(inputs)
+}
+
+/// The columns of a table of the lake.
+pub(crate) async fn origin_schema(pipeline: &Pipeline, origin: &Origin) -> Result<SchemaRef, Error> {
+    match origin {
         Origin::Raw(name) => Ok(raw::shape(pipeline.raw_table(name).expect("a validated definition")).schema),
         Origin::UseCase(name) => Ok(use_case_shape(pipeline, name).await?.schema),
     }
@@ -94,7 +109,7 @@ pub(crate) fn statement(table: &CassandraTable) -> Statement {
 /// The columns that the statement of a Cassandra table yields. It must treat each row by itself: a change of a row must say
 /// by itself what changes in Cassandra.
 pub async fn output_schema(pipeline: &Pipeline, table: &CassandraTable) -> Result<SchemaRef, Error> {
-    let origin = origin_schema(pipeline, table).await?;
+    let origin = origin_schema(pipeline, &table.from).await?;
     let statement = statement(table);
     if !statement.is_row_by_row(&origin).await? {
         let problem = "must be a projection and a filter: it groups, joins or sorts rows".to_owned();

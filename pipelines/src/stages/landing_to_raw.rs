@@ -2,7 +2,7 @@
 //!
 //! Guarantee: after a run, every landed file is in the raw table up to its last batch, each record once, or it was stopped by
 //! its limits and nothing but its rejects is there. Each batch's position travels in the commit of its rows, so a load that
-//! was interrupted anywhere goes on with the next batch of the same plan. Never: commits a row before the end of its file was
+//! was interrupted anywhere goes on with the next batch of the same plan. A file that replaces a snapshot is one commit. Never: commits a row before the end of its file was
 //! read and its limits hold; holds more in memory than the spill budget and one batch.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::counts::Counts;
-use model::definition::{Landing, RawTable, load_hash};
+use model::definition::{Landing, OnChange, RawTable, load_hash};
 use model::failure::{Classify, Failure};
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
@@ -19,7 +18,7 @@ use model::report::{Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
-use zones::raw::Raw;
+use zones::raw::{LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
 use crate::context::Context;
@@ -149,9 +148,15 @@ impl Load<'_> {
     /// Commits the batches that are not in the table yet, in order.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
+        if self.table.on_change == OnChange::Replace && self.replaces(plan).await? {
+            self.context.shutdown.check()?;
+            let batch = self.raw.commit_replacing(plan, &spill, self.context.now).await?;
+            self.add(&batch);
+            return Ok(());
+        }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
-            self.add(batch.counts);
+            self.add(&batch);
         }
         for index in 0..plan.batches.len() {
             let number = BatchNumber::of(index, plan.batches.len())
@@ -161,15 +166,22 @@ impl Load<'_> {
             }
             self.context.shutdown.check()?;
             let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
-            self.add(batch.counts);
+            self.add(&batch);
         }
         Ok(())
     }
 
-    fn add(&mut self, counts: Counts) {
+    /// Whether a snapshot is there to be replaced. The first one goes in batch by batch; so it does when it was interrupted.
+    async fn replaces(&self, plan: &LoadPlan) -> Result<bool, Error> {
+        let is_under_way = self.raw.position().await? > FilePosition::new(plan.receipt, BatchNumber::NONE);
+        Ok(!is_under_way && self.raw.holds_rows()?)
+    }
+
+    fn add(&mut self, batch: &LoadedBatch) {
         self.report.outcome = Outcome::Done;
-        self.report.counts += counts;
-        self.report.written += counts.accepted;
+        self.report.counts += batch.counts;
+        self.report.written += batch.counts.accepted;
+        self.report.deleted += batch.deleted;
         self.report.commits += 1;
     }
 

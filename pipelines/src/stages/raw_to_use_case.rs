@@ -1,81 +1,156 @@
 //! raw → use case.
 //!
-//! Guarantee: after a run, the use-case table equals the definition's SQL folded over every raw version up to the recorded
-//! one, however often and wherever this stage was interrupted. The position (raw version) travels in the same commit as the
-//! rows. Never: reads more than the versions it has not seen; rewrites a file that holds none of the batch's changed keys.
+//! Guarantee: after a run, a merged table equals the definition's SQL folded over every raw version up to the recorded one, and
+//! a view equals its SQL over its inputs at the recorded versions, however often and wherever this stage was interrupted. The
+//! positions travel in the same commit as the rows. Never: rewrites a file that holds none of the batch's changed keys. A merge
+//! reads no version that it has seen, unless a snapshot took rows away.
 
 use std::time::Instant;
 
-use model::definition::UseCaseTable;
+use model::definition::{RawTable, UseCaseTable};
 use model::position::TableVersion;
 use model::report::{Outcome, StageName, StageReport};
 use zones::changes::{Group, changes_of, grouped};
 use zones::delta::Table;
-use zones::use_case::{Merged, UseCase, Versions};
+use zones::query::Input;
+use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
 
+use super::open_table;
 use crate::context::Context;
 use crate::error::Error;
 
 /// Another writer (compaction, say) may get in between; a batch is done again this often.
 const ATTEMPTS: u32 = 5;
 
-/// Folds every raw version that is not in the table yet.
+/// Brings one use-case table up to date.
 pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::RawToUseCase, &table.name);
-    let definition = context.pipeline.raw_table(&table.from).expect("a validated definition");
-    let raw = raw::open(&context.lake, definition).await?;
-    let mut target = UseCase::open(&context.lake, table, raw.schema()).await?;
-
-    let position = target.position().await?;
-    expect_not_ahead(&raw, &target, position)?;
-    if let Some(last) = target.last_merge().await? {
-        let table_name = target.table().name().to_owned();
-        if last.definition != table.fold_hash() {
-            return Err(LakeError::FoldChanged { table: table_name }.into());
+    match table.merge() {
+        Some(merge) => {
+            let name = table.input().table();
+            let raw = context.pipeline.raw_table(name).expect("a validated definition");
+            fold(context, table, raw, merge.batch_rows, &mut report).await?;
         }
-        if last.input_id.is_some_and(|id| id != raw.id()) {
-            return Err(LakeError::InputReplaced { table: table_name, input: raw.name().to_owned() }.into());
-        }
+        None => refresh(context, table, &mut report).await?,
     }
-    let groups = grouped(raw.commits_after(position).await?, table.batch_rows);
-    let progress = context.watch.start(StageName::RawToUseCase, &table.name);
-    progress.expect(groups.iter().map(|group| group.rows).sum());
-    for group in &groups {
-        context.shutdown.check()?;
-        let merged = merge(context, &raw, &mut target, group).await?;
-        report.outcome = Outcome::Done;
-        report.counts.read += group.rows;
-        report.counts.accepted += group.rows;
-        report.written += merged.inserted + merged.updated;
-        report.commits += 1;
-        progress.advance(group.rows);
-    }
-    report.position = Some(target.table().version().0);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
-async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: &Group) -> Result<Merged, Error> {
-    let mut rows = Vec::new();
-    for commit in &group.commits {
-        rows.extend(changes_of(raw, commit).await?.upserts);
+/// Folds every raw version that is not in the table yet.
+async fn fold(
+    context: &Context,
+    table: &UseCaseTable,
+    definition: &RawTable,
+    batch_rows: u64,
+    report: &mut StageReport,
+) -> Result<(), Error> {
+    let raw = raw::open(&context.lake, definition).await?;
+    let input = Input { origin: table.input().clone(), schema: raw.schema().clone(), table: Some(raw.clone()) };
+    let mut target = UseCase::open(&context.lake, table, &[input]).await?;
+
+    let position = target.position().await?;
+    expect_not_ahead(&raw, &target, position)?;
+    let last = expect_same_definition(&target, table).await?;
+    if last.is_some_and(|id| id != raw.id()) {
+        let input = raw.name().to_owned();
+        return Err(LakeError::InputReplaced { table: target.table().name().to_owned(), input }.into());
     }
+    let groups = grouped(raw.commits_after(position).await?, batch_rows);
+    let progress = context.watch.start(StageName::RawToUseCase, &table.name);
+    progress.expect(groups.iter().map(|group| group.rows).sum());
+    for group in &groups {
+        context.shutdown.check()?;
+        let (merged, read) = merge(context, &raw, &mut target, group).await?;
+        add(report, merged, read);
+        progress.advance(group.rows);
+    }
+    report.position = Some(target.table().version().0);
+    Ok(())
+}
+
+async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: &Group) -> Result<(Merged, u64), Error> {
+    let mut changes = RawChanges::default();
+    for commit in &group.commits {
+        let of_commit = changes_of(raw, commit).await?;
+        changes.added.extend(of_commit.upserts);
+        changes.removed.extend(of_commit.deletes);
+    }
+    let read = changes.added.iter().chain(&changes.removed).map(|rows| rows.num_rows() as u64).sum();
+    // Only needed where rows went: the keys that they had are folded anew as of this version.
+    let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };
     let versions = Versions { input_id: raw.id(), first: group.first(), last: group.last() };
     for _ in 1..ATTEMPTS {
-        match target.merge(rows.clone(), versions, context.now).await {
+        match target.merge(changes.clone(), &raw_then, versions, context.now).await {
             Err(error) if error.is_conflict() => target.refresh().await?,
-            merged => return Ok(merged?),
+            merged => return Ok((merged?, read)),
         }
     }
-    match target.merge(rows, versions, context.now).await {
-        Err(error) if error.is_conflict() => {
-            let table = target.table().name().to_owned();
-            Err(LakeError::Contended { table, step: "merging", attempts: ATTEMPTS }.into())
-        }
-        merged => Ok(merged?),
+    let merged = target.merge(changes, &raw_then, versions, context.now).await;
+    Ok((merged.map_err(|error| contended(error, target, "merging"))?, read))
+}
+
+/// Refreshes a view once, from all that is new in its inputs.
+async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageReport) -> Result<(), Error> {
+    let mut inputs = Vec::new();
+    for origin in &table.from {
+        let input = open_table(context, origin).await?;
+        inputs.push(Input { origin: origin.clone(), schema: input.schema().clone(), table: Some(input) });
     }
+    let mut target = UseCase::open(&context.lake, table, &inputs).await?;
+    expect_same_definition(&target, table).await?;
+    let query = query(table, inputs, Some(context.lake.spill_folder()?));
+    let (touched, read) = target.touched(&query).await?;
+    report.position = Some(target.table().version().0);
+    match &touched {
+        Touched::Nothing => return Ok(()),
+        Touched::Groups(sets) => {
+            let groups: usize = sets.iter().map(|set| set.len()).sum();
+            report.notes.push(format!("computed {groups} touched groups anew"));
+        }
+        Touched::All { reason } => report.notes.push(format!("computed all groups: {reason}")),
+    }
+    context.shutdown.check()?;
+    let progress = context.watch.start(StageName::RawToUseCase, &table.name);
+    let mut attempt = 1;
+    let merged = loop {
+        match target.refresh_view(&query, &touched, read, context.now).await {
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => target.refresh().await?,
+            merged => break merged.map_err(|error| contended(error, &target, "refreshing"))?,
+        }
+        attempt += 1;
+    };
+    add(report, merged, read);
+    progress.advance(merged.inserted + merged.updated + merged.deleted);
+    report.position = Some(target.table().version().0);
+    Ok(())
+}
+
+fn add(report: &mut StageReport, merged: Merged, read: u64) {
+    report.outcome = Outcome::Done;
+    report.counts.read += read;
+    report.counts.accepted += read;
+    report.written += merged.inserted + merged.updated + merged.deleted;
+    report.deleted += merged.deleted;
+    report.commits += 1;
+}
+
+fn contended(error: LakeError, target: &UseCase<'_>, step: &'static str) -> LakeError {
+    if !error.is_conflict() {
+        return error;
+    }
+    LakeError::Contended { table: target.table().name().to_owned(), step, attempts: ATTEMPTS }
+}
+
+/// The id of the input that was last read from, where that was noted.
+async fn expect_same_definition(target: &UseCase<'_>, table: &UseCaseTable) -> Result<Option<String>, Error> {
+    let Some(last) = target.last_merge().await? else { return Ok(None) };
+    if last.definition != table.fold_hash() {
+        return Err(LakeError::FoldChanged { table: target.table().name().to_owned() }.into());
+    }
+    Ok(last.input_id)
 }
 
 fn expect_not_ahead(raw: &Table, target: &UseCase<'_>, position: Option<TableVersion>) -> Result<(), Error> {

@@ -13,12 +13,13 @@ use model::Progress;
 use model::definition::{CassandraTable, Origin};
 use model::position::TableVersion;
 use model::report::{Outcome, StageName, StageReport};
+use zones::Error as LakeError;
 use zones::changes::{Group, changes_of, grouped};
 use zones::delta::Table;
 use zones::sql::Statement;
-use zones::{Error as LakeError, raw, use_case};
 
-use super::create_tables::{design, origin_schema, statement};
+use super::create_tables::{design, statement};
+use super::open_table;
 use crate::context::Context;
 use crate::error::Error;
 
@@ -39,7 +40,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     let started = Instant::now();
     let stage = stage_of(table);
     let mut report = StageReport::new(stage, &table.name);
-    let origin = open_origin(context, table).await?;
+    let origin = open_table(context, &table.from).await?;
     let position = position(store, table, &origin).await?;
     report.position = Some(origin.version().0);
     if position == Some(origin.version()) {
@@ -57,7 +58,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         context,
         origin: &origin,
         statement: statement(table),
-        input: origin_schema(&context.pipeline, table).await?,
+        input: origin.schema().clone(),
         sink: Sink::open(store, design, nulls).await.map_err(Error::cassandra(format!("prepare {}", table.name)))?,
         progress: context.watch.start(stage, &table.name),
         report,
@@ -82,15 +83,6 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     let mut report = send.report;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
-}
-
-async fn open_origin(context: &Context, table: &CassandraTable) -> Result<Table, Error> {
-    Ok(match &table.from {
-        Origin::Raw(name) => raw::open(&context.lake, context.pipeline.raw_table(name).expect("a validated definition")).await?,
-        Origin::UseCase(name) => {
-            use_case::open(&context.lake, context.pipeline.use_case(name).expect("a validated definition")).await?
-        }
-    })
 }
 
 /// How far the table has got in this origin, under this definition.

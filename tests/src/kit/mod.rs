@@ -54,14 +54,28 @@ impl TestPipeline {
 
     /// A copy of a pipeline's folder, which the test may change.
     pub async fn of(shipped: &Path) -> Self {
-        let base = TempDir::with_prefix("sluice test ").unwrap();
         let name = shipped.file_name().unwrap().to_string_lossy().into_owned();
-        let definition = base.path().join("pipelines").join(&name);
-        std::fs::create_dir_all(&definition).unwrap();
+        let pipeline = Self::empty(name).await;
         for file in std::fs::read_dir(shipped).unwrap() {
             let file = file.unwrap();
-            std::fs::copy(file.path(), definition.join(file.file_name())).unwrap();
+            std::fs::copy(file.path(), pipeline.definition.join(file.file_name())).unwrap();
         }
+        pipeline
+    }
+
+    /// A folder of these files (name and text). In `pipeline.toml`, `${ORDERS_URL}` is where `serve_at("orders", ...)` serves.
+    pub async fn written(name: &str, files: &[(&str, &str)]) -> Self {
+        let pipeline = Self::empty(name.to_owned()).await;
+        for (file, text) in files {
+            std::fs::write(pipeline.definition.join(file), text).unwrap();
+        }
+        pipeline
+    }
+
+    async fn empty(name: String) -> Self {
+        let base = TempDir::with_prefix("sluice test ").unwrap();
+        let definition = base.path().join("pipelines").join(&name);
+        std::fs::create_dir_all(&definition).unwrap();
         let keyspace = format!("t{}", uuid::Uuid::new_v4().simple());
         let session = plain_session().await;
         Self { name, server: SourceServer::start(), keyspace, slice: None, definition, base, session }
@@ -80,6 +94,12 @@ impl TestPipeline {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
+    /// Each event date gets a commit of its own, however few rows it has.
+    pub fn one_date_a_commit(&self) -> &Self {
+        self.edit("retention = \"365 days\"", "retention = \"365 days\"\nsmall_date_rows = 1");
+        self
+    }
+
     /// The lake's folder; a debug run has its own.
     pub fn lake(&self) -> PathBuf {
         self.base.path().join(if self.slice.is_some() { "lake_debug" } else { "lake" })
@@ -91,14 +111,26 @@ impl TestPipeline {
         self
     }
 
+    /// What the source behind `${NAME_URL}` serves from now on.
+    pub fn serve_at(&self, name: &str, content: impl Into<Vec<u8>>) -> &Self {
+        self.server.put(&format!("/{name}"), content.into());
+        self
+    }
+
     pub fn url(&self) -> String {
         self.server.url(SOURCE)
     }
 
+    fn variable(&self, name: &str) -> Option<String> {
+        match name.strip_suffix("_URL")? {
+            "SESSION_EVENTS" => Some(self.url()),
+            other => Some(self.server.url(&format!("/{}", other.to_lowercase()))),
+        }
+    }
+
     /// The context of one run, with a clock and a shutdown of its own.
     pub fn context(&self) -> Result<Context, Error> {
-        let url = self.url();
-        let pipeline = folder::read(&self.definition, &|name| (name == "SESSION_EVENTS_URL").then(|| url.clone()))?;
+        let pipeline = folder::read(&self.definition, &|name| self.variable(name))?;
         let lake = Lake::new(self.lake(), &pipeline.name);
         Ok(Context::new(Arc::new(pipeline), lake, Clock::Wall, self.slice, Shutdown::default(), Arc::new(Nobody)))
     }
@@ -207,6 +239,11 @@ fn shown(value: Option<&CqlValue>) -> String {
         }
         Some(CqlValue::Text(text)) => text.clone(),
         Some(CqlValue::BigInt(number)) => number.to_string(),
+        Some(CqlValue::Int(number)) => number.to_string(),
+        Some(CqlValue::SmallInt(number)) => number.to_string(),
+        Some(CqlValue::TinyInt(number)) => number.to_string(),
+        Some(CqlValue::Double(number)) => number.to_string(),
+        Some(CqlValue::Boolean(flag)) => flag.to_string(),
         Some(CqlValue::Uuid(id)) => id.to_string(),
         Some(other) => format!("{other:?}"),
     }

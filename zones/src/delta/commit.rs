@@ -1,6 +1,6 @@
 //! One commit: rows in, rows out, and with them how far the table has got.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -11,6 +11,7 @@ use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use model::counts::Counts;
 use model::position::TableVersion;
+use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -42,8 +43,15 @@ pub struct CommitNote {
     /// Versions of the input table, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<(u64, u64)>,
+    /// Files beside the table with what is kept of deleted rows, as of this commit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dates: Vec<String>,
+    pub tombstones: Vec<String>,
+    /// The fates of the rows of each date; dates that were read but left out are in `counts` alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_date: BTreeMap<String, Counts>,
+    /// What each input has got to, where the table reads several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputNote>,
     pub counts: Counts,
     pub definition: String,
     /// Microseconds since the epoch.
@@ -53,14 +61,23 @@ pub struct CommitNote {
     pub newest_event: Option<i64>,
 }
 
+/// One of several inputs, taken in up to a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputNote {
+    /// `raw.NAME` or `use_case.NAME`.
+    pub input: String,
+    pub id: String,
+    pub version: u64,
+}
+
 /// What is to be committed.
 #[derive(Debug, Default)]
 pub struct Commit {
     pub adds: Vec<Add>,
     pub removes: Vec<DataFile>,
     pub change_files: Vec<AddCDCFile>,
-    /// The input's name and the number that it has got to with this commit.
-    pub position: Option<(String, i64)>,
+    /// The inputs' names and the numbers that they have got to with this commit.
+    pub positions: Vec<(String, i64)>,
     pub note: CommitNote,
     /// For a merge: the partitions that were looked into, and the key.
     pub merge: Option<MergeNote>,
@@ -85,6 +102,14 @@ impl Table {
             writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
         }
         writer.flush().await.map_err(Error::delta("write", self.name()))
+    }
+
+    /// Stores a file beside the table's data. No commit names it yet.
+    pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let place = object_store::path::Path::from(path);
+        let stored = self.log_store().object_store(None).put(&place, bytes::Bytes::from(bytes).into()).await;
+        stored.map_err(|source| Error::file(self.name(), path)(parquet::errors::ParquetError::External(Box::new(source))))?;
+        Ok(())
     }
 
     /// A writer of data files; `flush` closes them and names them.
@@ -124,7 +149,7 @@ impl Table {
         if let Some(newest) = commit.note.newest_event {
             transactions.push(Transaction::new(format!("{name}/{NEWEST_EVENT_SUFFIX}"), newest));
         }
-        if let Some((input, number)) = &commit.position {
+        for (input, number) in &commit.positions {
             transactions.push(Transaction::new(position_id(&name, input), *number));
         }
         let operation = operation(self.partition_column(), commit.merge.as_ref());

@@ -5,6 +5,7 @@
 //! two collide in the log, whatever they wrote.
 
 mod commit;
+pub(crate) mod feed;
 mod files;
 mod read;
 mod schema;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
@@ -25,7 +26,7 @@ use url::Url;
 
 use crate::error::Error;
 
-pub use commit::{Commit, CommitNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
@@ -47,7 +48,18 @@ pub struct TableShape {
     pub partition_column: Option<String>,
     /// Whether changes of rows are kept for readers (Delta's change data feed).
     pub change_feed: bool,
+    /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
+    pub may_grow: bool,
     pub description: String,
+}
+
+/// What was done for a table to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    Created,
+    Found,
+    /// These columns were added.
+    Added(Vec<String>),
 }
 
 /// The actions of one commit.
@@ -72,11 +84,27 @@ impl Table {
         }
     }
 
-    /// Opens the table, or makes it. Returns whether it was made.
-    pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, bool), Error> {
-        if let Some(table) = Self::open(folder, name).await? {
+    /// The table as it was at a version that is not newer than this one.
+    pub async fn at(&self, version: TableVersion) -> Result<Self, Error> {
+        if version == self.version() {
+            return Ok(self.clone());
+        }
+        let mut inner = DeltaTable::new(self.inner.log_store());
+        inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
+        Self::from_inner(inner, &self.name)
+    }
+
+    /// Opens the table, makes it, or adds the nullable columns that it lacks.
+    pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
+        if let Some(mut table) = Self::open(folder, name).await? {
+            let added = schema::added(&table.schema, &shape.schema);
+            if shape.may_grow && !added.is_empty() {
+                table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
+                table.add_columns(&added).await?;
+                return Ok((table, Made::Added(added.iter().map(|field| field.name().clone()).collect())));
+            }
             table.expect_shape(shape)?;
-            return Ok((table, false));
+            return Ok((table, Made::Found));
         }
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let kernel_schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
@@ -94,7 +122,17 @@ impl Table {
             builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
         }
         let inner = builder.await.map_err(Error::delta("create", name))?;
-        Ok((Self::from_inner(inner, name)?, true))
+        Ok((Self::from_inner(inner, name)?, Made::Created))
+    }
+
+    /// Adds nullable columns behind the others; rows that are there have no value in them.
+    pub async fn add_columns(&mut self, fields: &[Field]) -> Result<(), Error> {
+        let fields = fields.iter().map(|field| field.clone().with_nullable(true)).collect::<Vec<_>>();
+        let fields: StructType = (&Schema::new(fields)).try_into_kernel().map_err(Error::arrow("describe the new columns"))?;
+        let add = self.inner.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
+        let inner = add.await.map_err(Error::delta("add columns", &self.name))?;
+        *self = Self::from_inner(inner, &self.name)?;
+        Ok(())
     }
 
     fn from_inner(inner: DeltaTable, name: &str) -> Result<Self, Error> {

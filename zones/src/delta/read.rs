@@ -40,6 +40,11 @@ impl ReadPlan {
         Self { schema: Arc::new(schema.project(&indices).expect("the indices are of this schema")) }
     }
 
+    /// These columns of the table, in this order.
+    pub(crate) fn of(schema: SchemaRef) -> Self {
+        Self { schema }
+    }
+
     /// The same columns and one more that the files hold but the table does not.
     pub(crate) fn with_extra(mut self, field: Field) -> Self {
         let mut fields: Vec<Field> = self.schema.fields().iter().map(|field| field.as_ref().clone()).collect();

@@ -28,6 +28,17 @@ fn normalized_type(data_type: &DataType) -> DataType {
     }
 }
 
+/// The nullable columns that a table lacks.
+pub(crate) fn added(actual: &Schema, wanted: &Schema) -> Vec<Field> {
+    let lacks = |field: &&Arc<Field>| field.is_nullable() && actual.field_with_name(field.name()).is_err();
+    wanted.fields().iter().filter(lacks).map(|field| field.as_ref().clone()).collect()
+}
+
+pub(crate) fn without(schema: &Schema, fields: &[Field]) -> SchemaRef {
+    let left = schema.fields().iter().filter(|field| fields.iter().all(|other| other.name() != field.name()));
+    Arc::new(Schema::new(left.map(|field| field.as_ref().clone()).collect::<Vec<_>>()))
+}
+
 /// How a table differs from what it should be, in words; `None` where it does not.
 pub(crate) fn difference(
     actual: &Schema,
@@ -41,6 +52,9 @@ pub(crate) fn difference(
             Err(_) => differences.push(format!("column {} is missing", field.name())),
             Ok(found) if found.data_type() != field.data_type() => {
                 differences.push(format!("column {} is {}, not {}", field.name(), found.data_type(), field.data_type()));
+            }
+            Ok(found) if field.is_nullable() && !found.is_nullable() => {
+                differences.push(format!("column {} was made for rows that all have a value in it", field.name()));
             }
             Ok(_) => {}
         }

@@ -49,7 +49,7 @@ async fn looked_at(from: &str, key: &str, sql: &str) -> Inspection {
     let table = format!("[cassandra.t]\nfrom = \"{from}\"\nsql = \"t.sql\"\npartition_key = {key}\n");
     let pipeline = pipeline(&table, &[("t.sql", sql)]);
     let events = raw(&pipeline.raw[0]);
-    let ids = use_case(&pipeline.use_cases[0], &events).await;
+    let ids = use_case(&pipeline.use_cases[0], &[&events]).await;
     assert!(events.findings.is_empty() && ids.findings.is_empty(), "{:?} {:?}", events.findings, ids.findings);
     cassandra(&pipeline.cassandra[0], if from.starts_with("raw") { &events } else { &ids }).await
 }

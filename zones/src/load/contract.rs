@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::sql::Expression;
 
 /// Names of the columns that say where a row came from.
-pub(super) const RECEIPT: &str = "_receipt";
+pub(crate) const RECEIPT: &str = "_receipt";
 pub(super) const ENTRY: &str = "_entry";
 pub(super) const POSITION: &str = "_position";
-pub(super) const LOADED_AT: &str = "_loaded_at";
+pub(crate) const LOADED_AT: &str = "_loaded_at";
 
 /// The provenance columns of every raw table, behind the contract's own.
 pub fn provenance_fields() -> [Field; 4] {

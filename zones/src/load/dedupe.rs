@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::error::Error;
@@ -22,20 +22,14 @@ pub struct RowIndex {
     fates: Vec<Fate>,
 }
 
+/// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     New,
+    /// An equal row is there: not written.
     Duplicate,
+    /// Its key is there with other content: written and counted.
     Conflicting,
-}
-
-/// What becomes of the rows of a batch.
-#[derive(Debug)]
-pub struct Fates {
-    /// True for rows that are to be written.
-    pub kept: BooleanArray,
-    pub duplicate: u64,
-    pub conflicting: u64,
 }
 
 impl RowIndex {
@@ -86,13 +80,9 @@ impl RowIndex {
         Ok(())
     }
 
-    pub fn finish(self) -> Fates {
-        let count = |wanted: Fate| self.fates.iter().filter(|fate| **fate == wanted).count() as u64;
-        Fates {
-            duplicate: count(Fate::Duplicate),
-            conflicting: count(Fate::Conflicting),
-            kept: self.fates.iter().map(|fate| Some(*fate != Fate::Duplicate)).collect(),
-        }
+    /// One a row.
+    pub fn finish(self) -> Vec<Fate> {
+        self.fates
     }
 }
 
@@ -125,7 +115,8 @@ mod tests {
         let mut index = RowIndex::new(&batch(new), &[0], &[0, 1]).unwrap();
         index.compare_with(&batch(stored)).unwrap();
         let fates = index.finish();
-        (fates.kept.iter().map(Option::unwrap).collect(), fates.duplicate, fates.conflicting)
+        let count = |wanted: Fate| fates.iter().filter(|fate| **fate == wanted).count() as u64;
+        (fates.iter().map(|fate| *fate != Fate::Duplicate).collect(), count(Fate::Duplicate), count(Fate::Conflicting))
     }
 
     #[test]

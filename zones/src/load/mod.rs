@@ -12,7 +12,8 @@ mod spill;
 mod split;
 
 pub use contract::{CompiledContract, provenance_fields, raw_schema};
-pub use dedupe::{Fates, RowIndex};
+pub(crate) use contract::{LOADED_AT, RECEIPT};
+pub use dedupe::{Fate, RowIndex};
 pub use plan::{Batch, LoadPlan, Segment};
 pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, prepare};
 pub use spill::{SpillReader, SpillWriter};

@@ -31,10 +31,10 @@ pub struct Segment {
     pub rows: u64,
 }
 
-/// The rows of one commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The rows of one commit: of one date, of a part of one, or of several small ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    pub date: Option<NaiveDate>,
+    /// In order of date.
     pub segments: Vec<Segment>,
 }
 
@@ -45,6 +45,10 @@ impl Batch {
 
     fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.length).sum()
+    }
+
+    pub fn dates(&self) -> BTreeSet<Option<NaiveDate>> {
+        self.segments.iter().map(|segment| segment.date).collect()
     }
 }
 
@@ -79,29 +83,41 @@ pub struct LoadPlan {
 }
 
 impl LoadPlan {
-    /// Divides segments into batches: in order of date, at most about `batch_rows` rows each, one date a batch.
-    pub fn batches_of(segments: Vec<Segment>, batch_rows: u64) -> Vec<Batch> {
+    /// Divides segments into batches, in order of date: at most about `batch_rows` rows each. A date of `small_date_rows` rows or
+    /// more has batches of its own; smaller ones share.
+    pub fn batches_of(segments: Vec<Segment>, batch_rows: u64, small_date_rows: u64) -> Vec<Batch> {
         let mut by_date: BTreeMap<Option<NaiveDate>, Vec<Segment>> = BTreeMap::new();
         for segment in segments {
             by_date.entry(segment.date).or_default().push(segment);
         }
         let mut batches = Vec::new();
-        for (date, segments) in by_date {
-            let mut batch = Batch { date, segments: Vec::new() };
-            for segment in segments {
-                let is_full = batch.rows() + segment.rows > batch_rows || batch.bytes() + segment.length > BATCH_BYTES;
-                if batch.rows() > 0 && is_full {
-                    batches.push(std::mem::replace(&mut batch, Batch { date, segments: Vec::new() }));
-                }
-                batch.segments.push(segment);
+        let mut open = Batch::default();
+        let mut close = |batch: &mut Batch| {
+            if !batch.segments.is_empty() {
+                batches.push(std::mem::take(batch));
             }
-            batches.push(batch);
+        };
+        for segments in by_date.into_values() {
+            let is_small = segments.iter().map(|segment| segment.rows).sum::<u64>() < small_date_rows;
+            if !is_small {
+                close(&mut open);
+            }
+            for segment in segments {
+                if open.rows() + segment.rows > batch_rows || open.bytes() + segment.length > BATCH_BYTES {
+                    close(&mut open);
+                }
+                open.segments.push(segment);
+            }
+            if !is_small {
+                close(&mut open);
+            }
         }
+        close(&mut open);
         batches
     }
 
     pub fn dates(&self) -> BTreeSet<NaiveDate> {
-        self.batches.iter().filter_map(|batch| batch.date).collect()
+        self.batches.iter().flat_map(Batch::dates).flatten().collect()
     }
 
     /// Whether both spill files are as long as the segments say: others were left by another reading of the file.
@@ -165,9 +181,24 @@ mod tests {
 
     #[test]
     fn batches_are_in_order_of_date_and_cut_at_the_limit() {
-        let batches = LoadPlan::batches_of(vec![segment(2, 5), segment(1, 4), segment(2, 5), segment(2, 5)], 10);
-        let shape: Vec<_> = batches.iter().map(|batch| (batch.date.unwrap().to_string(), batch.rows())).collect();
-        assert_eq!(shape, [("2016-11-01".to_owned(), 4), ("2016-11-02".to_owned(), 10), ("2016-11-02".to_owned(), 5)]);
+        let segments = vec![segment(2, 5), segment(1, 4), segment(2, 5), segment(2, 5)];
+        assert_eq!(shape(segments, 1), [(vec![1], 4), (vec![2], 10), (vec![2], 5)]);
+    }
+
+    #[test]
+    fn small_dates_share_a_batch_and_large_ones_do_not() {
+        let segments =
+            vec![segment(1, 2), segment(2, 3), segment(3, 9), segment(4, 1), segment(5, 4), segment(6, 4), segment(7, 4)];
+        assert_eq!(shape(segments, 5), [(vec![1, 2], 5), (vec![3], 9), (vec![4, 5, 6], 9), (vec![7], 4)]);
+        assert_eq!(shape(vec![Segment { date: None, ..segment(1, 3) }, segment(1, 3)], 1), [(vec![0], 3), (vec![1], 3)]);
+    }
+
+    /// Days and rows of the batches of at most 10 rows.
+    fn shape(segments: Vec<Segment>, small_date_rows: u64) -> Vec<(Vec<u32>, u64)> {
+        use chrono::Datelike;
+        let batches = LoadPlan::batches_of(segments, 10, small_date_rows);
+        let days = |batch: &Batch| batch.dates().into_iter().map(|date| date.map_or(0, |date| date.day())).collect();
+        batches.iter().map(|batch| (days(batch), batch.rows())).collect()
     }
 
     #[test]
@@ -175,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(LoadPlan::read(folder.path()).unwrap(), None);
         let mut plan = LoadPlan::new("abc".into(), 3, 0, None);
-        plan.batches = LoadPlan::batches_of(vec![segment(2, 5)], 10);
+        plan.batches = LoadPlan::batches_of(vec![segment(2, 5)], 10, 1);
         plan.write(folder.path()).unwrap();
         assert_eq!(LoadPlan::read(folder.path()).unwrap(), Some(plan));
         std::fs::write(folder.path().join(PLAN_FILE), "{\"version\":0}").unwrap();

@@ -190,7 +190,7 @@ impl<'a> Reading<'a> {
         self.plan.stopped = stop_reason(self.bounds.table, &self.plan, &self.failed_checks);
         let segments = without_old_dates(segments, &mut self.plan, self.bounds);
         let segments = without_sliced_dates(segments, &mut self.plan, self.bounds);
-        self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows);
+        self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows, self.bounds.table.small_date_rows.0);
         Ok(self.plan)
     }
 }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
-use model::definition::{Fold as Folding, UseCaseTable};
+use model::definition::{Fold as Folding, Merge, UseCaseTable};
 
 use crate::error::Error;
-use crate::sql::{Statement, conformed, one_line};
+use crate::sql::{Expression, Statement, conformed, one_line};
 
 const FOLDING: &str = "folding";
 
@@ -26,13 +26,15 @@ pub struct Fold {
     folded_schema: SchemaRef,
     /// Key, folded and computed columns, in the table's order.
     schema: SchemaRef,
+    /// Over the table's columns: true for a deleted row.
+    delete_when: Option<Expression>,
 }
 
 impl Fold {
     pub async fn compile(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<Self, Error> {
         let select = Statement {
             place: format!("{} of use case {}", definition.sql_file, definition.name),
-            input: definition.from.clone(),
+            input: definition.input().table().to_owned(),
             sql: definition.sql.clone(),
         };
         let folded_schema = folded_schema(definition, &select, raw_schema).await?;
@@ -43,7 +45,32 @@ impl Fold {
         };
         let schema = refold.output_schema(&folded_schema).await?;
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
-        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema: Arc::new(Schema::new(nullable)) })
+        let schema = Arc::new(Schema::new(nullable));
+        let delete_when = delete_when(definition, &schema)?;
+        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema, delete_when })
+    }
+
+    pub(super) fn delete_when(&self) -> Option<&Expression> {
+        self.delete_when.as_ref()
+    }
+
+    pub(super) fn folded_schema(&self) -> &SchemaRef {
+        &self.folded_schema
+    }
+
+    /// Folded rows apart: those that are there, and the deleted ones.
+    pub(super) fn parted(&self, folded: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
+        let Some(condition) = &self.delete_when else { return Ok((folded.clone(), folded.slice(0, 0))) };
+        let is_deleted = condition.evaluate(folded)?;
+        let is_deleted: BooleanArray = is_deleted.as_boolean().iter().map(|deleted| Some(deleted == Some(true))).collect();
+        let is_there = arrow::compute::not(&is_deleted).map_err(Error::arrow("find deleted rows"))?;
+        let part = |mask| filter_record_batch(folded, mask).map_err(Error::arrow("find deleted rows"));
+        Ok((part(&is_there)?, part(&is_deleted)?))
+    }
+
+    /// For messages.
+    pub(super) fn place(&self) -> &str {
+        &self.select.place
     }
 
     /// Key, folded and computed columns, in the table's order.
@@ -81,10 +108,24 @@ impl Fold {
     }
 }
 
+fn delete_when(definition: &UseCaseTable, schema: &SchemaRef) -> Result<Option<Expression>, Error> {
+    let Some(sql) = &merge(definition).delete_when else { return Ok(None) };
+    let name = format!("delete_when of use case {}", definition.name);
+    let condition = Expression::compile(&name, sql, schema)?;
+    if condition.data_type(schema)? != DataType::Boolean {
+        return Err(Error::SqlShape { step: name, sql: sql.clone(), problem: "is not a condition".to_owned() });
+    }
+    Ok(Some(condition))
+}
+
+fn merge(definition: &UseCaseTable) -> &Merge {
+    definition.merge().expect("only merged tables are folded")
+}
+
 /// The key and the folded columns, with the types that the SQL gives them. Every one of them must be there.
 async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema: &SchemaRef) -> Result<SchemaRef, Error> {
     let yielded = select.output_schema(raw_schema).await?;
-    let folded = definition.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
+    let folded = merge(definition).columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_)));
     let wanted = definition.key.iter().map(|key| (key, false));
     let wanted = wanted.chain(folded.map(|column| (&column.name, column.fold == Folding::Sum)));
     let mut fields: Vec<Field> = Vec::new();
@@ -117,7 +158,7 @@ fn fold_sql(definition: &UseCaseTable) -> String {
     let quoted = |name: &String| format!("\"{name}\"");
     let mut inner: Vec<String> = definition.key.iter().map(quoted).collect();
     let mut outer: Vec<String> = inner.clone();
-    for column in &definition.columns {
+    for column in &merge(definition).columns {
         let name = quoted(&column.name);
         let folded = match &column.fold {
             Folding::Min => format!("min({name})"),

@@ -1,15 +1,18 @@
-//! The use-case zone: one row per business key, a fold over all raw rows of that key.
+//! The use-case zone: one row per business key; a fold over all raw rows of that key, or a row of a view over whole tables.
 //!
 //! Guarantee: after [`UseCase::merge`] the table equals the fold over every raw row up to the given raw version, whatever the
-//! order of arrival and however the versions were cut into batches; rows, position and change feed are one commit, or nothing
-//! happened. A key is unique over the whole table. Never: rewrites a file that holds no changed key; reads files of partitions
-//! in which none of the batch's keys can be.
+//! order of arrival and however the versions were cut into batches; after [`UseCase::refresh_view`] it equals the view's SQL over
+//! its inputs at the recorded versions. Rows, positions and change feed are one commit, or nothing happened. A key is unique over
+//! the whole table. Never: rewrites a file that holds no changed key; reads files of partitions in which none of the batch's
+//! keys can be.
 //!
-//! docs/decisions/0001-upsert.md says why it is done this way.
+//! docs/decisions/0001-upsert.md and 0004-views.md say why it is done this way.
 
+mod apply;
 mod fold;
 mod merge;
-mod write;
+mod tombstones;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,16 +24,22 @@ use futures::TryStreamExt;
 use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
+use crate::delta::feed::partition_values;
 use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
+use crate::query::Input;
 use crate::raw::indices;
+use crate::sql::one_line;
 
+use tombstones::Tombstones;
+
+pub use apply::Merged;
 pub use fold::Fold;
 pub(crate) use fold::summed;
-pub use merge::{Merged, Versions};
-pub(crate) use write::{BEFORE, CHANGE_TYPE};
+pub use merge::{RawChanges, Versions};
+pub use view::{Touched, query};
 
 /// When a row was first written, and when it last changed; both from the commit's write time.
 pub const INSERTED_AT: &str = "_inserted_at";
@@ -40,21 +49,61 @@ pub const UPDATED_AT: &str = "_updated_at";
 pub struct UseCase<'d> {
     table: Table,
     definition: &'d UseCaseTable,
-    fold: Fold,
+    /// Of a merged table.
+    fold: Option<Arc<Fold>>,
+    /// Of a merged table with a `delete_when`.
+    tombstones: Option<Tombstones>,
+    /// The table's columns without the load times.
+    content: SchemaRef,
     keys: KeyDirectory,
     key_columns: Vec<usize>,
 }
 
-/// The shape of a use-case table over a raw table with `raw_schema`.
-pub async fn shape(definition: &UseCaseTable, raw_schema: &SchemaRef) -> Result<TableShape, Error> {
-    let fold = Fold::compile(definition, raw_schema).await?;
-    expect_partition_type(definition, fold.schema())?;
+/// The shape of a use-case table over inputs of these schemas.
+pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableShape, Error> {
+    let (_, content) = compiled(definition, inputs).await?;
+    expect_partition_type(definition, &content)?;
+    let kind = if definition.merge().is_some() { "use case" } else { "view" };
     Ok(TableShape {
-        schema: with_load_times(fold.schema()),
+        schema: with_load_times(&content),
         partition_column: definition.partition_by.clone(),
         change_feed: true,
-        description: format!("use case {}: one row per {}", definition.name, definition.key.join(", ")),
+        may_grow: false,
+        description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
     })
+}
+
+/// The columns of a use-case table without its load times.
+pub(crate) async fn content(definition: &UseCaseTable, inputs: &[Input]) -> Result<SchemaRef, Error> {
+    Ok(compiled(definition, inputs).await?.1)
+}
+
+/// The fold of a merged table, and the columns of either kind.
+async fn compiled(definition: &UseCaseTable, inputs: &[Input]) -> Result<(Option<Arc<Fold>>, SchemaRef), Error> {
+    if definition.merge().is_some() {
+        let fold = Fold::compile(definition, &inputs[0].schema).await?;
+        let content = fold.schema().clone();
+        return Ok((Some(Arc::new(fold)), content));
+    }
+    let query = query(definition, inputs.to_vec(), None);
+    let schema = query.output_schema().await?;
+    let wrong = |problem: String| Error::SqlShape { step: query.place.clone(), sql: one_line(&definition.sql), problem };
+    for (index, field) in schema.fields().iter().enumerate() {
+        if schema.fields()[..index].iter().any(|earlier| earlier.name() == field.name()) {
+            return Err(wrong(format!("yields two columns {}", field.name())));
+        }
+        if [INSERTED_AT, UPDATED_AT].contains(&field.name().as_str()) {
+            return Err(wrong(format!("yields a column {}, and that is a name of the table's own", field.name())));
+        }
+    }
+    for name in definition.key.iter().chain(&definition.partition_by) {
+        if schema.field_with_name(name).is_err() {
+            let yielded = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+            return Err(wrong(format!("does not yield the column {name}; it yields {yielded}")));
+        }
+    }
+    let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    Ok((None, Arc::new(Schema::new(nullable))))
 }
 
 /// Partition values are compared as the log writes them: only types with one way of being written will do.
@@ -72,7 +121,7 @@ pub(crate) fn can_partition(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Utf8 | DataType::Boolean)
 }
 
-fn with_load_times(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn with_load_times(schema: &SchemaRef) -> SchemaRef {
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.push(Field::new(INSERTED_AT, instant.clone(), true));
@@ -90,15 +139,17 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
 
 impl<'d> UseCase<'d> {
     /// Opens the table; it must exist. Brings the key directory up to the table's version.
-    pub async fn open(lake: &Lake, definition: &'d UseCaseTable, raw_schema: &SchemaRef) -> Result<Self, Error> {
+    pub async fn open(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input]) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
-        let fold = Fold::compile(definition, raw_schema).await?;
+        let (fold, content) = compiled(definition, inputs).await?;
         let folder = lake.state_folder().join("keys").join(&definition.name);
         let keys = KeyDirectory::open(&folder, table.id(), table.version())?;
-        let key_columns =
-            definition.key.iter().map(|name| fold.schema().index_of(name).expect("the fold yields the key")).collect();
-        let mut opened = Self { table, definition, fold, keys, key_columns };
+        let key_columns = definition.key.iter().map(|name| content.index_of(name).expect("the SQL yields the key")).collect();
+        let deletes = fold.as_ref().filter(|fold| fold.delete_when().is_some());
+        let tombstones = deletes.map(|fold| Tombstones::new(Vec::new(), fold.folded_schema(), &definition.key));
+        let mut opened = Self { table, definition, fold, tombstones, content, keys, key_columns };
         opened.catch_up_keys().await?;
+        opened.find_tombstones().await?;
         Ok(opened)
     }
 
@@ -109,7 +160,17 @@ impl<'d> UseCase<'d> {
     /// Brings table and key directory up to the newest version, after another writer's commit.
     pub async fn refresh(&mut self) -> Result<(), Error> {
         self.table.refresh().await?;
-        self.catch_up_keys().await
+        self.catch_up_keys().await?;
+        self.find_tombstones().await
+    }
+
+    /// The tombstones that the last merge named.
+    async fn find_tombstones(&mut self) -> Result<(), Error> {
+        if self.tombstones.is_some() {
+            let files = self.last_merge().await?.map(|note| note.tombstones).unwrap_or_default();
+            self.tombstones.as_mut().expect("just seen").files = files;
+        }
+        Ok(())
     }
 
     /// What the last merge noted; `None` before the first one.
@@ -118,7 +179,7 @@ impl<'d> UseCase<'d> {
     pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
         for version in (0..=self.table.version().0).rev() {
             let note = self.table.commit_content(TableVersion(version)).await?.note();
-            if let Some(note) = note.filter(|note| note.versions.is_some()) {
+            if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
                 return Ok(Some(note));
             }
         }
@@ -127,7 +188,7 @@ impl<'d> UseCase<'d> {
 
     /// The raw version that is folded in completely.
     pub async fn position(&self) -> Result<Option<TableVersion>, Error> {
-        self.table.input_position(&self.definition.from).await
+        self.table.input_position(self.definition.input().table()).await
     }
 
     /// Adds the keys of files that came since the directory was written: of every live file where it starts anew.
@@ -168,7 +229,7 @@ impl<'d> UseCase<'d> {
     /// The keys of folded rows by the partition that their content puts them in.
     fn keys_by_partition(&self, rows: &RecordBatch) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
         let hashes = hashes(rows, &self.key_columns)?;
-        let partitions = write::partition_values(rows, self.table.partition_column())?;
+        let partitions = partition_values(rows, self.table.partition_column())?;
         let mut keys: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
         for (hash, partition) in hashes.into_iter().zip(partitions) {
             keys.entry(partition).or_default().push(hash);

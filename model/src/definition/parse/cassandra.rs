@@ -8,7 +8,7 @@ use crate::definition::reader::{Reader, whole_number};
 use crate::definition::tables::{CassandraColumn, CassandraTable, Order, Origin};
 use crate::definition::{PipelineClock, defaults, units};
 
-use super::{Known, sql_file};
+use super::{Known, no_table, sql_file};
 
 /// Types of single values that a column can be stored as.
 const CQL_TYPES: [&str; 17] = [
@@ -74,20 +74,7 @@ fn origin(reader: &Reader<'_>, from: &Placed<String>, known: &Known<'_>) -> Opti
         Some(("use_case", table)) if known.use_cases.may_hold(table) => return Some(Origin::UseCase(table.to_owned())),
         _ => {}
     }
-    let all: Vec<String> = known
-        .use_cases
-        .all
-        .iter()
-        .map(|table| format!("use_case.{table}"))
-        .chain(known.raw.all.iter().map(|table| format!("raw.{table}")))
-        .collect();
-    let table = from.value.rsplit('.').next().unwrap_or_default();
-    let same_table = all.iter().find(|full| full.split_once('.').is_some_and(|(_, name)| name == table));
-    let hint = match same_table {
-        Some(full) => Some(format!("did you mean `{full}`?")),
-        None => suggest(&from.value, all.iter().map(String::as_str), "tables"),
-    };
-    reader.complain(&from.place, Complaint::new(format!("there is no table `{}`", from.value)).maybe_hint(hint));
+    no_table(reader, from, known);
     None
 }
 

@@ -6,7 +6,7 @@ mod raw;
 mod source;
 mod use_case;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use toml::Spanned;
@@ -19,7 +19,7 @@ use super::names::{nearest, suggest};
 use super::places::Places;
 use super::reader::Reader;
 use super::variables::Lookup;
-use super::{Pipeline, PipelineClock, defaults, hash, secrets};
+use super::{Origin, Pipeline, PipelineClock, UseCaseTable, defaults, hash, secrets};
 
 /// The texts of a pipeline's folder, read by the caller.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +164,19 @@ fn check_reference(reader: &Reader<'_>, name: &Placed<String>, section: &str, na
     reader.complain(&name.place, Complaint::new(format!("there is no [{section}.{}]", name.value)).hint(hint));
 }
 
+/// Complains that a table of the lake is not there.
+fn no_table(reader: &Reader<'_>, from: &Placed<String>, known: &Known<'_>) {
+    let use_cases = known.use_cases.all.iter().map(|table| format!("use_case.{table}"));
+    let all: Vec<String> = use_cases.chain(known.raw.all.iter().map(|table| format!("raw.{table}"))).collect();
+    let table = from.value.rsplit('.').next().unwrap_or_default();
+    let same_table = all.iter().find(|full| full.split_once('.').is_some_and(|(_, name)| name == table));
+    let hint = match same_table {
+        Some(full) => Some(format!("did you mean `{full}`?")),
+        None => suggest(&from.value, all.iter().map(String::as_str), "tables"),
+    };
+    reader.complain(&from.place, Complaint::new(format!("there is no table `{}`", from.value)).maybe_hint(hint));
+}
+
 /// The SQL text of a table: its file's name and content.
 fn sql_file(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<(String, String)> {
     let name = reader.required("sql", Reader::string)?;
@@ -212,6 +225,7 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     let raw = each(&mut file, "raw", |name, reader| raw::raw_table(name, reader, known));
     let use_cases = each(&mut file, "use_case", |name, reader| use_case::use_case(name, reader, known));
     let cassandra = each(&mut file, "cassandra", |name, reader| cassandra::cassandra_table(name, reader, known));
+    note_cycles(&file, &use_cases);
     if known.sources.all.is_empty() && !file.meant("source") {
         file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
     }
@@ -231,6 +245,42 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     };
     pipeline.hash = hash::pipeline_hash(&pipeline);
     pipeline
+}
+
+/// Views may read each other, but not in a circle.
+fn note_cycles(file: &Reader<'_>, use_cases: &[UseCaseTable]) {
+    let reads = |name: &str| {
+        let table = use_cases.iter().find(|table| table.name == name);
+        table.into_iter().flat_map(|table| &table.from).filter_map(|origin| match origin {
+            Origin::UseCase(name) => Some(name.as_str()),
+            Origin::Raw(_) => None,
+        })
+    };
+    let mut told: Vec<&str> = Vec::new();
+    for table in use_cases {
+        // The shortest way back to where it began.
+        let mut ways: VecDeque<Vec<&str>> = [vec![table.name.as_str()]].into();
+        let mut seen: Vec<&str> = Vec::new();
+        while let Some(way) = ways.pop_front() {
+            let last = way[way.len() - 1];
+            if way.len() > 1 && last == table.name {
+                if way.iter().all(|name| !told.contains(name)) {
+                    told.extend(&way);
+                    let complaint = Complaint::new(format!("views read each other in a circle: {}", way.join(", which reads ")));
+                    let place = file.place_of("use_case", &table.name).unwrap_or(0..0);
+                    file.complain(
+                        &place,
+                        complaint.hint("one of them must read from raw tables, or from one that is not in the circle"),
+                    );
+                }
+                break;
+            }
+            for next in reads(last).filter(|next| !seen.contains(next)).collect::<Vec<_>>() {
+                seen.push(next);
+                ways.push_back([way.as_slice(), &[next]].concat());
+            }
+        }
+    }
 }
 
 /// Reads every `[section.NAME]`; those that are wrong are left out.

@@ -4,7 +4,7 @@ use crate::definition::contract::{Check, ColumnType, OnFailure};
 use crate::definition::error::{Complaint, Placed};
 use crate::definition::names::suggest;
 use crate::definition::reader::Reader;
-use crate::definition::tables::RawTable;
+use crate::definition::tables::{OnChange, RawTable, SmallDate};
 use crate::definition::{defaults, units};
 
 use super::columns::{ReadColumn, columns};
@@ -12,6 +12,8 @@ use super::{Known, check_reference};
 
 const ON_FAILURES: [(&str, OnFailure); 4] =
     [("quarantine", OnFailure::Quarantine), ("drop", OnFailure::Drop), ("fail", OnFailure::Fail), ("warn", OnFailure::Warn)];
+
+const ON_CHANGES: [(&str, OnChange); 2] = [("append", OnChange::Append), ("replace", OnChange::Replace)];
 
 pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<RawTable> {
     let from = reader.required("from", Reader::string);
@@ -25,6 +27,8 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
     let reject_limit = reader.quantity("reject_limit", "5 %", units::percent);
     let future_tolerance = reader.quantity("future_tolerance", "1 day", units::duration);
     let batch_rows = reader.count("batch_rows").unwrap_or(defaults::RAW_BATCH_ROWS);
+    let small_date_rows = reader.count("small_date_rows").map_or_else(SmallDate::default, SmallDate);
+    let on_change = reader.choice("on_change", &ON_CHANGES).map_or_else(OnChange::default, |choice| choice.value);
     let columns = reader.required("columns", |reader, key| columns(reader, key));
     let checks = checks(&mut reader);
 
@@ -61,6 +65,8 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
         future_tolerance_seconds: future_tolerance.map_or(defaults::FUTURE_TOLERANCE_SECONDS, |tolerance| tolerance.value),
         retention_days: retention.map(|retention| retention.value),
         batch_rows,
+        small_date_rows,
+        on_change,
     })
 }
 

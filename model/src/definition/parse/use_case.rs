@@ -1,4 +1,4 @@
-//! `[use_case.NAME]`: a fold over a raw table.
+//! `[use_case.NAME]`: a fold over a raw table, or a view over any tables.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -7,9 +7,9 @@ use crate::definition::defaults;
 use crate::definition::error::{Complaint, Placed};
 use crate::definition::names::suggest;
 use crate::definition::reader::Reader;
-use crate::definition::tables::{Fold, UseCaseColumn, UseCaseTable};
+use crate::definition::tables::{Fold, Merge, Mode, Origin, UseCaseColumn, UseCaseTable};
 
-use super::{Known, check_reference, sql_file};
+use super::{Known, check_reference, no_table, sql_file};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum FoldWord {
@@ -39,47 +39,134 @@ struct ReadColumn {
     by_place: Option<Placed<String>>,
 }
 
+/// How a table is kept up to date, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ModeWord {
+    Merge,
+    View,
+}
+
+const MODES: [(&str, ModeWord); 2] = [("merge", ModeWord::Merge), ("view", ModeWord::View)];
+
+/// Keys that only a merged table has.
+const OF_MERGES: [&str; 4] = ["columns", "batch_rows", "delete_when", "order_dependent"];
+
 pub(super) fn use_case(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<UseCaseTable> {
-    let from = reader.required("from", Reader::string);
-    if let Some(from) = &from {
-        check_reference(&reader, from, "raw", &known.raw);
-    }
+    let mode = reader.choice("mode", &MODES).map_or(ModeWord::Merge, |choice| choice.value);
+    let from = reader.required("from", Reader::one_or_more);
     let sql = sql_file(&mut reader, known);
     let key = reader.required("key", Reader::names);
     let partition_by = reader.string("partition_by");
-    let batch_rows = reader.count("batch_rows").unwrap_or(defaults::USE_CASE_BATCH_ROWS);
-    let columns = reader.required("columns", |reader, key| columns(reader, key));
-
-    if let (Some(key), Some(columns)) = (&key, &columns) {
-        for column in columns {
-            if key.iter().any(|key| key.value == column.name.value) {
-                let complaint = Complaint::new(format!("`{}` is in `key`, and a key is not folded", column.name.value));
-                reader.complain(&column.name.place, complaint);
+    let (from, mode) = match mode {
+        ModeWord::Merge => {
+            let from = from.and_then(|from| raw_origin(&reader, &from, known)).map(|origin| vec![origin]);
+            (from, merge(&mut reader, key.as_deref(), partition_by.as_ref()).map(Mode::Merge))
+        }
+        ModeWord::View => {
+            for only in OF_MERGES {
+                if let Some(value) = reader.value(only) {
+                    let complaint =
+                        Complaint::new(format!("`{only}` is for tables with mode = \"merge\", and this one is a view"));
+                    reader.complain(&value.span(), complaint.hint("a view's columns are those that its SQL yields"));
+                }
             }
+            (from.and_then(|from| inputs(&reader, &name, &from, known)), Some(Mode::View))
         }
-        if let Some(partition_by) = &partition_by {
-            check_partition(&reader, partition_by, key, columns);
-        }
-    }
-    if let Some(columns) = &columns {
-        for column in columns {
-            check_by(&reader, column, columns);
-        }
-    }
+    };
     reader.finish();
 
     let (sql_file, sql) = sql?;
-    let column = |column: ReadColumn| Some(UseCaseColumn { name: column.name.value, fold: column.fold? });
     Some(UseCaseTable {
         name,
-        from: from?.value,
+        from: from?,
         sql,
         sql_file,
         key: key?.into_iter().map(|column| column.value).collect(),
         partition_by: partition_by.map(|column| column.value),
-        columns: columns?.into_iter().map(column).collect::<Option<_>>()?,
-        batch_rows,
+        mode: mode?,
     })
+}
+
+/// The one raw table that is folded.
+fn raw_origin(reader: &Reader<'_>, from: &[Placed<String>], known: &Known<'_>) -> Option<Origin> {
+    if let [_, second, ..] = from {
+        let complaint = Complaint::new("a table is merged from one raw table");
+        reader.complain(&second.place, complaint.hint("with mode = \"view\" it may read several"));
+        return None;
+    }
+    let from = &from[0];
+    if from.value.starts_with("use_case.") {
+        let complaint = Complaint::new(format!("a table is merged from a raw table, and `{}` is none", from.value));
+        reader.complain(&from.place, complaint.hint("with mode = \"view\" it may read use-case tables"));
+        return None;
+    }
+    let name = from.value.strip_prefix("raw.").unwrap_or(&from.value);
+    if known.raw.may_hold(name) {
+        return Some(Origin::Raw(name.to_owned()));
+    }
+    check_reference(reader, from, "raw", &known.raw);
+    None
+}
+
+/// The tables that a view reads.
+fn inputs(reader: &Reader<'_>, view: &str, from: &[Placed<String>], known: &Known<'_>) -> Option<Vec<Origin>> {
+    let origins: Vec<Option<Origin>> = from.iter().map(|from| input(reader, view, from, known)).collect();
+    let origins: Vec<Origin> = origins.into_iter().collect::<Option<_>>()?;
+    for (index, origin) in origins.iter().enumerate() {
+        if origins[..index].contains(origin) {
+            reader.complain(&from[index].place, Complaint::new(format!("`{origin}` is in `from` twice")));
+        }
+    }
+    Some(origins)
+}
+
+fn input(reader: &Reader<'_>, view: &str, from: &Placed<String>, known: &Known<'_>) -> Option<Origin> {
+    let (of_raw, of_use_case) = match from.value.split_once('.') {
+        Some(("raw", name)) => (Some(name), None),
+        Some(("use_case", name)) => (None, Some(name)),
+        _ => (Some(from.value.as_str()), Some(from.value.as_str())),
+    };
+    if of_use_case == Some(view) && (of_raw.is_none() || !known.raw.may_hold(view)) {
+        reader.complain(&from.place, Complaint::new("a view cannot read itself"));
+        return None;
+    }
+    let raw = of_raw.filter(|name| known.raw.may_hold(name));
+    let use_case = of_use_case.filter(|name| known.use_cases.may_hold(name) && *name != view);
+    match (raw, use_case) {
+        (Some(raw), Some(use_case)) if known.raw.all.contains(&raw) && known.use_cases.all.contains(&use_case) => {
+            let complaint = Complaint::new(format!("there are two tables `{raw}`"));
+            reader.complain(&from.place, complaint.hint(format!("write `raw.{raw}` or `use_case.{raw}`")));
+            None
+        }
+        (Some(raw), None) => Some(Origin::Raw(raw.to_owned())),
+        (None, Some(use_case)) => Some(Origin::UseCase(use_case.to_owned())),
+        (Some(name), Some(_)) if known.raw.all.contains(&name) => Some(Origin::Raw(name.to_owned())),
+        (Some(_), Some(name)) => Some(Origin::UseCase(name.to_owned())),
+        (None, None) => {
+            no_table(reader, from, known);
+            None
+        }
+    }
+}
+
+fn merge(reader: &mut Reader<'_>, key: Option<&[Placed<String>]>, partition_by: Option<&Placed<String>>) -> Option<Merge> {
+    let batch_rows = reader.count("batch_rows").unwrap_or(defaults::USE_CASE_BATCH_ROWS);
+    let delete_when = reader.string("delete_when").map(|sql| sql.value);
+    let order_dependent = reader.flag("order_dependent").is_some_and(|flag| flag.value);
+    let columns = reader.required("columns", |reader, key| columns(reader, key))?;
+    for column in &columns {
+        if key.is_some_and(|key| key.iter().any(|key| key.value == column.name.value)) {
+            let complaint = Complaint::new(format!("`{}` is in `key`, and a key is not folded", column.name.value));
+            reader.complain(&column.name.place, complaint);
+        }
+        check_by(reader, column, &columns);
+    }
+    if let (Some(key), Some(partition_by)) = (key, partition_by) {
+        check_partition(reader, partition_by, key, &columns);
+    }
+    let column = |column: ReadColumn| Some(UseCaseColumn { name: column.name.value, fold: column.fold? });
+    let columns = columns.into_iter().map(column).collect::<Option<_>>()?;
+    Some(Merge { columns, batch_rows, delete_when, order_dependent })
 }
 
 fn check_partition(reader: &Reader<'_>, partition_by: &Placed<String>, key: &[Placed<String>], columns: &[ReadColumn]) {

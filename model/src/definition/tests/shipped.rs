@@ -79,7 +79,8 @@ fn the_shipped_raw_table_keeps_its_contract_in_the_order_of_the_file() {
 fn the_shipped_sessions_fold_as_the_file_says() {
     let pipeline = shipped();
     let sessions = pipeline.use_case("sessions").unwrap();
-    let folds: Vec<_> = sessions.columns.iter().map(|column| (column.name.as_str(), column.fold.clone())).collect();
+    let folds: Vec<_> =
+        sessions.merge().unwrap().columns.iter().map(|column| (column.name.as_str(), column.fold.clone())).collect();
     assert_eq!(
         folds,
         [
@@ -97,8 +98,8 @@ fn the_shipped_sessions_fold_as_the_file_says() {
         (&["session_id".to_owned()][..], Some("session_date"))
     );
     assert_eq!(
-        (sessions.from.as_str(), sessions.sql_file.as_str(), sessions.batch_rows),
-        ("session_events", "sessions.sql", 250_000)
+        (sessions.input().to_string().as_str(), sessions.sql_file.as_str(), sessions.merge().unwrap().batch_rows),
+        ("raw.session_events", "sessions.sql", 250_000)
     );
     assert!(sessions.sql.contains("GROUP BY session_id"));
 }
@@ -126,7 +127,7 @@ fn every_other_key_means_what_it_says() {
     assert_eq!(pipeline.raw[0].columns[3].data_type, ColumnType::Decimal { precision: 10, scale: 2 });
     assert_eq!(pipeline.raw[0].columns[3].source, ColumnSource::Field("Amount".into()));
     assert_eq!(pipeline.raw[0].checks[0].on_failure, defaults::ON_FAILURE);
-    assert_eq!(pipeline.use_cases[0].columns[2].fold, Fold::LastBy("latest".into()));
+    assert_eq!(pipeline.use_cases[0].merge().unwrap().columns[2].fold, Fold::LastBy("latest".into()));
     let table = &pipeline.cassandra[0];
     assert_eq!(table.ttl_seconds, Some(7_776_000));
     let compaction = "{'class': 'TimeWindowCompactionStrategy', 'compaction_window_size': '1'}";

@@ -1,0 +1,146 @@
+//! Files of the change feed: what happened to which rows (Delta protocol, "Change Data Files").
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use deltalake::kernel::AddCDCFile;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use super::{PartitionValue, Table};
+use crate::error::Error;
+
+/// The column of the change feed that says what happened to a row.
+pub(crate) const CHANGE_TYPE: &str = "_change_type";
+pub(crate) const INSERT: &str = "insert";
+pub(crate) const BEFORE: &str = "update_preimage";
+pub(crate) const AFTER: &str = "update_postimage";
+pub(crate) const DELETE: &str = "delete";
+
+/// A file is closed when its encoded pages take more memory than this.
+const OPEN_FILE_BYTES: usize = 32 << 20;
+
+/// The partition of each row, as the log writes it.
+pub(crate) fn partition_values(rows: &RecordBatch, column: Option<&str>) -> Result<Vec<PartitionValue>, Error> {
+    let Some(column) = column.and_then(|column| rows.column_by_name(column)) else { return Ok(vec![None; rows.num_rows()]) };
+    let text = cast(column, &DataType::Utf8).map_err(Error::arrow("read partition values"))?;
+    Ok(text.as_string::<i32>().iter().map(|value| value.map(ToOwned::to_owned)).collect())
+}
+
+/// Writes changes, a file a partition. No commit names the files yet.
+pub(crate) struct FeedWriter<'t> {
+    table: &'t Table,
+    open: BTreeMap<PartitionValue, ArrowWriter<Vec<u8>>>,
+    files: Vec<AddCDCFile>,
+}
+
+impl<'t> FeedWriter<'t> {
+    pub(crate) fn new(table: &'t Table) -> Self {
+        Self { table, open: BTreeMap::new(), files: Vec::new() }
+    }
+
+    /// Adds rows of the table, to all of which the same happened.
+    pub(crate) async fn write(&mut self, change: &str, rows: &RecordBatch) -> Result<(), Error> {
+        let mut rows_of: BTreeMap<PartitionValue, Vec<u32>> = BTreeMap::new();
+        for (row, partition) in (0_u32..).zip(partition_values(rows, self.table.partition_column())?) {
+            rows_of.entry(partition).or_default().push(row);
+        }
+        for (partition, indices) in rows_of {
+            let taken = take_record_batch(rows, &UInt32Array::from(indices)).map_err(Error::arrow("split changes"))?;
+            let changes = in_feed(&taken, change, self.table.partition_column())?;
+            self.append(partition, &changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, partition: PartitionValue, changes: &RecordBatch) -> Result<(), Error> {
+        let in_table = in_feed_of(self.table);
+        let mut writer = match self.open.remove(&partition) {
+            Some(writer) => writer,
+            None => {
+                let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+                ArrowWriter::try_new(Vec::new(), changes.schema(), Some(properties)).map_err(&in_table)?
+            }
+        };
+        writer.write(changes).map_err(&in_table)?;
+        if writer.in_progress_size() + writer.inner().len() > OPEN_FILE_BYTES {
+            return self.close(partition, writer).await;
+        }
+        self.open.insert(partition, writer);
+        Ok(())
+    }
+
+    /// Closes the open files: a partition is done.
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
+        while let Some((partition, writer)) = self.open.pop_first() {
+            self.close(partition, writer).await?;
+        }
+        Ok(())
+    }
+
+    /// The files that were written.
+    pub(crate) async fn finish(mut self) -> Result<Vec<AddCDCFile>, Error> {
+        self.flush().await?;
+        Ok(self.files)
+    }
+
+    /// The files that were written; where nothing changed, one without rows in `partition`. Without any, a reader would take
+    /// every added file for inserts and every removed one for deletes.
+    pub(crate) async fn finish_with_one(mut self, partition: PartitionValue) -> Result<Vec<AddCDCFile>, Error> {
+        self.flush().await?;
+        if self.files.is_empty() {
+            let nothing = in_feed(&RecordBatch::new_empty(self.table.schema().clone()), INSERT, self.table.partition_column())?;
+            self.append(partition, &nothing).await?;
+        }
+        self.finish().await
+    }
+
+    async fn close(&mut self, partition: PartitionValue, writer: ArrowWriter<Vec<u8>>) -> Result<(), Error> {
+        let in_table = in_feed_of(self.table);
+        let name = format!("cdc-{}.zstd.parquet", uuid::Uuid::new_v4());
+        let path = match (self.table.partition_column(), &partition) {
+            (Some(column), Some(value)) => Path::from_iter(["_change_data", &format!("{column}={value}"), &name]),
+            _ => Path::from_iter(["_change_data", &name]),
+        };
+        let bytes = writer.into_inner().map_err(&in_table)?;
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let stored = self.table.log_store().object_store(None).put(&path, Bytes::from(bytes).into()).await;
+        stored.map_err(|source| in_table(ParquetError::External(Box::new(source))))?;
+        let partition_values = match self.table.partition_column() {
+            Some(column) => HashMap::from([(column.to_owned(), partition)]),
+            None => HashMap::new(),
+        };
+        self.files.push(AddCDCFile { path: path.to_string(), size, partition_values, data_change: false, tags: None });
+        Ok(())
+    }
+}
+
+fn in_feed_of(table: &Table) -> impl Fn(ParquetError) -> Error + use<> {
+    let name = table.name().to_owned();
+    move |source| Error::ReadFile { table: name.clone(), path: "_change_data".to_owned(), source }
+}
+
+/// The row as the feed holds it: without the partition column, with what happened.
+fn in_feed(rows: &RecordBatch, change: &str, partition_column: Option<&str>) -> Result<RecordBatch, Error> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        if partition_column != Some(field.name()) {
+            // What was read back from a file says less about nulls than what was just made.
+            fields.push(field.as_ref().clone().with_nullable(true));
+            columns.push(column.clone());
+        }
+    }
+    fields.push(Field::new(CHANGE_TYPE, DataType::Utf8, true));
+    columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(change, rows.num_rows()))));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Error::arrow("put changes together"))
+}

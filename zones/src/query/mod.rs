@@ -1,0 +1,245 @@
+//! SQL over whole tables, and over just those of their rows that certain groups of the result come from.
+//!
+//! Guarantee: [`Query::run`] with touched groups yields exactly the rows of the whole result that belong to those groups. The
+//! condition stands above the whole statement, and only the engine's own rules move it down: where they cannot, more is read,
+//! never less. [`Query::lineage`] asks the same rules which columns of each input decide a row's group, so that a change of an
+//! input is known to touch no other group.
+//!
+//! docs/decisions/0004-views.md says why this is so.
+
+mod outer_join;
+mod scan;
+mod touched;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionConfig;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use model::definition::Origin;
+
+pub use touched::GroupSet;
+
+use crate::delta::{Table, normalized};
+use crate::error::Error;
+use crate::sql::{conformed, one_line};
+use outer_join::TouchedAcrossOuterJoins;
+use scan::LakeTable;
+use touched::{Touched, as_touched};
+
+/// What aggregates and sorts may hold before they go to disk.
+const MEMORY_BYTES: usize = 256 << 20;
+
+/// A table that a statement may read.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub origin: Origin,
+    pub schema: SchemaRef,
+    /// Without it the statement can be planned, and has no rows here.
+    pub table: Option<Table>,
+}
+
+/// A statement over whole tables.
+#[derive(Debug)]
+pub struct Query {
+    /// For messages: "course_days.sql of use case course_days".
+    pub place: String,
+    pub sql: String,
+    pub inputs: Vec<Input>,
+    /// Where what does not fit into memory goes; the system's temporary folder where there is none.
+    pub spill: Option<PathBuf>,
+}
+
+/// How one mention of an input in the statement decides the groups of its rows.
+pub struct Lineage {
+    pub origin: Origin,
+    /// For each key column, the expression over the input's columns that it comes from; `None` where that cannot be said.
+    pub key: Vec<Option<Arc<dyn PhysicalExpr>>>,
+}
+
+impl Query {
+    /// The columns of the result, in the types that the lake stores.
+    pub async fn output_schema(&self) -> Result<SchemaRef, Error> {
+        let (_, plan) = self.plan().await?;
+        Ok(normalized(plan.schema().as_arrow()))
+    }
+
+    /// The rows of the result, of the touched groups only where some are given.
+    ///
+    /// The sets are over the columns `key` of the result; a row is taken if one of them holds its group.
+    pub async fn run(&self, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<RecordBatch>, Error> {
+        let (context, plan) = self.plan().await?;
+        let schema = normalized(plan.schema().as_arrow());
+        let plan = match touched {
+            Some((key, sets)) => self.restricted(plan, key, sets)?,
+            None => plan,
+        };
+        let frame = context.execute_logical_plan(plan).await.map_err(|error| self.error(error))?;
+        let rows = frame.collect().await.map_err(|error| self.error(error))?;
+        rows.iter().filter(|rows| rows.num_rows() > 0).map(|rows| conformed(rows, &schema)).collect()
+    }
+
+    /// For each mention of an input, where the key columns come from.
+    pub async fn lineage(&self, key: &[String]) -> Result<Vec<Lineage>, Error> {
+        let (context, plan) = self.plan().await?;
+        let key_schema = self.key_schema(&plan, key)?;
+        let mut restricted = LogicalPlanBuilder::from(plan.clone());
+        for (index, name) in key.iter().enumerate() {
+            let set = Arc::new(GroupSet::new(vec![index], &key_schema).map_err(Error::arrow("compare groups"))?);
+            let column = self.column(&plan, name)?;
+            let condition = Touched::call(format!("touched_{index}"), set, vec![Expr::Column(column)]);
+            restricted = restricted.filter(condition).map_err(|error| self.error(error))?;
+        }
+        let restricted = restricted.build().map_err(|error| self.error(error))?;
+        let optimized = context.state().optimize(&restricted).map_err(|error| self.error(error))?;
+        let mut mentions = Vec::new();
+        let visited = optimized.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                mentions.push(self.mention(&context, scan, key.len())?);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        visited.map_err(|error| self.error(error))?;
+        Ok(mentions)
+    }
+
+    fn mention(&self, context: &SessionContext, scan: &TableScan, keys: usize) -> Result<Lineage, DataFusionError> {
+        let input = self.input_named(&scan.table_name);
+        let schema = DFSchema::try_from(input.schema.as_ref().clone())?;
+        let mut key: Vec<Option<Arc<dyn PhysicalExpr>>> = vec![None; keys];
+        for (touched, arguments) in scan.filters.iter().filter_map(as_touched) {
+            let plain = datafusion::common::tree_node::TransformedResult::data(
+                datafusion::common::tree_node::TreeNode::transform(arguments[0].clone(), |expression| {
+                    Ok(match expression {
+                        Expr::Column(column) => {
+                            datafusion::common::tree_node::Transformed::yes(Expr::Column(Column::from_name(column.name)))
+                        }
+                        other => datafusion::common::tree_node::Transformed::no(other),
+                    })
+                }),
+            )?;
+            key[touched.set.columns()[0]] = Some(context.create_physical_expr(plain, &schema)?);
+        }
+        Ok(Lineage { origin: input.origin.clone(), key })
+    }
+
+    fn input_named(&self, name: &TableReference) -> &Input {
+        let is_it = |input: &&Input| {
+            name.table() == input.origin.table() && name.schema().is_none_or(|zone| zone == input.origin.zone() || zone == PLAIN)
+        };
+        self.inputs.iter().find(is_it).expect("only inputs are registered")
+    }
+
+    fn restricted(&self, plan: LogicalPlan, key: &[String], sets: &[Arc<GroupSet>]) -> Result<LogicalPlan, Error> {
+        let mut any: Option<Expr> = None;
+        for (index, set) in sets.iter().enumerate() {
+            let names = set.columns().iter().map(|column| self.column(&plan, &key[*column]).map(Expr::Column));
+            let call = Touched::call(format!("touched_{index}"), set.clone(), names.collect::<Result<_, _>>()?);
+            any = Some(match any {
+                Some(earlier) => earlier.or(call),
+                None => call,
+            });
+        }
+        let condition = any.unwrap_or_else(|| datafusion::prelude::lit(false));
+        let built = LogicalPlanBuilder::from(plan).filter(condition).and_then(LogicalPlanBuilder::build);
+        built.map_err(|error| self.error(error))
+    }
+
+    /// The key columns of the result, in the types that the lake stores.
+    fn key_schema(&self, plan: &LogicalPlan, key: &[String]) -> Result<SchemaRef, Error> {
+        let schema = normalized(plan.schema().as_arrow());
+        let fields = key.iter().map(|name| {
+            self.column(plan, name)?;
+            Ok(schema.field_with_name(name).expect("just found").clone())
+        });
+        Ok(Arc::new(arrow::datatypes::Schema::new(fields.collect::<Result<Vec<_>, Error>>()?)))
+    }
+
+    fn column(&self, plan: &LogicalPlan, name: &str) -> Result<Column, Error> {
+        let found = plan.schema().columns().into_iter().find(|column| column.name == name);
+        found.ok_or_else(|| Error::SqlShape {
+            step: self.place.clone(),
+            sql: one_line(&self.sql),
+            problem: format!(
+                "does not yield the key column {name}; it yields {}",
+                plan.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        })
+    }
+
+    async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
+        let context = session(self.spill.as_deref()).map_err(|error| self.error(error))?;
+        self.register(&context).map_err(|error| self.error(error))?;
+        let plan = context.state().create_logical_plan(&self.sql).await.map_err(|error| self.error(error))?;
+        match plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+                Err(Error::SqlShape { step: self.place.clone(), sql: one_line(&self.sql), problem: "is not a SELECT".to_owned() })
+            }
+            plan => Ok((context, plan)),
+        }
+    }
+
+    /// Each input under its zone and, where no other has its name, under its name alone.
+    fn register(&self, context: &SessionContext) -> Result<(), DataFusionError> {
+        let catalog = context.catalog(CATALOG).expect("a session has its catalog");
+        for input in &self.inputs {
+            let table = Arc::new(LakeTable { schema: input.schema.clone(), table: input.table.clone() });
+            let zone = match catalog.schema(input.origin.zone()) {
+                Some(zone) => zone,
+                None => {
+                    let zone = Arc::new(MemorySchemaProvider::new());
+                    catalog.register_schema(input.origin.zone(), zone.clone())?;
+                    zone
+                }
+            };
+            zone.register_table(input.origin.table().to_owned(), table.clone())?;
+            let same_name = self.inputs.iter().filter(|other| other.origin.table() == input.origin.table()).count();
+            if same_name == 1 {
+                let plain = catalog.schema(PLAIN).expect("a session has its schema");
+                plain.register_table(input.origin.table().to_owned(), table)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, source: DataFusionError) -> Error {
+        match source {
+            // What a scan hit is an error of the lake, not of the statement.
+            DataFusionError::External(inner) if inner.is::<Error>() => *inner.downcast().expect("just looked"),
+            source => Error::Sql { step: format!("run {}", self.place), sql: one_line(&self.sql), source: Box::new(source) },
+        }
+    }
+}
+
+const CATALOG: &str = "lake";
+const PLAIN: &str = "tables";
+
+fn session(spill: Option<&Path>) -> Result<SessionContext, DataFusionError> {
+    let config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, PLAIN)
+        .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4))
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
+    let mode = spill.map_or(DiskManagerMode::OsTmpDirectory, |folder| DiskManagerMode::Directories(vec![folder.to_owned()]));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .build_arc()?;
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_optimizer_rule(Arc::new(TouchedAcrossOuterJoins))
+        .build();
+    Ok(SessionContext::new_with_state(state))
+}

@@ -1,0 +1,291 @@
+//! The raw zone: typed, without duplicates; append only, or the newest snapshot of its source.
+//!
+//! Guarantee: rows, position and counts of a batch are one commit. A snapshot that replaces another one is one commit whatever
+//! its size, and its change feed is the difference between the two.
+
+mod replace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
+use arrow::datatypes::DataType;
+use deltalake::kernel::Add;
+use futures::TryStreamExt;
+use model::counts::Counts;
+use model::definition::{ColumnSource, OnChange, RawTable};
+use model::position::{BatchNumber, FilePosition, TableVersion};
+
+use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape};
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, raw_schema};
+
+/// A raw table that is open for loading.
+pub struct Raw<'d> {
+    table: Table,
+    definition: &'d RawTable,
+}
+
+/// One commit of a load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedBatch {
+    pub version: TableVersion,
+    pub counts: Counts,
+    /// Rows of an earlier snapshot that are not in this one.
+    pub deleted: u64,
+}
+
+/// A data file that rows are compared with: its path and partition.
+type FilePlace = (object_store::path::Path, PartitionValue);
+
+/// What becomes of a batch: the rows to write, and the fates by date (`""` where the table has no dates).
+#[derive(Default)]
+struct Sifted {
+    rows: Option<RecordBatch>,
+    by_date: BTreeMap<String, Counts>,
+}
+
+/// The shape of a raw table.
+pub fn shape(definition: &RawTable) -> TableShape {
+    let kind = match definition.on_change {
+        OnChange::Append => "append only, one row per accepted record",
+        OnChange::Replace => "the newest snapshot, one row per accepted record",
+    };
+    TableShape {
+        schema: raw_schema(definition),
+        partition_column: definition.partition_by.clone(),
+        change_feed: definition.on_change == OnChange::Replace,
+        may_grow: true,
+        description: format!("raw {}: {kind}", definition.name),
+    }
+}
+
+impl<'d> Raw<'d> {
+    /// Opens the table; it must exist.
+    pub async fn open(lake: &Lake, definition: &'d RawTable) -> Result<Self, Error> {
+        let table = open(lake, definition).await?;
+        Ok(Self { table, definition })
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How far the landed files of the table's landing have got in.
+    pub async fn position(&self) -> Result<FilePosition, Error> {
+        let number = self.table.input_number(&self.definition.from).await?;
+        Ok(FilePosition::from_number(number.unwrap_or(0)))
+    }
+
+    /// The newest event time accepted so far, in microseconds, as the last load recorded it.
+    pub async fn newest_event(&self) -> Result<Option<i64>, Error> {
+        self.table.newest_event().await
+    }
+
+    /// The sum of the counts that the commits of one receipt recorded.
+    ///
+    /// Goes back from the newest version until a commit of an earlier receipt.
+    pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
+        let mut total = Counts::default();
+        for version in (0..=self.table.version().0).rev() {
+            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            match note.receipt {
+                Some(of) if of == receipt => total += note.counts,
+                Some(of) if of < receipt => break,
+                _ => {}
+            }
+        }
+        Ok(total)
+    }
+
+    /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
+    pub async fn commit_batch(&mut self, plan: &LoadPlan, index: usize, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
+        let batch = &plan.batches[index];
+        let stored = if self.definition.unique_key.is_empty() { Vec::new() } else { self.files_of(batch)? };
+        let sifted = match read_batch(spill, batch)? {
+            Some(rows) => self.sift(&rows, &stored).await?,
+            None => Sifted::default(),
+        };
+        let number = BatchNumber::of(index, plan.batches.len()).ok_or_else(|| self.too_many(plan))?;
+        let write_time = self.table.next_write_time(now).await?;
+        let adds = match &sifted.rows {
+            Some(rows) => self.table.write_files(vec![self.with_provenance(rows, plan.receipt, write_time)?]).await?,
+            None => Vec::new(),
+        };
+        let decided = if index + 1 == plan.batches.len() { decided_before(plan) } else { Counts::default() };
+        let note = self.note(plan, number, sifted.by_date, decided, write_time);
+        self.commit(Commit { adds, note, ..Commit::default() }, plan, number, 0).await
+    }
+
+    /// Records that a file without any row to commit is done.
+    pub async fn commit_nothing(&mut self, plan: &LoadPlan, now: i64) -> Result<LoadedBatch, Error> {
+        let write_time = self.table.next_write_time(now).await?;
+        let note = self.note(plan, BatchNumber::LAST, BTreeMap::new(), decided_before(plan), write_time);
+        self.commit(Commit { note, ..Commit::default() }, plan, BatchNumber::LAST, 0).await
+    }
+
+    fn too_many(&self, plan: &LoadPlan) -> Error {
+        Error::TooManyBatches { file: format!("receipt {} of {}", plan.receipt, self.definition.from) }
+    }
+
+    fn note(
+        &self,
+        plan: &LoadPlan,
+        number: BatchNumber,
+        by_date: BTreeMap<String, Counts>,
+        decided: Counts,
+        write_time: i64,
+    ) -> CommitNote {
+        let mut counts: Counts = by_date.values().copied().sum();
+        counts += decided;
+        CommitNote {
+            input: self.definition.from.clone(),
+            receipt: Some(plan.receipt),
+            batch: Some(u32::try_from(FilePosition::new(plan.receipt, number).number() & 0xF_FFFF).expect("20 bits")),
+            by_date: by_date.into_iter().filter(|(date, _)| !date.is_empty()).collect(),
+            counts,
+            definition: plan.definition.clone(),
+            write_time,
+            newest_event: plan.newest_event,
+            ..CommitNote::default()
+        }
+    }
+
+    async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
+        let counts = commit.note.counts;
+        let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
+        let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
+        Ok(LoadedBatch { version, counts, deleted })
+    }
+
+    /// The stored files in which duplicates of a batch's rows can be: equal rows have an equal date.
+    fn files_of(&self, batch: &Batch) -> Result<Vec<FilePlace>, Error> {
+        let dates: BTreeSet<PartitionValue> = batch.dates().into_iter().map(|date| date.map(|date| date.to_string())).collect();
+        let touched = self.definition.partition_by.is_some().then_some(&dates);
+        Ok(self.table.files(touched)?.into_iter().map(|file| (file.path, file.partition)).collect())
+    }
+
+    /// The anti-join: rows that neither the batch nor the `stored` files have already.
+    async fn sift(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Sifted, Error> {
+        let dates = self.dates_of(rows)?;
+        let fates = if self.definition.unique_key.is_empty() {
+            vec![Fate::New; rows.num_rows()]
+        } else {
+            self.fates(rows, stored).await?
+        };
+        let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
+        for (fate, date) in fates.iter().zip(dates) {
+            let counts = match by_date.get_mut(&date) {
+                Some(counts) => counts,
+                None => by_date.entry(date).or_default(),
+            };
+            counts.read += 1;
+            match fate {
+                Fate::New => counts.accepted += 1,
+                Fate::Duplicate => counts.duplicate += 1,
+                Fate::Conflicting => {
+                    counts.accepted += 1;
+                    counts.conflicting += 1;
+                }
+            }
+        }
+        let kept: BooleanArray = fates.iter().map(|fate| Some(*fate != Fate::Duplicate)).collect();
+        let rows = match kept.true_count() {
+            0 => None,
+            count if count == rows.num_rows() => Some(rows.clone()),
+            _ => Some(filter_record_batch(rows, &kept).map_err(Error::arrow("leave out duplicates"))?),
+        };
+        Ok(Sifted { rows, by_date })
+    }
+
+    /// The date of each row as the log writes it; empty where the table has no dates.
+    fn dates_of(&self, rows: &RecordBatch) -> Result<Vec<String>, Error> {
+        let Some(column) = self.definition.partition_by.as_ref().and_then(|name| rows.column_by_name(name)) else {
+            return Ok(vec![String::new(); rows.num_rows()]);
+        };
+        let dates = cast(column, &DataType::Utf8).map_err(Error::arrow("read the dates of rows"))?;
+        Ok(dates.as_string::<i32>().iter().map(|date| date.unwrap_or_default().to_owned()).collect())
+    }
+
+    async fn fates(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Vec<Fate>, Error> {
+        let fields: Vec<String> = self
+            .definition
+            .columns
+            .iter()
+            .filter(|column| matches!(column.source, ColumnSource::Field(_)) || self.definition.unique_key.contains(&column.name))
+            .map(|column| column.name.clone())
+            .collect();
+        // Stored rows are read with just these columns, in the table's order: the same order as in the batch.
+        let plan = ReadPlan::columns(&self.table, &fields);
+        let narrowed = project(rows, plan.schema().fields().iter().map(|field| field.name().as_str()))?;
+        let key: Vec<usize> = indices(&narrowed, &self.definition.unique_key);
+        let content: Vec<usize> = (0..narrowed.num_columns()).collect();
+        let mut index = RowIndex::new(&narrowed, &key, &content)?;
+        for (path, partition) in stored {
+            let mut stored = self.table.read_file(path, partition, &plan).await?;
+            while let Some(stored) = stored.try_next().await? {
+                index.compare_with(&stored)?;
+            }
+        }
+        Ok(index.finish())
+    }
+
+    /// The rows in the table's own order of columns, with the columns that say where they come from.
+    fn with_provenance(&self, rows: &RecordBatch, receipt: u64, loaded_at: i64) -> Result<RecordBatch, Error> {
+        let count = rows.num_rows();
+        let column = |name: &str, data_type: &DataType| -> ArrayRef {
+            match name {
+                RECEIPT => Arc::new(Int64Array::from(vec![i64::try_from(receipt).unwrap_or(i64::MAX); count])),
+                LOADED_AT => Arc::new(TimestampMicrosecondArray::from(vec![loaded_at; count]).with_timezone("UTC")),
+                // The table may have columns that came with another file.
+                name => rows.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(data_type, count)),
+            }
+        };
+        let schema = self.table.schema();
+        let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
+        RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow("put rows together"))
+    }
+}
+
+/// Opens a raw table; it must exist.
+pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
+    let name = lake.table_name(&definition.name);
+    Table::open(&lake.raw_folder(&definition.name), &name)
+        .await?
+        .ok_or_else(|| Error::NoTable { table: format!("raw table {name}") })
+}
+
+/// The fates that were decided when the plan was made, and as many records read.
+fn decided_before(plan: &LoadPlan) -> Counts {
+    let Counts { rejected, dropped, sliced_off, too_old, .. } = plan.counts;
+    Counts { read: rejected + dropped + sliced_off + too_old, rejected, dropped, sliced_off, too_old, ..Counts::default() }
+}
+
+fn read_batch(spill: &Path, batch: &Batch) -> Result<Option<RecordBatch>, Error> {
+    let mut reader = SpillReader::open(spill)?;
+    let mut batches = Vec::new();
+    for segment in &batch.segments {
+        batches.extend(reader.read(segment)?);
+    }
+    let Some(first) = batches.first() else { return Ok(None) };
+    concat_batches(&first.schema(), &batches).map(Some).map_err(Error::arrow("put rows together"))
+}
+
+fn project<'n>(rows: &RecordBatch, names: impl Iterator<Item = &'n str>) -> Result<RecordBatch, Error> {
+    let names: Vec<String> = names.map(ToOwned::to_owned).collect();
+    rows.project(&indices(rows, &names)).map_err(Error::arrow("choose columns"))
+}
+
+/// Where the named columns stand in a batch.
+pub(crate) fn indices(rows: &RecordBatch, names: &[String]) -> Vec<usize> {
+    names.iter().map(|name| rows.schema_ref().index_of(name).expect("a validated definition names columns that exist")).collect()
+}
+
+/// Where a file that was just written is.
+fn place_of(add: &Add, partition_column: Option<&str>) -> FilePlace {
+    let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+    (path, crate::delta::partition_of(&add.partition_values, partition_column))
+}

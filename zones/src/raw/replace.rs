@@ -1,0 +1,140 @@
+//! A snapshot takes the place of the one before it.
+//!
+//! The new rows are written first, file by file; then old and new rows are compared as multisets, partition by partition, by a
+//! hash of their content (128 bits of SHA-256), which gives the change feed; then one commit removes the old files and
+//! adds the new ones. Memory holds one batch of rows, and 16 bytes and a count for each distinct row of one partition.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::row::{RowConverter, SortField};
+use deltalake::kernel::{Add, AddCDCFile};
+use futures::TryStreamExt;
+use model::counts::Counts;
+use model::position::BatchNumber;
+use sha2::{Digest, Sha256};
+
+use super::{FilePlace, LoadedBatch, Raw, decided_before, indices, place_of, read_batch};
+use crate::delta::feed::{DELETE, FeedWriter, INSERT};
+use crate::delta::{Commit, DataFile, PartitionValue, ReadPlan};
+use crate::error::Error;
+use crate::load::{LoadPlan, provenance_fields};
+
+impl Raw<'_> {
+    /// Whether there is an earlier snapshot to be replaced. The first one is loaded batch by batch, as any file.
+    pub fn holds_rows(&self) -> Result<bool, Error> {
+        Ok(!self.table.files(None)?.is_empty())
+    }
+
+    /// Commits the whole file as the table's new content.
+    pub async fn commit_replacing(&mut self, plan: &LoadPlan, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
+        let write_time = self.table.next_write_time(now).await?;
+        let partition_column = self.table.partition_column().map(ToOwned::to_owned);
+        let mut adds: Vec<Add> = Vec::new();
+        let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
+        for batch in &plan.batches {
+            let Some(rows) = read_batch(spill, batch)? else { continue };
+            let dates: Vec<PartitionValue> = batch.dates().into_iter().map(|date| date.map(|date| date.to_string())).collect();
+            // Duplicates can only be within the snapshot; what is written of it so far is not in the table yet.
+            let written: Vec<FilePlace> = if self.definition.unique_key.is_empty() {
+                Vec::new()
+            } else {
+                let places = adds.iter().map(|add| place_of(add, partition_column.as_deref()));
+                places.filter(|(_, partition)| dates.contains(partition)).collect()
+            };
+            let sifted = self.sift(&rows, &written).await?;
+            for (date, counts) in sifted.by_date {
+                *by_date.entry(date).or_default() += counts;
+            }
+            if let Some(rows) = sifted.rows {
+                adds.extend(self.table.write_files(vec![self.with_provenance(&rows, plan.receipt, write_time)?]).await?);
+            }
+        }
+        let superseded = self.table.files(None)?;
+        let (change_files, deleted) = self.difference(&superseded, &adds).await?;
+        let note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
+        let commit = Commit { adds, removes: superseded, change_files, note, ..Commit::default() };
+        self.commit(commit, plan, BatchNumber::LAST, deleted).await
+    }
+
+    /// The change feed from the old files to the new ones, and how many rows went.
+    async fn difference(&self, old: &[DataFile], new: &[Add]) -> Result<(Vec<AddCDCFile>, u64), Error> {
+        let partition_column = self.table.partition_column();
+        let mut files: BTreeMap<PartitionValue, (Vec<FilePlace>, Vec<FilePlace>)> = BTreeMap::new();
+        for file in old {
+            files.entry(file.partition.clone()).or_default().0.push((file.path.clone(), file.partition.clone()));
+        }
+        for add in new {
+            let place = place_of(add, partition_column);
+            files.entry(place.1.clone()).or_default().1.push(place);
+        }
+        let mut feed = FeedWriter::new(&self.table);
+        let mut deleted = 0;
+        let any_partition = files.keys().next().cloned().flatten();
+        for (old, new) in files.into_values() {
+            // More than zero: as many more of this row in the new snapshot.
+            let mut surplus: HashMap<u128, i64> = HashMap::new();
+            let content = ReadPlan::columns(&self.table, &self.content());
+            for (files, step) in [(&new, 1), (&old, -1)] {
+                for (path, partition) in files {
+                    let mut rows = self.table.read_file(path, partition, &content).await?;
+                    while let Some(rows) = rows.try_next().await? {
+                        for digest in self.digests(&rows)? {
+                            *surplus.entry(digest).or_default() += step;
+                        }
+                    }
+                }
+            }
+            surplus.retain(|_, count| *count != 0);
+            if surplus.is_empty() {
+                continue;
+            }
+            let whole = ReadPlan::all(&self.table);
+            for (files, step, change) in [(&old, -1, DELETE), (&new, 1, INSERT)] {
+                for (path, partition) in files {
+                    let mut rows = self.table.read_file(path, partition, &whole).await?;
+                    while let Some(rows) = rows.try_next().await? {
+                        let is_different: BooleanArray = self
+                            .digests(&rows)?
+                            .into_iter()
+                            .map(|digest| {
+                                let left = surplus.get_mut(&digest).filter(|count| count.signum() == step)?;
+                                *left -= step;
+                                Some(true)
+                            })
+                            .map(|different| Some(different.is_some()))
+                            .collect();
+                        let rows = filter_record_batch(&rows, &is_different).map_err(Error::arrow("compare snapshots"))?;
+                        if change == DELETE {
+                            deleted += rows.num_rows() as u64;
+                        }
+                        feed.write(change, &rows).await?;
+                    }
+                }
+            }
+            feed.flush().await?;
+        }
+        Ok((feed.finish_with_one(any_partition).await?, deleted))
+    }
+
+    /// What makes two rows the same: everything but where they come from.
+    fn content(&self) -> Vec<String> {
+        let names = self.table.schema().fields().iter().map(|field| field.name());
+        names.filter(|name| provenance_fields().iter().all(|field| field.name() != *name)).cloned().collect()
+    }
+
+    /// 128 bits that stand for the content of each row.
+    fn digests(&self, rows: &RecordBatch) -> Result<Vec<u128>, Error> {
+        let columns: Vec<ArrayRef> = indices(rows, &self.content()).into_iter().map(|index| rows.column(index).clone()).collect();
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(Error::arrow("compare snapshots"))?;
+        let rows = converter.convert_columns(&columns).map_err(Error::arrow("compare snapshots"))?;
+        let digest = |row: arrow::row::Row<'_>| {
+            let digest = Sha256::digest(row.as_ref());
+            u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"))
+        };
+        Ok(rows.iter().map(digest).collect())
+    }
+}

@@ -1,0 +1,336 @@
+//! The new rows of some keys take the place of the stored ones: what came, changed and went, as one commit.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use deltalake::writer::DeltaWriter;
+use futures::TryStreamExt;
+use model::position::TableVersion;
+
+use super::{UseCase, with_load_times};
+use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
+use crate::delta::{Commit, CommitNote, DataFile, MergeNote, PartitionValue, ReadPlan};
+use crate::error::Error;
+use crate::query::GroupSet;
+use crate::raw::indices;
+
+/// Rewritten files are closed when they take more memory than this.
+const OPEN_FILES_BYTES: usize = 64 << 20;
+
+/// What one commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub version: TableVersion,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Rows of the batch's keys that came out as they were.
+    pub unchanged: u64,
+    pub files_rewritten: u64,
+}
+
+/// A file in which keys of the batch were found.
+pub(super) struct Hit {
+    file: DataFile,
+    /// The rows of those keys, as they are now.
+    pub(super) rows: RecordBatch,
+}
+
+/// New rows beside the rows that they replace.
+struct Difference {
+    /// With load times.
+    inserted: RecordBatch,
+    before: RecordBatch,
+    after: RecordBatch,
+    deleted: RecordBatch,
+    unchanged: u64,
+}
+
+/// Which stored rows take part.
+pub(super) enum Wanted<'s> {
+    Keys(KeySet),
+    /// Rows of the groups that any of these sets holds; the sets are over the table's key columns.
+    Groups(&'s [Arc<GroupSet>]),
+    All,
+}
+
+/// What a commit says about itself beside its rows.
+pub(super) struct Account {
+    pub(super) positions: Vec<(String, i64)>,
+    /// Its write time is set here.
+    pub(super) note: CommitNote,
+    /// The files of tombstones that count from this commit on.
+    pub(super) tombstones: Vec<String>,
+}
+
+impl UseCase<'_> {
+    /// The stored rows that are wanted, in the files of `partitions` (all of them where there is no choice). Key columns are
+    /// read first; whole rows only where a key is.
+    pub(super) async fn hits(
+        &self,
+        wanted: &Wanted<'_>,
+        partitions: Option<&BTreeSet<PartitionValue>>,
+    ) -> Result<Vec<Hit>, Error> {
+        if partitions.is_some_and(BTreeSet::is_empty) {
+            return Ok(Vec::new());
+        }
+        let keys_only = ReadPlan::columns(&self.table, &self.definition.key);
+        let whole = ReadPlan::all(&self.table);
+        let mut hits = Vec::new();
+        for file in self.table.files(partitions)? {
+            let mut holds_key = matches!(wanted, Wanted::All);
+            if !holds_key {
+                let mut rows = self.table.read_file(&file.path, &file.partition, &keys_only).await?;
+                while let Some(rows) = rows.try_next().await? {
+                    if self.matches(wanted, &rows)?.iter().any(|matched| *matched) {
+                        holds_key = true;
+                        break;
+                    }
+                }
+            }
+            if !holds_key {
+                continue;
+            }
+            let mut found = Vec::new();
+            let mut rows = self.table.read_file(&file.path, &file.partition, &whole).await?;
+            while let Some(rows) = rows.try_next().await? {
+                let matched = BooleanArray::from(self.matches(wanted, &rows)?);
+                let matched = filter_record_batch(&rows, &matched).map_err(Error::arrow("find rows"))?;
+                found.push(matched.with_schema(self.table.schema().clone()).map_err(Error::arrow("find rows"))?);
+            }
+            let rows = concat_batches(self.table.schema(), &found).map_err(Error::arrow("put rows together"))?;
+            hits.push(Hit { file, rows });
+        }
+        Ok(hits)
+    }
+
+    fn matches(&self, wanted: &Wanted<'_>, rows: &RecordBatch) -> Result<Vec<bool>, Error> {
+        match wanted {
+            Wanted::All => Ok(vec![true; rows.num_rows()]),
+            Wanted::Keys(keys) => keys.matches(rows),
+            Wanted::Groups(sets) => {
+                let key = indices(rows, &self.definition.key);
+                let mut any = vec![false; rows.num_rows()];
+                for set in *sets {
+                    let columns: Vec<ArrayRef> = set.columns().iter().map(|at| rows.column(key[*at]).clone()).collect();
+                    let found = set.contains(&columns).map_err(Error::arrow("compare groups"))?;
+                    for (any, found) in any.iter_mut().zip(found.values()) {
+                        *any |= found;
+                    }
+                }
+                Ok(any)
+            }
+        }
+    }
+
+    /// Commits `new` (all columns but the load times, one row a key) in place of the rows of `hits`.
+    pub(super) async fn apply(
+        &mut self,
+        new: &RecordBatch,
+        hits: Vec<Hit>,
+        partitions: BTreeSet<PartitionValue>,
+        account: Account,
+        now: i64,
+    ) -> Result<Merged, Error> {
+        let write_time = self.table.next_write_time(now).await?;
+        let stored = hits.iter().map(|hit| hit.rows.clone()).collect::<Vec<_>>();
+        let stored = concat_batches(self.table.schema(), &stored).map_err(Error::arrow("put rows together"))?;
+        let difference = self.difference(new, &stored, write_time)?;
+        let mut commit = self.written(&difference, hits).await?;
+        let files_rewritten = commit.removes.len() as u64;
+        commit.positions = account.positions;
+        commit.merge = Some(MergeNote { key: self.definition.key.clone(), partitions });
+        commit.note = CommitNote {
+            definition: self.definition.fold_hash(),
+            write_time,
+            tombstones: account.tombstones.clone(),
+            ..account.note
+        };
+
+        let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
+        let before = self.table.version();
+        let version = self.table.commit(commit).await?;
+        if version.0 == before.0 + 1 {
+            self.keys.add(&new_keys, version)?;
+        } else {
+            // Another writer's commits came in between (compaction, say): the log tells what they added.
+            self.catch_up_keys().await?;
+        }
+        if let Some(tombstones) = &mut self.tombstones {
+            tombstones.files = account.tombstones;
+        }
+        Ok(Merged {
+            version,
+            inserted: difference.inserted.num_rows() as u64,
+            updated: difference.after.num_rows() as u64,
+            deleted: difference.deleted.num_rows() as u64,
+            unchanged: difference.unchanged,
+            files_rewritten,
+        })
+    }
+
+    /// Sets new rows beside stored ones: came, changed, went, or as it was.
+    fn difference(&self, new: &RecordBatch, stored: &RecordBatch, write_time: i64) -> Result<Difference, Error> {
+        let content = new.schema();
+        let names: Vec<String> = content.fields().iter().map(|field| field.name().clone()).collect();
+        let stored_content = stored.project(&indices(stored, &names)).map_err(Error::arrow("compare rows"))?;
+        let contents = converter(&content, &(0..names.len()).collect::<Vec<_>>())?;
+        let keys = converter(&content, &self.key_columns)?;
+        let new_rows = contents.convert_columns(new.columns()).map_err(Error::arrow("compare rows"))?;
+        let stored_rows = contents.convert_columns(stored_content.columns()).map_err(Error::arrow("compare rows"))?;
+        let key_of = |rows: &RecordBatch| {
+            let columns: Vec<ArrayRef> = self.key_columns.iter().map(|index| rows.column(*index).clone()).collect();
+            keys.convert_columns(&columns).map_err(Error::arrow("compare rows"))
+        };
+        let (new_keys, stored_keys) = (key_of(new)?, key_of(&stored_content)?);
+        let mut stored_at: HashMap<&[u8], u32> = HashMap::with_capacity(stored.num_rows());
+        let stored_key_rows: Vec<_> = stored_keys.iter().collect();
+        for (row, key) in (0_u32..).zip(&stored_key_rows) {
+            stored_at.insert(key.as_ref(), row);
+        }
+
+        let (mut came, mut changed, mut replaced, mut unchanged) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut seen: HashSet<Box<[u8]>> = HashSet::with_capacity(new.num_rows());
+        for (row, key) in (0_u32..).zip(new_keys.iter()) {
+            if !seen.insert(Box::from(key.as_ref())) {
+                return Err(self.repeated_key(new, row));
+            }
+            match stored_at.remove(key.as_ref()) {
+                None => came.push(row),
+                Some(at) if new_rows.row(row as usize) == stored_rows.row(at as usize) => unchanged += 1,
+                Some(at) => {
+                    changed.push(row);
+                    replaced.push(at);
+                }
+            }
+        }
+        let mut went: Vec<u32> = stored_at.into_values().collect();
+        went.sort_unstable();
+
+        let taken =
+            |rows: &RecordBatch, at: Vec<u32>| take_record_batch(rows, &UInt32Array::from(at)).map_err(Error::arrow("take rows"));
+        let (before, deleted) = (taken(stored, replaced)?, taken(stored, went)?);
+        let schema = with_load_times(&content);
+        let inserted = taken(new, came)?;
+        let now =
+            |count: usize| Arc::new(TimestampMicrosecondArray::from(vec![write_time; count]).with_timezone("UTC")) as ArrayRef;
+        let since = before.column_by_name(super::INSERTED_AT).expect("stored rows have load times").clone();
+        let inserted_now = now(inserted.num_rows());
+        let inserted = with_columns(&inserted, &schema, [inserted_now.clone(), inserted_now])?;
+        let after = taken(new, changed)?;
+        let changed_now = now(after.num_rows());
+        let after = with_columns(&after, &schema, [since, changed_now])?;
+        Ok(Difference { inserted, before, after, deleted, unchanged })
+    }
+
+    fn repeated_key(&self, rows: &RecordBatch, row: u32) -> Error {
+        let value = |index: &usize| {
+            let value = arrow::util::display::array_value_to_string(rows.column(*index), row as usize);
+            format!("{} = {}", rows.schema_ref().field(*index).name(), value.unwrap_or_default())
+        };
+        Error::KeyRepeated {
+            table: self.table.name().to_owned(),
+            key: self.key_columns.iter().map(value).collect::<Vec<_>>().join(", "),
+            sql_file: self.definition.sql_file.clone(),
+        }
+    }
+
+    /// Writes the data files and change files of the difference. Files that hold a row that changed or went are written anew
+    /// without it.
+    async fn written(&self, difference: &Difference, hits: Vec<Hit>) -> Result<Commit, Error> {
+        let mut commit = Commit::default();
+        let mut writer = self.table.data_writer()?;
+        let in_table = |source| Error::delta("write", self.table.name())(source);
+        let gone = concat(&[&difference.before, &difference.deleted])?;
+        if gone.num_rows() > 0 {
+            let gone = KeySet::of(&gone, &self.definition.key)?;
+            let whole = ReadPlan::all(&self.table);
+            for hit in hits {
+                if !gone.matches(&hit.rows)?.iter().any(|matched| *matched) {
+                    continue;
+                }
+                let mut rows = self.table.read_file(&hit.file.path, &hit.file.partition, &whole).await?;
+                while let Some(rows) = rows.try_next().await? {
+                    let stays: BooleanArray = gone.matches(&rows)?.into_iter().map(|matched| Some(!matched)).collect();
+                    let rows = filter_record_batch(&rows, &stays).map_err(Error::arrow("leave out rows"))?;
+                    if rows.num_rows() > 0 {
+                        writer.write(rows).await.map_err(in_table)?;
+                    }
+                }
+                commit.removes.push(hit.file);
+                // The writer holds its open files in memory: what a batch touches must not add up there.
+                if writer.buffer_len() > OPEN_FILES_BYTES {
+                    commit.adds.extend(writer.flush().await.map_err(in_table)?);
+                }
+            }
+        }
+        for rows in [&difference.inserted, &difference.after] {
+            if rows.num_rows() > 0 {
+                writer.write(rows.clone()).await.map_err(in_table)?;
+            }
+        }
+        commit.adds.extend(writer.flush().await.map_err(in_table)?);
+        // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
+        if !commit.removes.is_empty() {
+            let mut feed = FeedWriter::new(&self.table);
+            let Difference { inserted, before, after, deleted, .. } = difference;
+            for (change, rows) in [(INSERT, inserted), (BEFORE, before), (AFTER, after), (DELETE, deleted)] {
+                feed.write(change, rows).await?;
+            }
+            commit.change_files = feed.finish().await?;
+        }
+        Ok(commit)
+    }
+}
+
+fn with_columns(rows: &RecordBatch, schema: &SchemaRef, more: [ArrayRef; 2]) -> Result<RecordBatch, Error> {
+    let mut columns = rows.columns().to_vec();
+    columns.extend(more);
+    RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow("put rows together"))
+}
+
+fn concat(batches: &[&RecordBatch]) -> Result<RecordBatch, Error> {
+    concat_batches(batches[0].schema_ref(), batches.iter().copied()).map_err(Error::arrow("put rows together"))
+}
+
+fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, Error> {
+    let fields = columns.iter().map(|index| SortField::new(schema.field(*index).data_type().clone())).collect();
+    RowConverter::new(fields).map_err(Error::arrow("compare rows"))
+}
+
+/// Keys of a batch, for exact membership.
+pub(super) struct KeySet {
+    converter: RowConverter,
+    names: Vec<String>,
+    keys: HashSet<Box<[u8]>>,
+}
+
+impl KeySet {
+    pub(super) fn of(rows: &RecordBatch, names: &[String]) -> Result<Self, Error> {
+        let columns = indices(rows, names);
+        let converter = converter(rows.schema_ref(), &columns)?;
+        let mut set = Self { converter, names: names.to_vec(), keys: HashSet::new() };
+        let found = set.convert(rows)?;
+        set.keys = found.iter().map(|key| Box::from(key.as_ref())).collect();
+        Ok(set)
+    }
+
+    fn convert(&self, rows: &RecordBatch) -> Result<arrow::row::Rows, Error> {
+        let columns: Vec<ArrayRef> = indices(rows, &self.names).into_iter().map(|index| rows.column(index).clone()).collect();
+        self.converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))
+    }
+
+    /// The keys of rows in comparable form.
+    pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, Error> {
+        Ok(self.convert(rows)?.iter().map(|key| Box::from(key.as_ref())).collect())
+    }
+
+    /// Which rows have a key of the set.
+    pub(super) fn matches(&self, rows: &RecordBatch) -> Result<Vec<bool>, Error> {
+        Ok(self.convert(rows)?.iter().map(|key| self.keys.contains(key.as_ref())).collect())
+    }
+}
