@@ -1,8 +1,12 @@
 //! One file per subcommand of `sluice`: its arguments, and what it prints.
 
 pub mod check;
+pub mod completions;
+pub mod explore;
 pub mod node;
 mod problems;
+mod rows;
+pub mod schema;
 
 use std::process::ExitCode;
 
@@ -16,6 +20,8 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
         problems::print(errors);
         eprintln!("error: {}", problems::summary(errors));
+    } else if let Some(zones::Error::Planning { step, text, mistakes }) = planning(shown) {
+        problems::print_statement(step, text, mistakes);
     } else {
         eprintln!("error: {error}");
         let mut cause = shown.source();
@@ -34,6 +40,14 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
         }
     }
     ExitCode::from(error.failure().exit_code())
+}
+
+/// What is wrong with a statement, however deep in an error.
+fn planning<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e zones::Error> {
+    if let Some(Error::Lake(lake)) = error.downcast_ref::<Error>() {
+        return Some(lake);
+    }
+    error.downcast_ref::<zones::Error>().or_else(|| error.source().and_then(planning))
 }
 
 /// The exit code of a command, its error printed.

@@ -2,6 +2,7 @@
 
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use model::definition::{DefinitionErrors, Severity};
+use zones::sql::Mistake;
 
 /// Prints every problem.
 pub(super) fn print(errors: &DefinitionErrors) {
@@ -23,6 +24,17 @@ pub(super) fn print(errors: &DefinitionErrors) {
             }
             None => eprintln!("{problem}"),
         }
+    }
+}
+
+/// Prints what is wrong with a statement that stands in no file of a definition.
+pub(super) fn print_statement(step: &str, text: &str, mistakes: &[Mistake]) {
+    for mistake in mistakes {
+        let mut diagnostic = MietteDiagnostic::new(&mistake.message).with_label(LabeledSpan::underline(mistake.at.clone()));
+        if let Some(hint) = &mistake.hint {
+            diagnostic = diagnostic.with_help(hint);
+        }
+        eprintln!("{:?}", Report::new(diagnostic).with_source_code(NamedSource::new(step, text.to_owned())));
     }
 }
 
