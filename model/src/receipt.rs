@@ -1,7 +1,10 @@
 //! A receipt: what was fetched, from where, and what it looked like.
 
+use std::fmt::Write;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The proof that a file landed. Its name on disk is the receipt's sequence number; it never changes once written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +14,10 @@ pub struct Receipt {
     pub sequence: u64,
     /// Where it came from, without user name, password and query.
     pub url: String,
+    /// Which of the source's urls that is: newer receipts of one location stand for newer content of the same thing. Empty in
+    /// a file of before there were several; whoever reads it puts in what follows from the url.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub location: String,
     pub file_name: String,
     /// Bytes as received.
     pub size: u64,
@@ -19,6 +26,20 @@ pub struct Receipt {
     #[serde(default)]
     pub validators: Validators,
     pub received_at: DateTime<Utc>,
+}
+
+/// The name of a location: 16 hexadecimal digits that follow from its url without credentials, and from its query as the
+/// definition writes it.
+pub fn location_of(shown_url: &str, written_query: Option<&str>) -> String {
+    let mut digest = Sha256::new_with_prefix(shown_url);
+    if let Some(query) = written_query {
+        digest.update("?");
+        digest.update(query);
+    }
+    digest.finalize().iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes what is written");
+        hex
+    })
 }
 
 /// What the server said about the content, used to ask whether it changed.

@@ -18,8 +18,8 @@ use crate::checking::check;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
-use crate::commands::schema::SchemaArgs;
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::schema::SchemaArgs;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Output, RunArgs};
@@ -51,7 +51,9 @@ enum Command {
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
-    #[command(after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md.")]
+    #[command(
+        after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
+    )]
     Schema(SchemaArgs),
     /// Make the Delta tables, the keyspace and the Cassandra tables
     #[command(after_help = "Example: sluice create-tables session_events --cassandra-host db1,db2 --cassandra-replication 3")]

@@ -201,3 +201,158 @@ fn a_definition_of_fifty_tables_is_checked_in_under_a_second() {
     // The optimised program takes a tenth of this.
     assert!(taken.as_secs_f64() < 1.0, "{taken:?}");
 }
+
+/// A pipeline without Cassandra, run: two days of orders, one with an empty text and one without a value.
+fn orders() -> TempDir {
+    let base = TempDir::with_prefix("sluice test ").unwrap();
+    let folder = base.path().join("orders");
+    std::fs::create_dir(&folder).unwrap();
+    let toml = r#"
+[pipeline]
+name = "orders"
+[source.orders]
+url = "file://FILE"
+[landing.orders]
+format = "json_lines"
+[raw.orders]
+from = "orders"
+partition_by = "day"
+unique_key = ["id"]
+reject_limit = "50 %"
+[raw.orders.columns]
+id = { type = "int64" }
+day = { type = "date" }
+note = { type = "string", nullable = true }
+amount = { type = "decimal(10, 2)" }
+[use_case.days]
+from = "orders"
+sql = "days.sql"
+key = ["day"]
+[use_case.days.columns]
+amount = { fold = "sum" }
+"#;
+    let file = base.path().join("orders.jsonl");
+    let rows = [
+        r#"{"id":1,"day":"2024-01-31","note":"a, b","amount":12.5}"#,
+        r#"{"id":2,"day":"2024-01-31","note":"","amount":0.25}"#,
+        r#"{"id":3,"day":"2024-02-01","amount":1}"#,
+        r#"{"id":"four","day":"2024-02-01","amount":1}"#,
+    ];
+    std::fs::write(&file, rows.join("\n") + "\n").unwrap();
+    std::fs::write(folder.join("pipeline.toml"), toml.replace("FILE", &file.display().to_string().replace(' ', "%20"))).unwrap();
+    std::fs::write(folder.join("days.sql"), "select day, sum(amount) as amount from orders group by day").unwrap();
+    base
+}
+
+fn ran(base: TempDir) -> TempDir {
+    let said = sluice(&base, &["run", "orders"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    base
+}
+
+#[test]
+fn rows_of_every_zone_can_be_shown_and_queried() {
+    let base = ran(orders());
+    let said = |arguments: &[&str]| {
+        let said = sluice(&base, arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.stderr);
+        said.stdout
+    };
+    assert_eq!(
+        said(&["show", "orders", "orders", "--columns", "id, note,amount", "--where", "day = '2024-01-31'", "--output", "csv"]),
+        "id,note,amount\n1,\"a, b\",12.50\n2,\"\",0.25\n"
+    );
+    let table = said(&["show", "orders", "raw.orders", "--limit", "2"]);
+    assert!(table.contains("the first 2 rows; --limit shows more") && !table.contains("2024-02-01"), "{table}");
+    let table = said(&["show", "orders", "raw.orders"]);
+    assert!(table.contains("NULL") && table.contains("\"\"") && table.contains("3 rows"), "{table}");
+    assert_eq!(
+        said(&["show", "orders", "days", "--columns", "day,amount", "--output", "ndjson", "--where", "amount > 2"]),
+        "{\"day\":\"2024-01-31\",\"amount\":12.75}\n"
+    );
+    assert!(said(&["show", "orders", "quarantine", "--columns", "position,reason"]).contains("wrong_type"));
+    assert!(said(&["show", "orders", "landing.orders"]).contains("orders.jsonl"));
+    assert_eq!(said(&["show", "orders", "raw.orders", "--at", "0", "--output", "json"]), "[]\n", "before the first commit");
+
+    let joined = "SELECT r.id, d.amount FROM raw.orders r JOIN use_case.days d ON r.day = d.day ORDER BY r.id DESC";
+    assert_eq!(said(&["sql", "orders", joined, "--output", "csv"]), "id,amount\n3,1.00\n2,12.75\n1,12.75\n");
+    std::fs::write(base.path().join("count.sql"), "-- how many\nselect count(*) as n from orders").unwrap();
+    let counted: Value = serde_json::from_str(&said(&["sql", "orders", "--file", "count.sql", "--output", "json"])).unwrap();
+    assert_eq!(counted, serde_json::json!([{ "n": 3 }]));
+    assert!(said(&["sql", "orders", "describe days"]).contains("amount"));
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_is_explained_with_what_is_near() {
+    let base = orders();
+    let refused = |arguments: &[&str], expected: &str| {
+        let said = sluice(&base, arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}{}", said.stdout, said.stderr);
+        // What is told is broken into lines for the width of the terminal.
+        let told = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(expected), "{arguments:?}: {}", said.stderr);
+    };
+    refused(&["show", "orders", "raw.orders"], "table raw.orders of orders does not exist hint: run `sluice create-tables");
+    let base = ran(base);
+    let refused = |arguments: &[&str], expected: &str| {
+        let said = sluice(&base, arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}{}", said.stdout, said.stderr);
+        let told = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(expected), "{arguments:?}: {}", said.stderr);
+    };
+    refused(&["show", "orders", "order"], "did you mean `raw.orders`?");
+    refused(&["show", "orders", "orders", "--columns", "id,amout"], "did you mean `amount`?");
+    refused(&["show", "orders", "orders", "--where", "dya > '2024'"], "did you mean `day`?");
+    refused(&["show", "orders", "orders", "--at", "99"], "has no version 99: its newest version is");
+    refused(&["sql", "orders", "select idd from raw.orders"], "did you mean `id`?");
+    refused(&["sql", "orders", "select * from use_case.orders"], "write raw.orders or landing.orders");
+    for changing in [
+        "drop table raw.orders",
+        "delete from raw.orders",
+        "create table x as select 1",
+        "copy raw.orders to 'out.csv'",
+        "set datafusion.execution.batch_size = 1",
+        "create external table x stored as csv location 'orders.jsonl'",
+    ] {
+        refused(&["sql", "orders", changing], "this statement does not just read");
+    }
+    refused(&["sql", "orders", "select * from 'orders.jsonl'"], "there is no table `orders.jsonl`");
+    assert!(!base.path().join("out.csv").exists());
+}
+
+/// A reader that has seen enough ends the output, and nobody is told of an error.
+#[test]
+fn output_into_a_pipe_that_closes_ends_quietly() {
+    let base = orders();
+    let query = "select a.value as x, b.value as y from generate_series(1, 2000) a cross join generate_series(1, 1000) b";
+    let mut command = Command::new(program("sluice"));
+    command.args(["sql", "orders", query, "--output", "csv"]).env("SLUICE_PIPELINES", base.path()).current_dir(base.path());
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut first = [0_u8; 4];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    assert_eq!(&first, b"x,y\n");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_program_says_how_it_is_used() {
+    let base = TempDir::with_prefix("sluice test ").unwrap();
+    let help = sluice(&base, &["--help"]).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = commands
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert!(commands.len() >= 13, "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let said = sluice(&base, &[command, "--help"]);
+        assert!(said.stdout.contains("Example") && said.stdout.contains(&format!("sluice {command}")), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(sluice(&base, &["completions", shell]).stdout.contains("url-to-landing"), "{shell}");
+    }
+    let (code, schema) = json(&base, &["schema"]);
+    assert_eq!((code, &schema["properties"]["raw"]["additionalProperties"]["additionalProperties"]), (Some(0), &false.into()));
+}

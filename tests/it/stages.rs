@@ -93,11 +93,7 @@ async fn a_changed_fold_is_refused_until_its_table_is_made_anew() {
     let data = Dataset::generate(&Options::small(50, 2)).unwrap();
     let t = TestPipeline::session_events().await;
     t.serve(data.to_bytes()).run().await;
-    t.edit("start_ts          = { fold = \"min\" }", "start_ts          = { fold = \"max\" }");
-    t.edit(
-        "country           = { fold = \"first\", by = \"start_ts\" }",
-        "country           = { fold = \"last\", by = \"start_ts\" }",
-    );
+    t.edit("\"start_ts is not null and end_ts is not null\"", "\"start_ts is not null\"");
     let error = t.stage(StageName::RawToUseCase).await.unwrap_err();
     let text = chain(&error);
     assert_eq!(error.failure(), Failure::Definition, "{text}");

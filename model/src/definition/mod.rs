@@ -11,7 +11,9 @@ mod names;
 mod parse;
 mod places;
 mod reader;
+pub mod reference;
 mod secrets;
+pub mod sources;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -24,9 +26,10 @@ pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
 pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
 pub use places::{Places, Spot};
+pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
     CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,
-    SmallDate, Source, UseCaseColumn, UseCaseTable,
+    SmallDate, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

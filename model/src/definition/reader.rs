@@ -53,7 +53,7 @@ impl<'t> Reader<'t> {
         self.string_in(key, value)
     }
 
-    fn string_in(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Placed<String>> {
+    pub(super) fn string_in(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Placed<String>> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(key, value, "a string");
             return None;

@@ -1,7 +1,8 @@
 //! Masks what may be secret in the text that travels with an error: a caret under line 7 shows line 7 and its neighbours.
 //!
 //! Masked are, always: user name, password and query of anything that looks like a url. In `[source]` and in every section that is
-//! not known (it may be a misspelt one): every string but `url` and `sha256`; there `url` too, if it does not look like one.
+//! not known (it may be a misspelt one): every string but `url`, `sha256`, `dates` and `on_missing`; `url` too, if it does not
+//! look like one.
 //! Where the file does not parse: all words of such sections. References to variables stay: they say where the secret is, not what.
 //! The masked text is as long as the text, byte for byte.
 
@@ -57,7 +58,7 @@ pub(super) fn mask_unparsed(text: &str) -> String {
         } else if !open || has_headers || trimmed.starts_with('[') {
             // After a line about headers, what follows may be headers too, up to the next section that is known.
             open = false;
-            let key = ["url", "sha256", "headers"].into_iter().find(|key| trimmed.starts_with(key));
+            let key = ["url", "sha256", "dates", "on_missing", "headers"].into_iter().find(|key| trimmed.starts_with(key));
             let key_length = key.map_or(0, |key| line.len() - trimmed.len() + key.len());
             mask.hide_words(offset + key_length..offset + line.len());
         }
@@ -99,8 +100,16 @@ impl<'t> Mask<'t> {
         let Some(table) = source.get_ref().as_table() else { return self.strings_in(source) };
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "sha256" => {}
-                "url" if value.get_ref().as_str().is_some_and(|url| url.contains("://")) => {}
+                "sha256" | "dates" | "on_missing" => {}
+                "url" => {
+                    let urls: &[_] = match value.get_ref().as_array() {
+                        Some(urls) => urls,
+                        None => std::slice::from_ref(value),
+                    };
+                    for url in urls.iter().filter(|url| !url.get_ref().as_str().is_some_and(|url| url.contains("://"))) {
+                        self.strings_in(url);
+                    }
+                }
                 _ => self.strings_in(value),
             }
         }

@@ -1,34 +1,10 @@
-//! Sources, landing, and the tables of the three stores.
+//! Landing, and the tables of the three stores.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Check, Column};
-
-/// Where files come from.
-#[derive(Clone)]
-pub struct Source {
-    pub name: String,
-    /// With variables already replaced. May carry credentials: printed only through [`crate::receipt::Receipt::url`].
-    pub url: String,
-    /// Pinned content, lower-case hex.
-    pub sha256: Option<String>,
-    /// Sent with each request; values may be secrets.
-    pub headers: Vec<(String, String)>,
-}
-
-/// Without the url and the values of headers: both may be secret.
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Source")
-            .field("name", &self.name)
-            .field("sha256", &self.sha256)
-            .field("headers", &headers)
-            .finish_non_exhaustive()
-    }
-}
 
 /// How a landed file is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +32,11 @@ pub enum Compression {
     Zstd,
     Xz,
     Zip,
+    Tar,
+    TarGzip,
+    TarBzip2,
+    TarZstd,
+    TarXz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,17 @@
 //! Variables of the environment in a text: `${NAME}`, `${NAME:-default}` (unset or empty: the default), and `$$` for a `$`.
 //!
-//! No complaint shows a value or a default.
+//! In a url, `${date}` and `${date:%Y/%m/%d}` stand for a date. No complaint shows a value or a default.
+
+use std::fmt::Write;
+
+use chrono::NaiveDate;
 
 use super::error::Complaint;
 
 pub(super) type Lookup<'v> = &'v dyn Fn(&str) -> Option<String>;
+
+/// Of a `${date}` that does not say its own.
+const DATE_FORMAT: &str = "%Y-%m-%d";
 
 /// What is wrong with one `${...}`; `written` is how it begins in the text.
 pub(super) struct Fault {
@@ -12,16 +19,45 @@ pub(super) struct Fault {
     pub(super) complaint: Complaint,
 }
 
+/// A text between its variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    Text(String),
+    Variable {
+        name: String,
+        value: String,
+    },
+    /// `${date}` or `${date:FORMAT}`, with its format.
+    Date(String),
+}
+
+/// Whether `${date}` stands for a date or is a variable like others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dates {
+    Known,
+    Unknown,
+}
+
 /// The text with all its variables replaced, or all that is wrong with them.
 pub(super) fn replace(text: &str, lookup: Lookup<'_>) -> Result<String, Vec<Fault>> {
-    let mut replaced = String::with_capacity(text.len());
+    let pieces = pieces(text, lookup, Dates::Unknown)?;
+    let texts = pieces.into_iter().map(|piece| match piece {
+        Piece::Text(text) | Piece::Variable { value: text, .. } | Piece::Date(text) => text,
+    });
+    Ok(texts.collect())
+}
+
+/// The text in pieces, or all that is wrong with its variables.
+pub(super) fn pieces(text: &str, lookup: Lookup<'_>, dates: Dates) -> Result<Vec<Piece>, Vec<Fault>> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
     let mut faults = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
-        replaced.push_str(&rest[..dollar]);
+        plain.push_str(&rest[..dollar]);
         rest = &rest[dollar..];
         if let Some(after) = rest.strip_prefix("$$") {
-            replaced.push('$');
+            plain.push('$');
             rest = after;
         } else if let Some(after) = rest.strip_prefix("${") {
             let Some((inner, after)) = after.split_once('}') else {
@@ -29,21 +65,44 @@ pub(super) fn replace(text: &str, lookup: Lookup<'_>) -> Result<String, Vec<Faul
                 faults.push(Fault { written: "${".into(), complaint });
                 return Err(faults);
             };
-            match value_of(inner, lookup) {
-                Ok(value) => replaced.push_str(&value),
+            let format = if dates == Dates::Known { date_format(inner) } else { None };
+            match format.map_or_else(|| value_of(inner, lookup), checked_format) {
+                Ok(piece) => pieces.extend([Piece::Text(std::mem::take(&mut plain)), piece]),
                 Err(fault) => faults.push(fault),
             }
             rest = after;
         } else {
-            replaced.push('$');
+            plain.push('$');
             rest = &rest[1..];
         }
     }
-    replaced.push_str(rest);
-    if faults.is_empty() { Ok(replaced) } else { Err(faults) }
+    plain.push_str(rest);
+    pieces.push(Piece::Text(plain));
+    if faults.is_empty() { Ok(pieces) } else { Err(faults) }
 }
 
-fn value_of(inner: &str, lookup: Lookup<'_>) -> Result<String, Fault> {
+/// The format of a `${date}`; `${date:-...}` is a variable with a default.
+fn date_format(inner: &str) -> Option<&str> {
+    if inner == "date" {
+        return Some(DATE_FORMAT);
+    }
+    inner.strip_prefix("date:").filter(|format| !format.starts_with('-'))
+}
+
+fn checked_format(format: &str) -> Result<Piece, Fault> {
+    let shows_date = {
+        let mut shown = String::new();
+        // What is not of a date (hours, say) cannot be written.
+        write!(shown, "{}", NaiveDate::default().format(format)).is_ok() && shown != format
+    };
+    if shows_date {
+        return Ok(Piece::Date(format.to_owned()));
+    }
+    let complaint = Complaint::new("`${date:...}` does not hold the format of a date");
+    Err(Fault { written: "${date:".into(), complaint: complaint.hint("write `${date}`, or a format as in `${date:%Y/%m/%d}`") })
+}
+
+fn value_of(inner: &str, lookup: Lookup<'_>) -> Result<Piece, Fault> {
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
@@ -52,10 +111,11 @@ fn value_of(inner: &str, lookup: Lookup<'_>) -> Result<String, Fault> {
         let complaint = Complaint::new("`${...}` does not hold a variable's name").hint("write `${NAME}` or `${NAME:-default}`");
         return Err(Fault { written: "${".into(), complaint });
     }
+    let variable = |value| Ok(Piece::Variable { name: name.to_owned(), value });
     match (lookup(name), default) {
-        (Some(value), _) if !value.is_empty() => Ok(value),
-        (_, Some(default)) => Ok(default.to_owned()),
-        (Some(empty), None) => Ok(empty),
+        (Some(value), _) if !value.is_empty() => variable(value),
+        (_, Some(default)) => variable(default.to_owned()),
+        (Some(empty), None) => variable(empty),
         (None, None) => {
             let complaint = Complaint::new(format!("variable `{name}` is not set"))
                 .hint(format!("set {name}, or give a default: `${{{name}:-default}}`"));
@@ -90,6 +150,30 @@ mod tests {
         assert_eq!(replace("${EMPTY:-a}${EMPTY}${NOPE:-}"), "a");
         assert_eq!(replace("$${HOST} $5 $"), "${HOST} $5 $");
         assert_eq!(replace("${MONEY}"), "${HOST}", "a value is not looked into");
+    }
+
+    #[test]
+    fn a_date_is_a_piece_of_its_own_where_dates_are_known() {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let variable = |name: &str, value: &str| Piece::Variable { name: name.to_owned(), value: value.to_owned() };
+        let read = |text, dates| pieces(text, &environment, dates).ok().unwrap();
+        assert_eq!(
+            read("${HOST}/${date}/${date:%d.%m}$$", Dates::Known),
+            [
+                text(""),
+                variable("HOST", "example.org"),
+                text("/"),
+                Piece::Date("%Y-%m-%d".to_owned()),
+                text("/"),
+                Piece::Date("%d.%m".to_owned()),
+                text("$")
+            ]
+        );
+        assert_eq!(read("${date:-x}", Dates::Known), [text(""), variable("date", "x"), text("")]);
+        assert!(pieces("${date}", &environment, Dates::Unknown).is_err());
+        for format in ["%H", "%Q", "Y-m-d", "", "%"] {
+            assert!(pieces(&format!("${{date:{format}}}"), &environment, Dates::Known).is_err(), "{format}");
+        }
     }
 
     #[test]

@@ -130,7 +130,8 @@ fn at(text: &str) -> Result<At, String> {
         return Ok(At::Time(instant.with_timezone(&Utc)));
     }
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|date| date.and_hms_opt(23, 59, 59));
-    date.map(|end| At::Time(end.and_utc())).ok_or_else(|| "write a version (7), a date (2024-01-31) or an instant (2024-01-31T12:00:00Z)".to_owned())
+    date.map(|end| At::Time(end.and_utc()))
+        .ok_or_else(|| "write a version (7), a date (2024-01-31) or an instant (2024-01-31T12:00:00Z)".to_owned())
 }
 
 #[cfg(test)]

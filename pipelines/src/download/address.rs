@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
+use model::definition::Location;
+use model::receipt::location_of;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -18,6 +21,10 @@ pub(super) struct Address {
     pub(super) sha256: String,
     /// The file name that the URL suggests.
     pub(super) file_name: String,
+    /// Which of the source's urls this is: see [`model::receipt::location_of`].
+    pub(super) location: String,
+    /// The date that the URL is for.
+    pub(super) date: Option<NaiveDate>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +34,21 @@ pub(super) enum Place {
 }
 
 impl Address {
+    /// One of a source's URLs.
+    pub(super) fn of(location: &Location) -> Result<Self, Error> {
+        let address = Self::parse(&location.url)?;
+        let name = match &address.place {
+            Place::Http(_) => location_of(&address.shown, location.written_query.as_deref()),
+            Place::File(_) => address.location,
+        };
+        Ok(Self { location: name, date: location.date, ..address })
+    }
+
+    /// What a person calls it: its date where it has one.
+    pub(super) fn label(&self) -> String {
+        self.date.map_or_else(|| self.shown.clone(), |date| date.to_string())
+    }
+
     /// `http://`, `https://` and `file://` URLs, and paths.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         if !text.contains("://") {
@@ -56,17 +78,20 @@ impl Address {
         identity.set_query(None);
         let last = url.path_segments().and_then(|mut segments| segments.rfind(|segment| !segment.is_empty()));
         let file_name = percent_decode_str(last.unwrap_or_default()).decode_utf8_lossy().into_owned();
-        Self { place: Place::Http(url), shown: identity.into(), sha256, file_name }
+        let shown = String::from(identity);
+        Self { place: Place::Http(url), location: location_of(&shown, None), shown, sha256, file_name, date: None }
     }
 
-    fn of_path(path: &Path) -> Result<Self, Error> {
+    pub(super) fn of_path(path: &Path) -> Result<Self, Error> {
         let refused = |reason: String| Error::Address { url: path.display().to_string(), reason };
         let absolute = std::path::absolute(path).map_err(|error| refused(error.to_string()))?;
         let Ok(url) = Url::from_file_path(&absolute) else {
             return Err(refused("is not a path".to_owned()));
         };
         let file_name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { place: Place::File(absolute), sha256: hex(url.as_str()), shown: url.into(), file_name })
+        let (sha256, shown) = (hex(url.as_str()), String::from(url));
+        let location = location_of(&shown, None);
+        Ok(Self { place: Place::File(absolute), sha256, shown, file_name, location, date: None })
     }
 }
 

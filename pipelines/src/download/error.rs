@@ -4,8 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::definition::TooManyDates;
 use model::{Classify, Failure, Interrupted};
 use reqwest::StatusCode;
+
+use super::http::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +40,21 @@ pub enum Error {
     NotAFile { path: PathBuf },
     #[error("{} was changed while it was read", path.display())]
     ChangedWhileRead { path: PathBuf },
+    #[error("no file matches {pattern}")]
+    NoFile { pattern: String },
+    #[error("source {source_name} has two urls that only differ in their credentials: {url}")]
+    SameLocation { source_name: String, url: String },
+    #[error("source {source_name}")]
+    Dates { source_name: String, source: TooManyDates },
+    #[error("{} of {of} urls of {source_name} could not be fetched{}: {}", failed.len(), untried(*not_tried), listed(failed))]
+    Several {
+        source_name: String,
+        of: usize,
+        /// Each says its url.
+        failed: Vec<Error>,
+        /// Left out after many that failed in a row.
+        not_tried: usize,
+    },
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error(transparent)]
@@ -60,6 +78,37 @@ pub enum Trouble {
     OtherPart { asked: u64 },
     #[error("the server has nothing from byte {asked} on")]
     NoSuchPart { asked: u64 },
+}
+
+/// How many failures an error lists.
+const LISTED: usize = 20;
+
+/// The one place where errors are shown with their causes before the end: there is more than one.
+fn listed(failed: &[Error]) -> String {
+    let mut lines: Vec<String> = failed.iter().take(LISTED).map(|error| chain(error)).collect();
+    if failed.len() > LISTED {
+        lines.push(format!("and {} more", failed.len() - LISTED));
+    }
+    lines.join("; ")
+}
+
+fn untried(not_tried: usize) -> String {
+    if not_tried == 0 { String::new() } else { format!(" and {not_tried} were not tried") }
+}
+
+/// What a person has to act on comes before what may pass by itself.
+fn severity(failure: Failure) -> u8 {
+    match failure {
+        Failure::Bug => 4,
+        Failure::Definition => 3,
+        Failure::Data => 2,
+        Failure::Transient => 1,
+        Failure::Interrupted => 0,
+    }
+}
+
+fn worst(failed: &[Error]) -> Option<&Error> {
+    failed.iter().rev().max_by_key(|error| severity(error.failure()))
 }
 
 fn of_total(total: Option<u64>) -> String {
@@ -87,7 +136,11 @@ impl Classify for Error {
             | Self::TooManyRedirects { .. }
             | Self::RedirectRefused { .. }
             | Self::Encoding { .. }
-            | Self::NotAFile { .. } => Failure::Definition,
+            | Self::NotAFile { .. }
+            | Self::NoFile { .. }
+            | Self::SameLocation { .. }
+            | Self::Dates { .. } => Failure::Definition,
+            Self::Several { failed, .. } => worst(failed).map_or(Failure::Bug, Error::failure),
             Self::Hash { .. } => Failure::Data,
             Self::GaveUp { .. } | Self::Postponed { .. } | Self::ChangedWhileRead { .. } => Failure::Transient,
             Self::File { source, .. } => match source.kind() {
@@ -106,7 +159,7 @@ impl Classify for Error {
             Self::Header { .. } => "check the header's name, and its value for line breaks",
             Self::Status { status, .. } => match status.as_u16() {
                 401 | 403 | 407 => "check the credentials: the source's `headers`, or the url itself",
-                404 | 410 => "check the source's `url`",
+                404 | 410 => "check the source's `url`; where some may be missing, set `on_missing = \"skip\"`",
                 _ => "check the source's `url` and `headers`",
             },
             Self::RedirectCircle { .. } | Self::TooManyRedirects { .. } | Self::RedirectRefused { .. } => {
@@ -117,6 +170,13 @@ impl Classify for Error {
             Self::GaveUp { .. } | Self::ChangedWhileRead { .. } => "run again later",
             Self::Postponed { .. } => "run again after that time",
             Self::File { .. } | Self::NotAFile { .. } => "check the source's `url`, and that the file can be read",
+            Self::NoFile { .. } => "check the source's `url`; where there may be no file, set `on_missing = \"skip\"`",
+            Self::SameLocation { .. } => "make a source of each",
+            Self::Dates { .. } => "check `from` in the source's `dates`",
+            Self::Several { failed, .. } => {
+                let of_worst = worst(failed).and_then(Error::hint);
+                return of_worst.map(|hint| format!("{hint}; the others have landed, and are not fetched again"));
+            }
             Self::Interrupted(_) => return None,
             Self::Landing(error) => return error.hint(),
         };

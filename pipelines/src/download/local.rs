@@ -30,7 +30,7 @@ pub(super) async fn fetch(request: &Request<'_>, address: &Address, path: &Path,
 
     request.progress.expect(before.len());
     let note = PartNote::new(validators, address.file_name.clone(), Some(before.len()));
-    let mut part = request.zone.incoming(&address.file_name).begin(note)?;
+    let mut part = request.zone.incoming(&address.location, &address.file_name).begin(note)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         request.shutdown.check()?;

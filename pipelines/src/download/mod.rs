@@ -1,12 +1,14 @@
-//! A source's content, fetched into the landing zone.
+//! A source's contents, fetched into the landing zone.
 //!
-//! Whether a source changed is decided in this order: the pinned sha256 against the newest receipt's; a strong `ETag`;
+//! A source has one url or several (a list, a range of dates, files that match a pattern): its *locations*. Each is decided on
+//! by itself. Whether one changed is decided in this order: the pinned sha256 against its newest receipt's; a strong `ETag`;
 //! `Last-Modified` and length (a file's time and length); else the content is fetched and its sha256 compared. Validators are
 //! only believed for the URL, query included, that they were given for.
 //!
 //! Guarantee: what lands has the length that the server stated and the sha256 that the definition pins. A download that broke
 //! off or was stopped at any point goes on where it was, if the server says that the content is still the same; else it starts
-//! afresh. A part is never mixed from two contents.
+//! afresh. A part is never mixed from two contents. Receipts are written in the order of the locations, whichever of them
+//! arrived first; a location that fails keeps no other from landing, and is an error in the end.
 //! Never: sends the definition's headers to another host than the definition's; shows them, or a URL's credentials and query;
 //! unpacks anything.
 //!
@@ -17,49 +19,55 @@ mod address;
 mod error;
 mod http;
 mod local;
+mod locations;
+mod one;
 mod retry;
+mod several;
+mod share;
 
 pub use error::{Error, Trouble};
 pub use retry::Options;
+pub use several::fetch;
 
+use chrono::NaiveDate;
 use model::definition::Source;
-use model::{Clock, Progress, Receipt, Shutdown};
-use zones::landing::{About, LandingZone, Latest, Lock, Part, Received};
-
-use address::{Address, Place};
+use model::{Clock, Progress, Shutdown};
+use zones::landing::{LandingZone, Part};
 
 /// What is to be fetched, and what it needs.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub source: &'a Source,
     pub zone: &'a LandingZone,
     pub clock: &'a Clock,
+    /// The day of the run, in UTC.
+    pub today: NaiveDate,
     pub shutdown: &'a Shutdown,
-    /// Told bytes.
+    /// Told bytes, over all locations.
     pub progress: &'a dyn Progress,
     pub options: &'a Options,
 }
 
-/// What came of it.
-#[derive(Debug)]
+/// What came of it, over all locations.
+#[derive(Debug, Default)]
 pub struct Fetched {
-    pub arrival: Arrival,
+    /// How many locations the source has.
+    pub locations: usize,
+    pub landed: usize,
+    pub unchanged: usize,
+    /// Among the unchanged: those that had to be fetched to see that.
+    pub compared: usize,
+    /// Locations where there is nothing, by their date or else their url.
+    pub missing: Vec<String>,
+    /// The newest receipt of the source.
+    pub sequence: Option<u64>,
     /// Bytes of content that were sent to us, repetitions included.
     pub transferred: u64,
     /// What a person should know.
     pub notes: Vec<String>,
 }
 
-#[derive(Debug)]
-pub enum Arrival {
-    /// The newest receipt still stands for the source.
-    Unchanged {
-        sequence: u64,
-        evidence: Evidence,
-    },
-    Landed(Box<Receipt>),
-}
-
-/// How it is known that a source did not change, from the cheapest to the dearest.
+/// How it is known that a location did not change, from the cheapest to the dearest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The newest receipt has the pinned sha256: nothing was asked.
@@ -82,73 +90,4 @@ struct Trip {
     result: Yield,
     transferred: u64,
     notes: Vec<String>,
-}
-
-/// Fetches the source if it changed since the newest receipt.
-pub async fn fetch(request: &Request<'_>) -> Result<Fetched, Error> {
-    let address = Address::parse(&request.source.url)?;
-    let lock = request.zone.lock()?;
-    request.zone.clean(&lock)?;
-    let latest = request.zone.latest()?;
-    let landed = latest.as_ref().filter(|latest| latest.is_landed);
-
-    if let (Some(pin), Some(latest)) = (&request.source.sha256, landed)
-        && pin.eq_ignore_ascii_case(&latest.sha256)
-    {
-        let arrival = Arrival::Unchanged { sequence: latest.sequence, evidence: Evidence::Pinned };
-        return Ok(Fetched { arrival, transferred: 0, notes: Vec::new() });
-    }
-
-    let trip = match &address.place {
-        Place::Http(url) => http::fetch(request, &address, url, landed).await?,
-        Place::File(path) => local::fetch(request, &address, path, landed).await?,
-    };
-    let arrival = match (trip.result, landed) {
-        (Yield::Unchanged(evidence), Some(latest)) => {
-            check_pin(request, &address, &latest.sha256)?;
-            Arrival::Unchanged { sequence: latest.sequence, evidence }
-        }
-        (Yield::Unchanged(_), None) => unreachable!("what never landed has nothing to be equal to"),
-        (Yield::Whole(part), landed) => land(request, &address, &lock, *part, landed).await?,
-    };
-    Ok(Fetched { arrival, transferred: trip.transferred, notes: trip.notes })
-}
-
-/// Compares a whole download with the pin and with the newest receipt, and lands it if it is new.
-async fn land(
-    request: &Request<'_>,
-    address: &Address,
-    lock: &Lock,
-    part: Part,
-    latest: Option<&Latest>,
-) -> Result<Arrival, Error> {
-    let note = part.note().clone();
-    let received: Received = retry::blocking(move || part.finish()).await?;
-    if let Err(error) = check_pin(request, address, &received.sha256) {
-        received.discard()?;
-        return Err(error);
-    }
-    if let Some(latest) = latest
-        && latest.sha256 == received.sha256
-    {
-        received.discard()?;
-        request.zone.note_validators(lock, latest, note.validators)?;
-        return Ok(Arrival::Unchanged { sequence: latest.sequence, evidence: Evidence::Content });
-    }
-    let about = About {
-        url: address.shown.clone(),
-        file_name: note.file_name,
-        validators: note.validators,
-        received_at: request.clock.now(),
-    };
-    Ok(Arrival::Landed(Box::new(request.zone.land(lock, received, about)?)))
-}
-
-fn check_pin(request: &Request<'_>, address: &Address, found: &str) -> Result<(), Error> {
-    match &request.source.sha256 {
-        Some(pin) if !pin.eq_ignore_ascii_case(found) => {
-            Err(Error::Hash { url: address.shown.clone(), expected: pin.clone(), found: found.to_owned() })
-        }
-        _ => Ok(()),
-    }
 }

@@ -46,7 +46,7 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         }
         context.shutdown.check()?;
         match load.file(receipt).await {
-            Err(error) if at + 1 < receipts.len() && load.may_pass_over(receipt, &error).await? => {
+            Err(error) if has_newer(receipt, &receipts[at + 1..]) && load.may_pass_over(receipt, &error).await? => {
                 let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
                 load.report.notes.push(format!("{file} stays out: {}; a newer file has come since", with_causes(&error)));
             }
@@ -56,6 +56,11 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
     load.report.position = Some(load.raw.table().version().0);
     load.report.seconds = started.elapsed().as_secs_f64();
     Ok(load.report)
+}
+
+/// Whether the same url has been fetched again since, with other content.
+fn has_newer(receipt: &Receipt, later: &[Receipt]) -> bool {
+    later.iter().any(|later| later.location == receipt.location)
 }
 
 /// The state of one run over the files of one landing.

@@ -10,7 +10,7 @@ use tests::source_server::{Reply, SourceServer};
 #[tokio::test]
 async fn a_refusal_is_reported_at_once_with_the_url_and_without_its_secrets() {
     let mut landing = Landing::new();
-    landing.source.url += "?token=secret";
+    landing.set_url(landing.server.url(FILE) + "?token=secret");
     landing.source.headers = vec![("Authorization".to_owned(), "Bearer secret".to_owned())];
     for status in [404, 401, 410] {
         landing.server.script(FILE, [Reply::status(status)]);
@@ -43,7 +43,7 @@ async fn trouble_that_may_pass_is_tried_again() {
 
     let mut landing = Landing::new();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    landing.source.url = format!("http://{nobody}/events.json");
+    landing.set_url(format!("http://{nobody}/events.json"));
     assert_eq!(landing.fails().await.failure(), Failure::Transient, "nobody listens");
 }
 

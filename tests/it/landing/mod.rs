@@ -3,14 +3,16 @@
 mod faults;
 mod places;
 mod resume;
+mod several;
 mod unchanged;
 
 use chrono::DateTime;
-use model::definition::Source;
+use model::definition::{self, DefinitionText, OnMissing, Source, UrlTemplate};
 use model::report::StageReport;
 use model::{Clock, Progress, Receipt, Shutdown};
 use pipelines::download::{Error, Options, Request};
 use pipelines::stages::url_to_landing;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +60,14 @@ impl Landing {
             stall_timeout: Duration::from_secs(20),
             ..Options::default()
         };
-        let source = Source { name: "events".to_owned(), url: server.url(FILE), sha256: None, headers: Vec::new() };
+        let source = Source {
+            name: "events".to_owned(),
+            urls: vec![UrlTemplate::fixed(server.url(FILE))],
+            dates: None,
+            sha256: None,
+            on_missing: OnMissing::Fail,
+            headers: Vec::new(),
+        };
         Self { lake: TempDir::new().unwrap(), server, source, options, shutdown: Shutdown::default() }
     }
 
@@ -82,6 +91,7 @@ impl Landing {
             source: &self.source,
             zone: &zone,
             clock: &clock,
+            today: "2024-02-03".parse().unwrap(),
             shutdown: &self.shutdown,
             progress,
             options: &self.options,
@@ -112,6 +122,19 @@ impl Landing {
         error
     }
 
+    fn set_url(&mut self, url: impl Into<String>) {
+        self.source.urls = vec![UrlTemplate::fixed(url)];
+    }
+
+    /// What a definition says of the source, in place of the one url.
+    fn define(&mut self, keys: &str) {
+        let toml = format!("[pipeline]\nname = \"p\"\n[source.events]\n{keys}\n");
+        let text = DefinitionText { path: "pipeline.toml".to_owned(), toml, files: BTreeMap::new() };
+        let variables = |name: &str| (name == "SERVER").then(|| self.server.url(""));
+        let read = definition::read(&text, &variables).unwrap_or_else(|errors| panic!("{errors}"));
+        self.source = read.sources.into_iter().next().unwrap();
+    }
+
     fn requests(&self) -> Vec<SeenRequest> {
         self.server.requests(FILE)
     }
@@ -120,12 +143,18 @@ impl Landing {
         self.lake.path().join("landing/session_events").join(&self.source.name).join("incoming")
     }
 
+    /// How many bytes of `name` are incoming, whichever url they come from.
+    fn incoming_bytes(&self, name: &str) -> u64 {
+        let locations = std::fs::read_dir(self.incoming()).into_iter().flatten().flatten();
+        let part = |location: std::fs::DirEntry| location.path().join(format!("{name}.part"));
+        locations.filter_map(|location| part(location).metadata().ok()).map(|part| part.len()).sum()
+    }
+
     /// Runs until so many bytes are in the part, then drops the run as a kill would.
     async fn killed_after(&self, bytes: u64) {
-        let part = self.incoming().join("events.json.part");
         tokio::select! {
             ended = self.run() => panic!("the run ended: {ended:?}"),
-            () = until(|| part.metadata().is_ok_and(|part| part.len() >= bytes)) => {}
+            () = until(|| self.incoming_bytes("events.json") >= bytes) => {}
         }
     }
 }

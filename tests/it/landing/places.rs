@@ -25,12 +25,12 @@ async fn files_of_this_machine_land_by_path_and_by_url() {
     let a = content(1, 600_000);
     write_old(&path, &a);
     let mut landing = Landing::new();
-    landing.source.url = path.to_str().unwrap().to_owned();
+    landing.set_url(path.to_str().unwrap().to_owned());
     let (report, receipt) = landing.lands(&a).await;
     assert_eq!((report.bytes, receipt.file_name.as_str()), (600_000, "events of today.json"));
     assert!(receipt.url.starts_with("file:///") && receipt.url.ends_with("/events%20of%20today.json"), "{}", receipt.url);
 
-    landing.source.url = receipt.url;
+    landing.set_url(receipt.url);
     let (report, _) = landing.lands(&a).await;
     assert_eq!((report.outcome, report.bytes), (Outcome::UpToDate, 0), "time and length are the same");
     std::fs::write(&path, &a).unwrap();
@@ -40,13 +40,13 @@ async fn files_of_this_machine_land_by_path_and_by_url() {
     write_old(&path, &b);
     assert_eq!(landing.lands(&b).await.1.sequence, 2);
 
-    landing.source.url = folder.path().join("nothing.json").to_str().unwrap().to_owned();
+    landing.set_url(folder.path().join("nothing.json").to_str().unwrap().to_owned());
     let error = landing.fails().await;
     assert_eq!(error.failure(), Failure::Definition);
     assert!(error.to_string().contains("nothing.json"), "{error}");
-    landing.source.url = folder.path().to_str().unwrap().to_owned();
+    landing.set_url(folder.path().to_str().unwrap().to_owned());
     assert!(matches!(landing.fails().await, Error::NotAFile { .. }));
-    landing.source.url = "s4://bucket/file".to_owned();
+    landing.set_url("s4://bucket/file".to_owned());
     assert_eq!(landing.fails().await.failure(), Failure::Definition);
 }
 

@@ -1,7 +1,7 @@
 //! Downloads that broke off, were killed or were stopped.
 
 use super::{FILE, Landing, content, until};
-use model::definition::Source;
+use model::definition::{Source, UrlTemplate};
 use model::{Classify, Failure, Shutdown};
 use std::time::Duration;
 use tests::digest;
@@ -44,10 +44,9 @@ async fn a_request_to_stop_is_heard_while_a_server_is_silent_and_what_came_is_ke
     let bytes = content(1, 500_000);
     let mut landing = Landing::holding(&bytes);
     landing.server.script(FILE, [Reply::normal().stall_after(200_000)]);
-    let part = landing.incoming().join("events.json.part");
     let shutdown = landing.shutdown.clone();
     let stop = async {
-        until(|| part.metadata().is_ok_and(|part| part.len() >= 200_000)).await;
+        until(|| landing.incoming_bytes("events.json") >= 200_000).await;
         shutdown.request();
     };
     let (error, ()) = tokio::join!(landing.fails(), stop);
@@ -121,7 +120,8 @@ async fn two_sources_with_the_same_file_name_do_not_meet() {
     landing.server.script(FILE, [Reply::normal().stall_after(20_000)]);
     landing.killed_after(20_000).await;
     let first = landing.source.clone();
-    landing.source = Source { name: "others".to_owned(), url: landing.server.url("/other/events.json"), ..first.clone() };
+    let others = vec![UrlTemplate::fixed(landing.server.url("/other/events.json"))];
+    landing.source = Source { name: "others".to_owned(), urls: others, ..first.clone() };
     assert_eq!(landing.lands(&b).await.1.source, "others");
     landing.source = first;
     assert_eq!(landing.lands(&a).await.0.bytes, 30_000);
@@ -134,7 +134,7 @@ async fn another_url_of_the_same_file_name_does_not_go_on_with_the_part() {
     landing.server.put("/other/events.json", b.clone());
     landing.server.script(FILE, [Reply::normal().stall_after(20_000)]);
     landing.killed_after(20_000).await;
-    landing.source.url = landing.server.url("/other/events.json");
+    landing.set_url(landing.server.url("/other/events.json"));
     landing.lands(&b).await;
     assert_eq!(ranges(&landing.server.requests("/other/events.json")), [None]);
 }

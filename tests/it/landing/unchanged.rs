@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 async fn a_source_lands_once_and_is_not_fetched_again_until_it_changes() {
     let a = content(1, 300_000);
     let mut landing = Landing::holding(&a);
-    landing.source.url = landing.source.url.replace("http://", "http://user:secret@") + "?token=secret";
+    landing.set_url(landing.server.url(FILE).replace("http://", "http://user:secret@") + "?token=secret");
     landing.source.headers = vec![("X-Api-Key".to_owned(), "key".to_owned())];
     let (report, first) = landing.lands(&a).await;
     assert_eq!((report.outcome, report.commits, report.bytes), (Outcome::Done, 1, 300_000));
@@ -94,7 +94,7 @@ async fn the_same_bytes_under_new_validators_are_fetched_once_and_then_known() {
 async fn a_server_that_knows_no_conditions_is_hung_up_on_when_it_names_the_known_tag() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut landing = Landing::new();
-    landing.source.url = format!("http://{}/events.json", listener.local_addr().unwrap());
+    landing.set_url(format!("http://{}/events.json", listener.local_addr().unwrap()));
     let server = async {
         for body in ["0123456789", "0"] {
             let (mut connection, _) = listener.accept().await.unwrap();
@@ -117,9 +117,9 @@ async fn a_server_that_knows_no_conditions_is_hung_up_on_when_it_names_the_known
 async fn validators_count_only_for_the_url_they_were_given_for() {
     let a = content(1, 20_000);
     let mut landing = Landing::holding(&a);
-    landing.source.url = landing.server.url(&format!("{FILE}?day=1"));
+    landing.set_url(landing.server.url(&format!("{FILE}?day=1")));
     landing.lands(&a).await;
-    landing.source.url = landing.server.url(&format!("{FILE}?day=2"));
+    landing.set_url(landing.server.url(&format!("{FILE}?day=2")));
     landing.lands(&a).await;
     let seen = landing.requests();
     assert_eq!((seen[1].header("if-none-match"), seen[1].status), (None, Some(200)));

@@ -1,7 +1,7 @@
-//! Which compression a file has, and its decoder.
+//! What a file is by its first bytes, and the decoders.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use bzip2::bufread::MultiBzDecoder;
@@ -10,10 +10,9 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 use model::definition::Compression;
 
+use super::BUFFER_BYTES;
 use super::error::{Defect, Error};
-
-/// The longest of the beginnings below.
-pub(super) const MAGIC_BYTES: usize = 6;
+use super::tar_header::{BLOCK_BYTES, begins_tar};
 
 /// `xz -9` needs 65 MiB to unpack; a header may ask for 4 GiB.
 const XZ_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
@@ -35,12 +34,16 @@ pub(super) enum Codec {
 pub(super) enum Shape {
     File(Codec),
     Zip,
+    /// A tar, packed as a whole.
+    Tar(Codec),
 }
 
 impl Shape {
-    /// By the first bytes.
-    pub(super) fn by_magic(head: &[u8]) -> Self {
+    /// By the first block. What is packed is not looked into.
+    fn by_head(head: &[u8]) -> Self {
         match head {
+            // First: a tar begins with its first entry's name, which may look like anything.
+            _ if begins_tar(head) => Self::Tar(Codec::None),
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
             [0x1f, 0x8b, ..] => Self::File(Codec::Gzip),
             [b'B', b'Z', b'h', ..] => Self::File(Codec::Bzip2),
@@ -58,14 +61,31 @@ impl Shape {
             Self::File(Codec::Zstd) => "zstd",
             Self::File(Codec::Xz) => "xz",
             Self::File(Codec::None | Codec::Deflate) => "none of the known compressions",
+            Self::Tar(Codec::Gzip) => "tar.gz",
+            Self::Tar(Codec::Bzip2) => "tar.bz2",
+            Self::Tar(Codec::Zstd) => "tar.zst",
+            Self::Tar(Codec::Xz) => "tar.xz",
+            Self::Tar(Codec::None | Codec::Deflate) => "tar",
         }
     }
 }
 
 /// What the file is: as the landing says, where its first bytes agree; by them, where it says `auto`.
 pub(super) fn shape(path: &Path, stated: Compression) -> Result<Shape, Error> {
-    let head = head_of(path).map_err(|error| Error::new(path, None, Defect::of_file_system(&error)))?;
-    let found = Shape::by_magic(&head);
+    let unreadable = |error: io::Error| Error::new(path, None, Defect::of_file_system(&error));
+    let head = File::open(path).and_then(head_of).map_err(unreadable)?;
+    let mut found = Shape::by_head(&head);
+    let mut inner = Vec::new();
+    if let Shape::File(codec) = found
+        && codec != Codec::None
+    {
+        // What is damaged already here is found out, with its place, when it is read.
+        let file = File::open(path).map_err(unreadable)?;
+        inner = codec.decode(BufReader::with_capacity(BUFFER_BYTES, file)).and_then(head_of).unwrap_or_default();
+        if begins_tar(&inner) {
+            found = Shape::Tar(codec);
+        }
+    }
     let expected = match stated {
         Compression::Auto => return Ok(found),
         Compression::None => return Ok(Shape::File(Codec::None)),
@@ -75,17 +95,54 @@ pub(super) fn shape(path: &Path, stated: Compression) -> Result<Shape, Error> {
         Compression::Zstd => Shape::File(Codec::Zstd),
         Compression::Xz => Shape::File(Codec::Xz),
         Compression::Zip => Shape::Zip,
+        Compression::Tar => Shape::Tar(Codec::None),
+        Compression::TarGzip => Shape::Tar(Codec::Gzip),
+        Compression::TarBzip2 => Shape::Tar(Codec::Bzip2),
+        Compression::TarZstd => Shape::Tar(Codec::Zstd),
+        Compression::TarXz => Shape::Tar(Codec::Xz),
     };
+    if let (Shape::Tar(stated), Shape::File(codec)) = (expected, found)
+        && stated == codec
+    {
+        // A tar without entries is nothing but zeros: only the landing can say what that is.
+        let block = if codec == Codec::None { &head } else { &inner };
+        if block.len() == BLOCK_BYTES && block.iter().all(|byte| *byte == 0) {
+            return Ok(expected);
+        }
+    }
     if expected == found {
         return Ok(found);
     }
     Err(Error::new(path, None, Defect::OtherCompression { expected: expected.name(), found: found.name() }))
 }
 
-fn head_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(MAGIC_BYTES);
-    File::open(path)?.take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
+/// The first block, or all there is.
+fn head_of(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(BLOCK_BYTES);
+    reader.take(BLOCK_BYTES as u64).read_to_end(&mut head)?;
     Ok(head)
+}
+
+/// The bytes of an archive's entry; where it is packed itself (`x.json.gz` in a zip), one level of that is unpacked as well, and
+/// true comes with it.
+///
+/// An archive in the archive is refused, also one that is packed.
+pub(super) fn unpack_entry(mut entry: impl Read + Send + 'static) -> io::Result<(Box<dyn Read + Send>, bool)> {
+    let head = head_of(&mut entry)?;
+    let codec = match Shape::by_head(&head) {
+        Shape::Zip | Shape::Tar(_) => return Err(Defect::NestedArchive.into_io()),
+        Shape::File(codec) => codec,
+    };
+    let entry = Cursor::new(head).chain(entry);
+    if codec == Codec::None {
+        return Ok((Box::new(entry), false));
+    }
+    let mut unpacked = codec.decode(BufReader::with_capacity(BUFFER_BYTES, entry))?;
+    let head = head_of(&mut unpacked)?;
+    match Shape::by_head(&head) {
+        Shape::Tar(_) | Shape::Zip => Err(Defect::NestedArchive.into_io()),
+        Shape::File(_) => Ok((Box::new(Cursor::new(head).chain(unpacked)), true)),
+    }
 }
 
 impl Codec {

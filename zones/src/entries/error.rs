@@ -39,10 +39,16 @@ pub enum Defect {
     TooManyEntries { entries: u64, limit: u64 },
     #[error("holds two entries of one name")]
     DuplicateNames,
+    #[error("comes twice in the archive")]
+    DuplicateName,
     #[error("the name would leave the archive's folder")]
     EscapingName,
     #[error("is a symbolic link")]
     SymbolicLink,
+    #[error("is {what}")]
+    NotAFile { what: &'static str },
+    #[error("is a sparse file, which is not read")]
+    Sparse,
     #[error("is encrypted")]
     Encrypted,
     #[error("is packed by zip method {method}, which is not read")]
@@ -123,11 +129,14 @@ impl Classify for Error {
             Defect::Method { .. } | Defect::Encrypted | Defect::NestedArchive => {
                 "pack the source with stored, deflate, bzip2, zstd or xz entries and without a password".to_owned()
             }
+            Defect::Sparse => "pack the source again without tar's option `--sparse`".to_owned(),
             Defect::FileSystem { .. } => return None,
             Defect::TooManyEntries { .. }
             | Defect::DuplicateNames
+            | Defect::DuplicateName
             | Defect::EscapingName
             | Defect::SymbolicLink
+            | Defect::NotAFile { .. }
             | Defect::Overlap { .. }
             | Defect::Ratio { .. } => "do not trust this file: ask its sender how it was made".to_owned(),
         };

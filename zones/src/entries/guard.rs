@@ -94,6 +94,11 @@ impl Budget {
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, spent: AtomicU64::new(0) }
     }
+
+    /// For bytes that are not packed, or whose unpacking was limited already.
+    pub(super) fn unlimited() -> Self {
+        Self::new(u64::MAX)
+    }
 }
 
 /// The unpacked bytes of one entry: limited in size and ratio, and with errors that name their place. A reader that has failed
@@ -124,6 +129,12 @@ impl Guard {
     ) -> Self {
         let entry = entry.map(str::to_owned);
         Self { inner, position, budget, file: file.to_owned(), entry, unpacked: 0, state: State::Reading }
+    }
+
+    /// For entries that share one input, as those of a tar: the ratio is that of all that was unpacked under the budget.
+    pub(super) fn of_shared_input(self) -> Self {
+        let unpacked = self.budget.spent.load(Ordering::Relaxed);
+        Self { unpacked, ..self }
     }
 
     fn fail(&mut self, defect: Defect) -> io::Error {
@@ -175,6 +186,10 @@ impl Read for Guard {
 pub(super) fn defect_of(error: &io::Error, position: &Position) -> Defect {
     if let Some(defect) = error.get_ref().and_then(|inner| inner.downcast_ref::<Defect>()) {
         return defect.clone();
+    }
+    // Of the guard around the archive that the entry is in.
+    if let Some(error) = Error::from_read(error) {
+        return error.defect;
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Defect::Truncated { at: position.offset() },

@@ -1,25 +1,29 @@
 //! A landed file as entries: what a loader reads records from.
 //!
-//! A file without an archive is one entry under its own name; a zip is its entries that match the landing's glob, in order of
-//! name. Compression is seen from the first bytes where the landing says `auto`, and one level deep inside a zip as well. A
-//! file without bytes is one entry without bytes.
+//! A file without an archive is one entry under its own name; an archive is its entries that match the landing's glob: those of
+//! a zip in order of name, those of a tar in the order of the archive. Compression is seen from the first bytes where the
+//! landing says `auto`, and one level deep inside an archive as well; a tar may be packed as a whole besides. A file without
+//! bytes is one entry without bytes.
 //!
 //! Guarantee: each entry is read to its very end (all members of a gzip, all streams of a bz2, zst or xz file), with its
 //! checksums compared; a file that is cut, damaged, hostile or larger than allowed is an error and never looks like an end.
-//! Memory is bounded whatever the file: some buffers, the decoder's window, and the names in a zip's directory. A large bzip2
-//! file is decoded on several threads, some 10 MB each.
+//! Memory is bounded whatever the file: some buffers, the decoder's window, and the names in an archive. A large bzip2 file is
+//! decoded on several threads, some 10 MB each.
 //! Never: writes an entry anywhere, follows a link, or reads an entry that the glob leaves out.
 //!
 //! Everything here blocks and belongs on a blocking thread. Errors while reading arrive as [`std::io::Error`] with an
 //! [`Error`] inside; [`Error::from_read`] takes it out.
 
-mod archive;
 mod bzip2_blocks;
 mod bzip2_parallel;
 mod compression;
 mod error;
 mod guard;
-mod member;
+mod selection;
+mod tar_header;
+mod tar_stream;
+mod zip_directory;
+mod zip_member;
 
 pub use error::{Defect, Error};
 pub use guard::Consumed;
@@ -31,9 +35,11 @@ use std::sync::Arc;
 
 use model::definition::Landing;
 
-use archive::Member;
 use compression::{Codec, Shape};
-use guard::{Budget, Guard, Input};
+use guard::{Budget, Guard, Input, Position};
+use selection::Selection;
+use tar_stream::TarEntries;
+use zip_directory::Member;
 
 /// How much of a file is read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -46,7 +52,7 @@ pub struct Entry {
     pub reader: Box<dyn Read + Send>,
 }
 
-/// The entries of a landed file, opened one after the other.
+/// The entries of a landed file, opened one after the other. A reader of one is good until the next is asked for.
 #[derive(Debug)]
 pub struct Entries {
     path: PathBuf,
@@ -59,19 +65,47 @@ pub struct Entries {
 enum Rest {
     File(Codec),
     Zip(std::vec::IntoIter<Member>),
+    Tar(Box<TarEntries>),
     Nothing,
 }
 
-/// Opens a landed file. Reads its first bytes, and a zip's directory; nothing is unpacked yet.
+/// Opens a landed file. Reads its first bytes, and a zip's directory; nothing else is unpacked yet.
 pub fn open(path: &Path, landing: &Landing) -> Result<Entries, Error> {
     let limit = landing.max_unpacked_bytes;
-    let (rest, limit) = match compression::shape(path, landing.compression)? {
-        Shape::Zip => (Rest::Zip(archive::members(path, &landing.entries, limit)?.into_iter()), limit),
-        // What is not packed cannot unpack to more than what landed.
-        Shape::File(Codec::None) => (Rest::File(Codec::None), u64::MAX),
-        Shape::File(codec) => (Rest::File(codec), limit),
+    let shape = compression::shape(path, landing.compression)?;
+    // What is not packed cannot unpack to more than what landed.
+    let is_packed = !matches!(shape, Shape::File(Codec::None) | Shape::Tar(Codec::None));
+    let budget = Arc::new(if is_packed { Budget::new(limit) } else { Budget::unlimited() });
+    let consumed = Consumed::default();
+    let rest = match shape {
+        Shape::File(codec) => Rest::File(codec),
+        Shape::Zip => {
+            let selection = Selection::new(path, &landing.entries)?;
+            Rest::Zip(zip_directory::members(path, selection, limit)?.into_iter())
+        }
+        Shape::Tar(codec) => {
+            let selection = Selection::new(path, &landing.entries)?;
+            let (unpacked, position) = unpacked(path, codec, &consumed)?;
+            let archive = Guard::new(unpacked, position.clone(), budget.clone(), path, None);
+            let entries = TarEntries::new(path, selection, archive, position, Arc::new(Budget::new(limit)));
+            Rest::Tar(Box::new(entries))
+        }
     };
-    Ok(Entries { path: path.to_owned(), budget: Arc::new(Budget::new(limit)), consumed: Consumed::default(), rest })
+    Ok(Entries { path: path.to_owned(), budget, consumed, rest })
+}
+
+/// The landed file's bytes, unpacked as a whole.
+fn unpacked(path: &Path, codec: Codec, consumed: &Consumed) -> Result<(Box<dyn Read + Send>, Position), Error> {
+    let failed = |error: std::io::Error| Error::new(path, None, Defect::of_file_system(&error));
+    let file = File::open(path).map_err(failed)?;
+    let workers = bzip2_parallel::workers(file.metadata().map_err(failed)?.len());
+    if codec == Codec::Bzip2 && workers > 1 {
+        let (reader, position) = bzip2_parallel::open(path, workers, consumed).map_err(failed)?;
+        return Ok((Box::new(reader), position));
+    }
+    let input = Input::new(file, 0, consumed);
+    let position = input.position();
+    Ok((codec.decode(BufReader::with_capacity(BUFFER_BYTES, input)).map_err(failed)?, position))
 }
 
 impl Entries {
@@ -81,24 +115,14 @@ impl Entries {
     }
 
     fn open_file(&self, codec: Codec) -> Result<Entry, Error> {
-        let failed = |error: std::io::Error| Error::new(&self.path, None, Defect::of_file_system(&error));
-        let file = File::open(&self.path).map_err(failed)?;
-        let workers = bzip2_parallel::workers(file.metadata().map_err(failed)?.len());
-        let (unpacked, position): (Box<dyn Read + Send>, _) = if codec == Codec::Bzip2 && workers > 1 {
-            let (reader, position) = bzip2_parallel::open(&self.path, workers, &self.consumed).map_err(failed)?;
-            (Box::new(reader), position)
-        } else {
-            let input = Input::new(file, 0, &self.consumed);
-            let position = input.position();
-            (codec.decode(BufReader::with_capacity(BUFFER_BYTES, input)).map_err(failed)?, position)
-        };
+        let (unpacked, position) = unpacked(&self.path, codec, &self.consumed)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let reader = Guard::new(unpacked, position, self.budget.clone(), &self.path, None);
         Ok(Entry { name, reader: Box::new(reader) })
     }
 
     fn open_member(&self, member: Member) -> Result<Entry, Error> {
-        let (unpacked, position) = member::open(&self.path, &member, &self.consumed)?;
+        let (unpacked, position) = zip_member::open(&self.path, &member, &self.consumed)?;
         let reader = Guard::new(unpacked, position, self.budget.clone(), &self.path, Some(&member.name));
         Ok(Entry { name: member.name, reader: Box::new(reader) })
     }
@@ -114,6 +138,11 @@ impl Iterator for Entries {
                 let member = members.next()?;
                 self.rest = Rest::Zip(members);
                 Some(self.open_member(member))
+            }
+            Rest::Tar(mut entries) => {
+                let entry = entries.next_entry()?;
+                self.rest = Rest::Tar(entries);
+                Some(entry)
             }
             Rest::Nothing => None,
         }

@@ -7,6 +7,8 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
+mod tars;
+
 const MIB: u64 = 1024 * 1024;
 
 struct Landed {

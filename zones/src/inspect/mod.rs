@@ -13,10 +13,10 @@ mod use_case;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use model::definition::{Severity, suggest};
 
-use crate::sql::{Expression, Facts, Mistake, type_name};
+use crate::sql::{Facts, Mistake};
 
 pub use cassandra::cassandra;
 pub use raw::raw;
@@ -80,17 +80,6 @@ impl Inspection {
 
 fn path<const N: usize>(keys: [&str; N]) -> Vec<String> {
     keys.map(str::to_owned).to_vec()
-}
-
-/// A condition must yield true or false.
-fn not_a_condition(condition: &Expression, schema: &Schema, at: Part, found: &mut Inspection) {
-    let yields = match condition.data_type(schema) {
-        Ok(DataType::Boolean) => return,
-        Ok(other) => format!("a {}", type_name(&other)),
-        Err(_) => "something else".to_owned(),
-    };
-    let hint = "write a condition, as in `amount > 0`".to_owned();
-    found.error(at, format!("this is no condition: it yields {yields}"), Some(hint));
 }
 
 /// What to do about a column that a statement should yield and does not.

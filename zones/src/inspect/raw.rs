@@ -1,10 +1,10 @@
 //! A raw table: computed columns and checks.
 
 use arrow::compute::can_cast_types;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use model::definition::{ColumnSource, ColumnType, OnFailure, RawTable};
 
-use super::{Inspection, Part, not_a_condition, path};
+use super::{Inspection, Part, path};
 use crate::decode::arrow_type;
 use crate::raw::shape;
 use crate::sql::{Expression, type_name};
@@ -45,12 +45,15 @@ pub fn raw(table: &RawTable) -> Inspection {
         let at = |range| Part::InText(path(["checks", &index.to_string(), "sql"]), range);
         match Expression::inspect(&check.name, &check.sql, &whole, Vec::new()) {
             Err(mistakes) => found.mistakes(mistakes, at),
-            Ok(condition) => {
-                not_a_condition(&condition, &whole, at(0..check.sql.len()), &mut found);
-                if check.on_failure != OnFailure::Warn && !found.is_wrong() {
-                    found.facts.hold(&condition);
+            Ok(condition) => match condition.data_type(&whole) {
+                Ok(DataType::Boolean) if check.on_failure != OnFailure::Warn => found.facts.hold(&condition),
+                Ok(DataType::Boolean) => {}
+                other => {
+                    let yields = other.map_or("something else".to_owned(), |other| format!("a {}", type_name(&other)));
+                    let hint = "write a condition, as in `amount > 0`".to_owned();
+                    found.error(at(0..check.sql.len()), format!("this is no condition: it yields {yields}"), Some(hint));
                 }
-            }
+            },
         }
     }
     found

@@ -1,21 +1,97 @@
-//! A use-case table: its SQL, its key, its folds, its computed columns, its partition.
+//! A use-case table: its SQL, its key, its folds and computed columns where it is merged, its partition.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use model::definition::{Fold as Folding, Merge, Mode, Severity, UseCaseColumn, UseCaseTable};
-use model::failure::Classify;
+use model::definition::{Fold as Folding, Merge, Severity, UseCaseColumn, UseCaseTable};
 
-use super::{Inspection, Part, not_a_condition, not_yielded, path};
-use crate::query::Input;
-use crate::sql::{Expression, Planned, Statement, inspect_over, type_name};
+use super::{Inspection, Part, not_yielded, path};
+use crate::query::{Input, Query};
+use crate::sql::{Expression, Statement, type_name};
 use crate::use_case::{self, summed};
 
-/// Looks at a use-case table over the tables that it reads, which were looked at before, in the order of its `from`.
+/// Looks at a use-case table over its inputs, which were looked at before, in the order of the definition.
 pub async fn use_case(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
-    match &table.mode {
-        Mode::Merge(merge) => merged(table, merge, inputs[0]).await,
-        Mode::View => view(table, inputs).await,
+    if inputs.iter().any(|input| input.schema.is_none()) {
+        return Inspection::default();
+    }
+    match table.merge() {
+        Some(merge) => merged(table, merge, inputs[0]).await,
+        None => view(table, inputs).await,
+    }
+}
+
+/// A view: its SQL over all of its inputs, its key, its partition.
+async fn view(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
+    let mut found = Inspection::default();
+    let schemas = inputs.iter().filter_map(|input| input.schema.clone());
+    let inputs = table.from.iter().cloned().zip(schemas).map(|(origin, schema)| Input { origin, schema, table: None });
+    let query = use_case::query(table, inputs.collect(), None);
+    let yielded = match query.inspect().await {
+        Ok(yielded) => yielded,
+        Err(mistakes) => {
+            found.mistakes(mistakes, Part::InSql);
+            return found;
+        }
+    };
+    let missing = |name: &str| (format!("`{}` does not yield `{name}`", table.sql_file), not_yielded(name, &yielded));
+    for (index, name) in table.key.iter().enumerate() {
+        let at = Part::Value(path(["key", &index.to_string()]));
+        match yielded.field_with_name(name) {
+            Err(_) => {
+                let (message, hint) = missing(name);
+                found.error(at, message, hint);
+            }
+            Ok(field) if field.data_type().is_nested() || field.data_type().is_null() => {
+                found.error(at, format!("`{name}` is a {}, which cannot be a key", type_name(field.data_type())), None);
+            }
+            Ok(_) => {}
+        }
+    }
+    if let Some(name) = table.partition_by.as_ref().filter(|name| yielded.field_with_name(name).is_err()) {
+        let (message, hint) = missing(name);
+        found.error(Part::Value(path(["partition_by"])), message, hint);
+    }
+    for (index, field) in yielded.fields().iter().enumerate() {
+        if yielded.fields()[..index].iter().any(|earlier| earlier.name() == field.name()) {
+            found.error(Part::Value(path(["sql"])), format!("`{}` yields `{}` twice", table.sql_file, field.name()), None);
+        }
+        if *field.data_type() == DataType::Boolean {
+            found.few_values.insert(field.name().clone());
+        }
+    }
+    if !found.is_wrong() {
+        match use_case::shape(table, &query.inputs).await {
+            Ok(shape) => {
+                let nullable = |name: &str| yielded.field_with_name(name).is_ok_and(arrow::datatypes::Field::is_nullable);
+                let fields = shape.schema.fields().iter();
+                let fields = fields.map(|field| field.as_ref().clone().with_nullable(nullable(field.name())));
+                found.schema = Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+            }
+            Err(error) => found.error(Part::Key(Vec::new()), error.to_string(), None),
+        }
+    }
+    if let Some(schema) = found.schema.clone() {
+        partition(table, &schema, &mut found);
+        touch(table, &query, &mut found).await;
+    }
+    found
+}
+
+/// Says which inputs make a change of theirs compute every group anew.
+async fn touch(table: &UseCaseTable, query: &Query, found: &mut Inspection) {
+    let Ok(lineage) = query.lineage(&table.key).await else { return };
+    for (index, origin) in table.from.iter().enumerate() {
+        let mut mentions = lineage.iter().filter(|mention| mention.origin == *origin).peekable();
+        let at = if table.from.len() == 1 { path(["from"]) } else { path(["from", &index.to_string()]) };
+        if mentions.peek().is_none() {
+            let hint = "leave it out of `from`, or use it".to_owned();
+            found.warn(Part::Value(at), format!("`{}` does not read {origin}", table.sql_file), Some(hint));
+        } else if mentions.any(|mention| mention.key.iter().all(Option::is_none)) {
+            let message = format!("a change of {origin} computes every group of `{}` anew", table.name);
+            let hint = "its rows cannot be told apart by key: group by columns of it, or join it by a key column".to_owned();
+            found.warn(Part::Value(at), message, Some(hint));
+        }
     }
 }
 
@@ -34,115 +110,59 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
             return found;
         }
     };
+    if let Some(problem) = use_case::dependence(planned.plan(), table) {
+        let mistake = statement.mistake(&format!("the rows may depend on how batches are cut: it {problem}"));
+        let hint = "a view (mode = \"view\") sees whole tables; `order_dependent = true` takes it as it is".to_owned();
+        found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
+    }
     let yielded = &planned.schema;
-    note_few_values(&planned, raw, &mut found);
+    let sources = planned.sources();
+    for (column, source) in yielded.fields().iter().zip(sources) {
+        if source.as_ref().is_some_and(|source| raw.few_values.contains(source)) || *column.data_type() == DataType::Boolean {
+            found.few_values.insert(column.name().clone());
+        }
+    }
     if let Some(folded) = folded(table, merge, yielded, &mut found) {
         computed(merge, &folded, &mut found);
         unused(table, merge, yielded, &mut found);
         // What is left, the engine finds when it folds nothing.
         if !found.is_wrong() {
             let input = Input { origin: table.input().clone(), schema: raw_schema.clone(), table: None };
-            match use_case::content(table, &[input]).await {
-                Ok(content) => {
-                    delete_when(merge, &content, &mut found);
-                    found.schema = Some(with_nulls(merge, &content, &folded));
-                }
-                Err(error) => found.error(Part::Key(Vec::new()), error.to_string(), error.hint()),
+            match use_case::shape(table, &[input]).await {
+                Ok(shape) => found.schema = Some(with_nulls(merge, &shape.schema, &folded)),
+                Err(error) => found.error(Part::Key(Vec::new()), error.to_string(), None),
             }
         }
     }
-    finished(table, found)
-}
-
-async fn view(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
-    let mut found = Inspection::default();
-    let mut seen = Vec::new();
-    for (origin, input) in table.from.iter().zip(inputs) {
-        let Some(schema) = &input.schema else { return found };
-        seen.push((Some(origin.zone()), origin.table().to_owned(), schema.clone()));
-    }
-    let planned = match inspect_over(&table.sql, &seen).await {
-        Ok(planned) => planned,
-        Err(mistakes) => {
-            found.mistakes(mistakes, Part::InSql);
-            return found;
-        }
-    };
-    if let [input] = inputs {
-        note_few_values(&planned, input, &mut found);
-    }
-    let yielded = &planned.schema;
-    for field in yielded.fields() {
-        if [use_case::INSERTED_AT, use_case::UPDATED_AT].contains(&field.name().as_str()) {
-            let message = format!("`{}` yields `{}`, which is a name of the table's own", table.sql_file, field.name());
-            found.error(Part::Value(path(["sql"])), message, Some("give it another name with AS".to_owned()));
-        }
-    }
-    for (index, name) in table.key.iter().enumerate() {
-        key_column(table, index, name, yielded, &mut found);
-    }
-    if let Some(name) = table.partition_by.as_ref().filter(|name| yielded.field_with_name(name).is_err()) {
-        let message = format!("`{}` does not yield `{name}`", table.sql_file);
-        found.error(Part::Value(path(["partition_by"])), message, not_yielded(name, yielded));
-    }
-    if !found.is_wrong() {
-        found.schema = Some(yielded.clone());
-    }
-    finished(table, found)
-}
-
-/// Checks the partition, and puts the load times behind the columns.
-fn finished(table: &UseCaseTable, mut found: Inspection) -> Inspection {
     if let Some(schema) = found.schema.clone() {
         partition(table, &schema, &mut found);
-        found.schema = Some(use_case::with_load_times(&schema));
     }
     found
-}
-
-fn note_few_values(planned: &Planned, input: &Inspection, found: &mut Inspection) {
-    for (column, source) in planned.schema.fields().iter().zip(planned.sources()) {
-        let has_few_values = source.is_some_and(|source| input.few_values.contains(&source));
-        if has_few_values || *column.data_type() == DataType::Boolean {
-            found.few_values.insert(column.name().clone());
-        }
-    }
-}
-
-fn key_column(table: &UseCaseTable, index: usize, name: &str, yielded: &SchemaRef, found: &mut Inspection) -> Option<Field> {
-    let at = Part::Value(path(["key", &index.to_string()]));
-    let Ok(field) = yielded.field_with_name(name) else {
-        found.error(at, format!("`{}` does not yield `{name}`", table.sql_file), not_yielded(name, yielded));
-        return None;
-    };
-    if field.is_nullable() {
-        let hint = format!("rows without one become one row; leave them out with WHERE {name} IS NOT NULL");
-        found.warn(at, format!("the key column `{name}` may be null"), Some(hint));
-    }
-    Some(field.clone())
-}
-
-fn delete_when(merge: &Merge, content: &SchemaRef, found: &mut Inspection) {
-    let Some(sql) = &merge.delete_when else { return };
-    let at = |range| Part::InText(path(["delete_when"]), range);
-    match Expression::inspect("delete_when", sql, content, Vec::new()) {
-        Err(mistakes) => found.mistakes(mistakes, at),
-        Ok(condition) => not_a_condition(&condition, content, at(0..sql.len()), found),
-    }
 }
 
 /// Key and folded columns with their types; `None` where one is missing or cannot be folded.
 fn folded(table: &UseCaseTable, merge: &Merge, yielded: &SchemaRef, found: &mut Inspection) -> Option<SchemaRef> {
     let mut fields = Vec::new();
+    let missing = |name: &str| (format!("`{}` does not yield `{name}`", table.sql_file), not_yielded(name, yielded));
     for (index, name) in table.key.iter().enumerate() {
-        fields.extend(key_column(table, index, name, yielded, found));
+        let at = Part::Value(path(["key", &index.to_string()]));
+        let Ok(field) = yielded.field_with_name(name) else {
+            let (message, hint) = missing(name);
+            found.error(at, message, hint);
+            continue;
+        };
+        if field.is_nullable() {
+            let hint = format!("rows without one become one row; leave them out with WHERE {name} IS NOT NULL");
+            found.warn(at, format!("the key column `{name}` may be null"), Some(hint));
+        }
+        fields.push(field.clone());
     }
     for column in merge.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_))) {
         match yielded.field_with_name(&column.name) {
             Ok(field) => fields.extend(fold(column, field, found)),
             Err(_) => {
-                let message = format!("`{}` does not yield `{}`", table.sql_file, column.name);
-                found.error(Part::Key(path(["columns", &column.name])), message, not_yielded(&column.name, yielded));
+                let (message, hint) = missing(&column.name);
+                found.error(Part::Key(path(["columns", &column.name])), message, hint);
             }
         }
     }

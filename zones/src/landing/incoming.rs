@@ -1,10 +1,12 @@
-//! A download under way: `NAME.part`, and `NAME.part.json` beside it that says what the bytes belong to.
+//! A download under way: `NAME.part` in the folder of its location, and `NAME.part.json` beside it that says what the bytes
+//! belong to.
 //!
 //! Guarantee: the hash of a [`Part`] is over exactly the bytes in the file. After a crash only bytes that are known to be on
 //! disk are gone on with: all of them if the machine has not been started anew since (the kernel still had them), else those
 //! up to the last sync.
 //! Never: goes on with a file whose note is missing or damaged.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -70,13 +72,11 @@ pub struct Received {
 }
 
 impl Incoming {
-    pub(super) fn new(folder: &Path, name: &str) -> Self {
+    /// `all` is the folder of all downloads of the source.
+    pub(super) fn new(all: &Path, location: &str, name: &str) -> Self {
         let name = safe_name(name);
-        Self {
-            folder: folder.to_owned(),
-            part: folder.join(format!("{name}.part")),
-            note: folder.join(format!("{name}.part.json")),
-        }
+        let folder = all.join(location);
+        Self { part: folder.join(format!("{name}.part")), note: folder.join(format!("{name}.part.json")), folder }
     }
 
     /// Starts afresh; whatever was incoming before is removed.
@@ -117,12 +117,17 @@ impl Incoming {
         Ok(part)
     }
 
-    /// Removes this download and any other of the source.
+    /// Removes this download and any other of the location.
     pub fn remove_all(&self) -> Result<(), Error> {
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.folder)(error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &self.folder)(error)),
+            _ => {}
         }
+        if let Some(all) = self.folder.parent() {
+            // Not where there are downloads of other locations; it is in nobody's way then.
+            let _ = fs::remove_dir(all);
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +182,27 @@ impl Received {
         remove_if_there(&self.path)?;
         self.incoming.remove_all()
     }
+}
+
+/// Removes the downloads of locations that are no more; `all` is the folder of all downloads of the source.
+pub(super) fn remove_others(all: &Path, locations: &HashSet<&str>) -> Result<(), Error> {
+    let entries = match fs::read_dir(all) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", all)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(Error::io("list", all))?.path();
+        let is_wanted = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| locations.contains(name));
+        if is_wanted {
+            continue;
+        }
+        // Files lie here from before there were folders for locations.
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(Error::io("remove", &path))?;
+    }
+    let _ = fs::remove_dir(all);
+    Ok(())
 }
 
 /// Names the machine's last start (Linux); elsewhere unknown, and then only synced bytes count.

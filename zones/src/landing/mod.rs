@@ -5,12 +5,16 @@
 //!                                   /000001/receipt.json       written last: without it the folder is not landed
 //!                                   /000001/load/<table>/      a half-done load's plan (not of this module)
 //!                                   /latest.json               newest content ever landed, and its validators
-//!                                   /incoming/NAME.part        a download under way, and NAME.part.json beside it
+//!                                   /latest/LOCATION.json      the same for each location
+//!                                   /incoming/LOCATION/NAME.part   a download under way, and NAME.part.json beside it
 //! ```
+//!
+//! A *location* is one url of a source. Its receipts, in order, stand for its contents; those of all locations of a source are
+//! one growing sequence.
 //!
 //! Guarantee: a receipt is there only once its file is on disk under its final name, both synced; after a crash at any
 //! point a folder is either landed or removed by the next [`LandingZone::clean`]. Sequence numbers grow by one a content
-//! and are never given to other bytes, also when somebody deleted the newest folder. One process at a time works on a
+//! and are never given to other bytes, also when somebody deleted the newest folder of a location. One process at a time works on a
 //! source ([`Lock`]).
 //! Never: changes a landed file or its receipt; guesses what a damaged one held.
 
@@ -24,9 +28,10 @@ mod receipts;
 pub use error::Error;
 pub(crate) use error::failure_of;
 pub use incoming::{Incoming, Part, PartNote, Received};
-pub use latest::Latest;
+pub use latest::{Latest, Latests};
 pub use names::safe_name;
 
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +59,8 @@ pub struct Lock {
 pub struct About {
     /// Without user name, password and query.
     pub url: String,
+    /// See [`model::receipt::location_of`].
+    pub location: String,
     pub file_name: String,
     pub validators: Validators,
     pub received_at: DateTime<Utc>,
@@ -113,9 +120,9 @@ impl LandingZone {
         receipts::verify_content(receipt, &self.file(receipt))
     }
 
-    /// The newest content that ever landed, also where its folder was deleted since.
-    pub fn latest(&self) -> Result<Option<Latest>, Error> {
-        latest::read(&self.folder, self.newest()?.as_ref())
+    /// What landed so far, by location.
+    pub fn latests(&self) -> Result<Latests, Error> {
+        Latests::read(&self.folder, &self.receipts()?)
     }
 
     /// Takes the source for this process, creating its folder.
@@ -145,21 +152,32 @@ impl LandingZone {
         Ok(removed)
     }
 
+    /// Removes downloads of locations that are not among these.
+    pub fn clean_incoming<'l>(&self, _lock: &Lock, locations: impl IntoIterator<Item = &'l str>) -> Result<(), Error> {
+        let locations: HashSet<&str> = locations.into_iter().collect();
+        incoming::remove_others(&self.incoming_folder(), &locations)
+    }
+
     /// Where a download of `name` is kept until it is whole.
-    pub fn incoming(&self, name: &str) -> Incoming {
-        Incoming::new(&self.folder.join("incoming"), name)
+    pub fn incoming(&self, location: &str, name: &str) -> Incoming {
+        Incoming::new(&self.incoming_folder(), location, name)
+    }
+
+    fn incoming_folder(&self) -> PathBuf {
+        self.folder.join("incoming")
     }
 
     /// Makes a whole download the next landed file.
     ///
-    /// The bytes of the newest receipt again are the caller's business: this always lands. Bytes whose folder (the newest
-    /// one) was deleted get their old number back.
-    pub fn land(&self, _lock: &Lock, received: Received, about: About) -> Result<Receipt, Error> {
-        let sequence = self.latest()?.map_or(1, |latest| latest.sequence_for(&received.sha256));
+    /// The bytes of the location's newest receipt again are the caller's business: this always lands. Bytes whose folder (the
+    /// newest one of the location) was deleted get their old number back.
+    pub fn land(&self, _lock: &Lock, latests: &mut Latests, received: Received, about: About) -> Result<Receipt, Error> {
+        let sequence = latests.sequence_for(&about.location, &received.sha256)?;
         let receipt = Receipt {
             source: self.source.clone(),
             sequence,
             url: about.url,
+            location: about.location,
             file_name: safe_name(&about.file_name),
             size: received.size,
             sha256: received.sha256,
@@ -172,14 +190,14 @@ impl LandingZone {
         std::fs::rename(&received.path, &file).map_err(Error::io("rename the download to", &file))?;
         sync_folder(&folder)?;
         receipts::write(&folder, &receipt)?;
-        latest::write(&self.folder, &Latest::of(&receipt))?;
+        latests.landed(&receipt)?;
         received.incoming.remove_all()?;
         Ok(receipt)
     }
 
-    /// Notes newer validators for the newest content, so that the next run need not fetch the same bytes again.
-    pub fn note_validators(&self, _lock: &Lock, latest: &Latest, validators: Validators) -> Result<(), Error> {
-        latest::write(&self.folder, &Latest { validators, ..latest.clone() })
+    /// Notes newer validators for the newest content of a location, so that the next run need not fetch the same bytes again.
+    pub fn note_validators(&self, _lock: &Lock, latests: &Latests, latest: &Latest, validators: Validators) -> Result<(), Error> {
+        latests.note_location(&Latest { validators, ..latest.clone() })
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use model::Receipt;
+use model::receipt::location_of;
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -44,9 +45,13 @@ pub(super) fn is_landed(folder: &Path) -> Result<bool, Error> {
 pub(super) fn read(folder: &Path, source_name: &str, sequence: u64) -> Result<Option<Receipt>, Error> {
     let path = folder.join(RECEIPT_FILE);
     let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
-    let receipt: Receipt = serde_json::from_slice(&bytes).map_err(|source| Error::BadReceipt { path: path.clone(), source })?;
+    let mut receipt: Receipt =
+        serde_json::from_slice(&bytes).map_err(|source| Error::BadReceipt { path: path.clone(), source })?;
     if receipt.source != source_name || receipt.sequence != sequence {
         return Err(Error::MisplacedReceipt { path, source_name: receipt.source, sequence: receipt.sequence });
+    }
+    if receipt.location.is_empty() {
+        receipt.location = location_of(&receipt.url, None);
     }
     Ok(Some(receipt))
 }

@@ -1,8 +1,11 @@
 use chrono::DateTime;
+use model::receipt::location_of;
 use model::{Classify, Failure};
 use tempfile::TempDir;
 
 use super::*;
+
+const URL: &str = "http://source/events.json";
 
 struct Lake {
     folder: TempDir,
@@ -17,24 +20,36 @@ impl Lake {
     }
 
     fn land(&self, bytes: &[u8]) -> Receipt {
+        self.land_at(URL, bytes)
+    }
+
+    fn land_at(&self, url: &str, bytes: &[u8]) -> Receipt {
         let lock = self.zone.lock().unwrap();
         self.zone.clean(&lock).unwrap();
-        let mut part = self.zone.incoming("events.json").begin(PartNote::default()).unwrap();
+        let mut latests = self.zone.latests().unwrap();
+        let location = location_of(url, None);
+        let mut part = self.zone.incoming(&location, "events.json").begin(PartNote::default()).unwrap();
         part.write(bytes).unwrap();
-        self.zone.land(&lock, part.finish().unwrap(), about("events.json")).unwrap()
+        let about = About {
+            url: url.to_owned(),
+            location,
+            file_name: "events.json".to_owned(),
+            validators: Validators::default(),
+            received_at: DateTime::UNIX_EPOCH,
+        };
+        self.zone.land(&lock, &mut latests, part.finish().unwrap(), about).unwrap()
+    }
+
+    fn latest(&self) -> Latest {
+        self.zone.latests().unwrap().of(&location_of(URL, None)).unwrap().unwrap()
+    }
+
+    fn source_folder(&self) -> PathBuf {
+        self.folder.path().join("landing/session_events/events")
     }
 
     fn folder_of(&self, sequence: u64) -> PathBuf {
         self.folder.path().join(format!("landing/session_events/events/{sequence:06}"))
-    }
-}
-
-fn about(file_name: &str) -> About {
-    About {
-        url: "http://source/events.json".to_owned(),
-        file_name: file_name.to_owned(),
-        validators: Validators::default(),
-        received_at: DateTime::UNIX_EPOCH,
     }
 }
 
@@ -78,7 +93,7 @@ fn a_number_never_comes_to_mean_other_bytes() {
     lake.land(b"B");
     std::fs::remove_dir_all(lake.folder_of(2)).unwrap();
 
-    let latest = lake.zone.latest().unwrap().unwrap();
+    let latest = lake.latest();
     assert_eq!((latest.sequence, latest.is_landed), (2, false), "the loss is known");
     assert_eq!(lake.land(b"B").sequence, 2, "the same bytes again take their place");
     std::fs::remove_dir_all(lake.folder_of(2)).unwrap();
@@ -91,15 +106,80 @@ fn what_is_known_of_the_newest_content_follows_from_its_receipt() {
     let receipt = lake.land(b"A");
     let noted = Validators { etag: Some("\"2\"".to_owned()), ..Validators::default() };
     let lock = lake.zone.lock().unwrap();
-    let latest = lake.zone.latest().unwrap().unwrap();
-    lake.zone.note_validators(&lock, &latest, noted.clone()).unwrap();
-    assert_eq!(lake.zone.latest().unwrap().unwrap().validators, noted, "newer validators of the same bytes are used");
+    let latest = lake.latest();
+    lake.zone.note_validators(&lock, &lake.zone.latests().unwrap(), &latest, noted.clone()).unwrap();
+    assert_eq!(lake.latest().validators, noted, "newer validators of the same bytes are used");
     drop(lock);
 
-    std::fs::write(lake.folder_of(1).parent().unwrap().join("latest.json"), b"{").unwrap();
-    let latest = lake.zone.latest().unwrap().unwrap();
+    std::fs::write(lake.source_folder().join("latest.json"), b"{").unwrap();
+    std::fs::write(lake.source_folder().join(format!("latest/{}.json", latest.location)), b"{").unwrap();
+    let latest = lake.latest();
     assert_eq!((latest.sequence, latest.sha256, latest.is_landed), (1, receipt.sha256, true));
     assert_eq!(latest.validators, receipt.validators, "a damaged note is no obstacle");
+}
+
+#[test]
+fn locations_share_a_sequence_and_each_has_its_own_newest_content() {
+    let lake = Lake::new();
+    let other = "http://source/other.json";
+    for (url, bytes) in [(URL, b"A"), (other, b"B"), (URL, b"C"), (other, b"D")] {
+        lake.land_at(url, bytes);
+    }
+    let latests = lake.zone.latests().unwrap();
+    let of = |url| latests.of(&location_of(url, None)).unwrap().unwrap();
+    assert_eq!((of(URL).sequence, of(other).sequence, latests.highest()), (3, 4, 4));
+    assert_eq!(latests.of("0123456789abcdef").unwrap(), None);
+
+    // The newest folder of a location that is not the newest of the source.
+    std::fs::remove_dir_all(lake.folder_of(3)).unwrap();
+    assert_eq!(lake.land_at(URL, b"C").sequence, 3);
+    std::fs::remove_dir_all(lake.folder_of(3)).unwrap();
+    std::fs::remove_dir_all(lake.folder_of(4)).unwrap();
+    assert_eq!(lake.land_at(URL, b"E").sequence, 5, "neither number means other bytes now");
+    assert_eq!(lake.land_at(other, b"D").sequence, 4);
+}
+
+#[test]
+fn receipts_of_before_there_were_locations_belong_to_the_url_they_name() {
+    let lake = Lake::new();
+    let receipt = lake.land(b"A");
+    let without_location = |path: PathBuf| {
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert!(json.as_object_mut().unwrap().remove("location").is_some());
+        std::fs::write(path, json.to_string()).unwrap();
+    };
+    without_location(lake.folder_of(1).join("receipt.json"));
+    without_location(lake.source_folder().join("latest.json"));
+    std::fs::remove_dir_all(lake.source_folder().join("latest")).unwrap();
+
+    assert_eq!(lake.zone.receipts().unwrap(), std::slice::from_ref(&receipt));
+    assert_eq!((lake.latest().sequence, lake.latest().is_landed), (1, true));
+    let latests = lake.zone.latests().unwrap();
+    assert_eq!(latests.only_location("0123456789abcdef"), receipt.location, "the one url of a source may move");
+
+    std::fs::remove_dir_all(lake.folder_of(1)).unwrap();
+    assert_eq!((lake.latest().sequence, lake.latest().is_landed), (1, false), "the loss is known");
+    assert_eq!(lake.land(b"A").sequence, 1);
+
+    lake.land_at("http://source/other.json", b"B");
+    let latests = lake.zone.latests().unwrap();
+    assert_eq!(latests.only_location("0123456789abcdef"), "0123456789abcdef", "of two it cannot be told which has moved");
+}
+
+#[test]
+fn downloads_of_urls_that_are_no_more_are_removed() {
+    let lake = Lake::new();
+    let lock = lake.zone.lock().unwrap();
+    for location in ["a", "b"] {
+        lake.zone.incoming(location, "events.json").begin(PartNote::default()).unwrap();
+    }
+    let incoming = lake.source_folder().join("incoming");
+    std::fs::write(incoming.join("events.json.part"), b"of an earlier version").unwrap();
+    lake.zone.clean_incoming(&lock, ["a"]).unwrap();
+    let left: Vec<_> = std::fs::read_dir(&incoming).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a"]);
+    lake.zone.incoming("a", "events.json").remove_all().unwrap();
+    assert!(!incoming.exists());
 }
 
 #[test]
@@ -151,7 +231,7 @@ fn one_process_at_a_time_lands_files_of_a_source() {
 #[test]
 fn a_download_that_stopped_goes_on_where_it_was_and_hashes_all_of_it() {
     let lake = Lake::new();
-    let incoming = lake.zone.incoming("events.json");
+    let incoming = lake.zone.incoming("0123456789abcdef", "events.json");
     assert!(incoming.note().unwrap().is_none());
     let note = PartNote::new(Validators::default(), "events.json".to_owned(), Some(11));
     let mut part = incoming.begin(note).unwrap();
@@ -172,14 +252,14 @@ fn a_download_that_stopped_goes_on_where_it_was_and_hashes_all_of_it() {
 #[test]
 fn after_a_new_start_of_the_machine_only_synced_bytes_count() {
     let lake = Lake::new();
-    let incoming = lake.zone.incoming("events.json");
+    let incoming = lake.zone.incoming("0123456789abcdef", "events.json");
     let mut part = incoming.begin(PartNote::new(Validators::default(), "events.json".to_owned(), None)).unwrap();
     part.write(b"on disk").unwrap();
     part.keep().unwrap();
     part.write(b" perhaps").unwrap();
     drop(part);
 
-    let path = lake.folder.path().join("landing/session_events/events/incoming/events.json.part.json");
+    let path = lake.folder.path().join("landing/session_events/events/incoming/0123456789abcdef/events.json.part.json");
     let mut note: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     note["boot"] = "another".into();
     std::fs::write(&path, note.to_string()).unwrap();
@@ -193,7 +273,7 @@ fn after_a_new_start_of_the_machine_only_synced_bytes_count() {
 #[test]
 fn the_last_byte_of_a_whole_part_is_asked_for_again() {
     let lake = Lake::new();
-    let incoming = lake.zone.incoming("events.json");
+    let incoming = lake.zone.incoming("0123456789abcdef", "events.json");
     let mut part = incoming.begin(PartNote::new(Validators::default(), "events.json".to_owned(), Some(5))).unwrap();
     part.write(b"whole").unwrap();
     drop(part);

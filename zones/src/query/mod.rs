@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::MemorySchemaProvider;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::context::SessionConfig;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -34,7 +35,7 @@ pub use touched::GroupSet;
 
 use crate::delta::{Table, normalized};
 use crate::error::Error;
-use crate::sql::{conformed, one_line};
+use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line};
 use outer_join::TouchedAcrossOuterJoins;
 use scan::LakeTable;
 use touched::{Touched, as_touched};
@@ -74,6 +75,30 @@ impl Query {
     pub async fn output_schema(&self) -> Result<SchemaRef, Error> {
         let (_, plan) = self.plan().await?;
         Ok(normalized(plan.schema().as_arrow()))
+    }
+
+    /// Plans the statement and looks at everything that can be wrong with it before there are rows: the columns of the result,
+    /// nullable where they may be null.
+    pub async fn inspect(&self) -> Result<SchemaRef, Vec<Mistake>> {
+        let unsound = |error: Error| vec![locate::beginning(&self.sql, &error.to_string())];
+        let context = self.context().map_err(unsound)?;
+        let wrong = |error: &DataFusionError| mistakes(error, &self.sql, &self.scope());
+        let plan = match context.state().create_logical_plan(&self.sql).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await),
+        };
+        if !is_select(&plan) {
+            return Err(vec![locate::beginning(&self.sql, "this is not a SELECT")]);
+        }
+        if let Err(error) = context.state().optimize(&plan) {
+            return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await);
+        }
+        Ok(normalized(plan.schema().as_arrow()))
+    }
+
+    fn scope(&self) -> Scope {
+        let names = self.inputs.iter().flat_map(|input| [input.origin.to_string(), input.origin.table().to_owned()]);
+        Scope { tables: names.collect(), ..Scope::default() }
     }
 
     /// The rows of the result, of the touched groups only where some are given.
@@ -179,16 +204,21 @@ impl Query {
         })
     }
 
-    async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
+    fn context(&self) -> Result<SessionContext, Error> {
         let context = session(self.spill.as_deref()).map_err(|error| self.error(error))?;
         self.register(&context).map_err(|error| self.error(error))?;
-        let plan = context.state().create_logical_plan(&self.sql).await.map_err(|error| self.error(error))?;
-        match plan {
-            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-                Err(Error::SqlShape { step: self.place.clone(), sql: one_line(&self.sql), problem: "is not a SELECT".to_owned() })
-            }
-            plan => Ok((context, plan)),
+        Ok(context)
+    }
+
+    async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
+        let context = self.context()?;
+        let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes };
+        let plan = context.state().create_logical_plan(&self.sql).await;
+        let plan = plan.map_err(|error| wrong(mistakes(&error, &self.sql, &self.scope())))?;
+        if !is_select(&plan) {
+            return Err(wrong(vec![locate::beginning(&self.sql, "this is not a SELECT")]));
         }
+        Ok((context, plan))
     }
 
     /// Each input under its zone and, where no other has its name, under its name alone.
@@ -226,19 +256,30 @@ impl Query {
 const CATALOG: &str = "lake";
 const PLAIN: &str = "tables";
 
+fn is_select(plan: &LogicalPlan) -> bool {
+    !matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_))
+}
+
 fn session(spill: Option<&Path>) -> Result<SessionContext, DataFusionError> {
-    let config = SessionConfig::new()
+    let template = engine::session();
+    let config = template
+        .config()
+        .clone()
         .with_default_catalog_and_schema(CATALOG, PLAIN)
-        .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4))
-        .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
+        .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4));
     let mode = spill.map_or(DiskManagerMode::OsTmpDirectory, |folder| DiskManagerMode::Directories(vec![folder.to_owned()]));
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
         .build_arc()?;
-    let state = SessionStateBuilder::new_with_default_features()
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(PLAIN, Arc::new(MemorySchemaProvider::new()))?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    let state = SessionStateBuilder::new_from_existing(template)
         .with_config(config)
         .with_runtime_env(runtime)
+        .with_catalog_list(Arc::new(catalogs))
         .with_optimizer_rule(Arc::new(TouchedAcrossOuterJoins))
         .build();
     Ok(SessionContext::new_with_state(state))

@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider,
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
 };
 use datafusion::datasource::TableProvider;
 use datafusion::error::DataFusionError;
@@ -42,35 +42,13 @@ pub(crate) fn session() -> SessionState {
     state
 }
 
-/// A table that a session sees: under its name, and under its zone's name before it where it has one.
-pub(crate) struct Seen {
-    pub(crate) zone: Option<&'static str>,
-    pub(crate) name: String,
-    pub(crate) table: Arc<dyn TableProvider>,
-}
-
-/// A session that sees these tables. A name that two zones have is seen with its zone only.
-pub(crate) fn session_over(tables: &[Seen]) -> Result<SessionState, DataFusionError> {
+/// A session that sees one table.
+pub(crate) fn session_over(name: &str, table: Arc<dyn TableProvider>) -> Result<SessionState, DataFusionError> {
     let options = TEMPLATE.config().options().catalog.clone();
+    let schema = Arc::new(MemorySchemaProvider::new());
+    datafusion::catalog::SchemaProvider::register_table(schema.as_ref(), name.to_owned(), table)?;
     let catalog = MemoryCatalogProvider::new();
-    let plain = Arc::new(MemorySchemaProvider::new());
-    for seen in tables {
-        if tables.iter().filter(|other| other.name == seen.name).count() == 1 {
-            plain.register_table(seen.name.clone(), seen.table.clone())?;
-        }
-        if let Some(zone) = seen.zone {
-            let schema = match catalog.schema(zone) {
-                Some(schema) => schema,
-                None => {
-                    let schema = Arc::new(MemorySchemaProvider::new());
-                    catalog.register_schema(zone, schema.clone())?;
-                    schema
-                }
-            };
-            schema.register_table(seen.name.clone(), seen.table.clone())?;
-        }
-    }
-    catalog.register_schema(&options.default_schema, plain)?;
+    catalog.register_schema(&options.default_schema, schema)?;
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(options.default_catalog, Arc::new(catalog));
     let mut state = SessionStateBuilder::new_from_existing(TEMPLATE.clone()).with_catalog_list(Arc::new(catalogs)).build();

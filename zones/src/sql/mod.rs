@@ -5,7 +5,7 @@
 //! the statement's text.
 
 pub(crate) mod engine;
-mod locate;
+pub(crate) mod locate;
 mod mistake;
 mod nulls;
 mod types;
@@ -63,6 +63,10 @@ impl Planned {
         Self::new(self.plan, &narrowed)
     }
 
+    pub(crate) fn plan(&self) -> &LogicalPlan {
+        &self.plan
+    }
+
     /// For each column that is yielded: the input's column that it is, if it is just that.
     pub fn sources(&self) -> Vec<Option<String>> {
         let source = |expression: &Expr| match expression.clone().unalias() {
@@ -111,19 +115,34 @@ impl Statement {
     /// A session that sees these rows.
     fn session(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<SessionState, Error> {
         let table = MemTable::try_new(schema, vec![batches]).map_err(|error| self.error(error))?;
-        let seen = engine::Seen { zone: None, name: self.input.clone(), table: Arc::new(table) };
-        engine::session_over(&[seen]).map_err(|error| self.error(error))
+        engine::session_over(&self.input, Arc::new(table)).map_err(|error| self.error(error))
     }
 
     async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, Vec<Mistake>> {
-        select_plan(state, &self.sql, &self.scope()).await
+        let wrong = |error: DataFusionError| mistakes(&error, &self.sql, &self.scope());
+        let plan = state.create_logical_plan(&self.sql).await.map_err(wrong)?;
+        match plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+                Err(vec![locate::beginning(&self.sql, "this is not a SELECT")])
+            }
+            plan => Ok(plan),
+        }
     }
 
     /// Plans the statement over rows of `input` and looks at everything that can be wrong with it before there are rows.
     /// Columns may be null where `input` says so.
     pub async fn inspect(&self, input: &SchemaRef) -> Result<Planned, Vec<Mistake>> {
-        let seen = [(None, self.input.clone(), input.clone())];
-        Ok(Planned::new(inspected(&self.sql, &seen).await?, input))
+        let state =
+            self.session(input.clone(), Vec::new()).map_err(|error| vec![locate::beginning(&self.sql, &error.to_string())])?;
+        let plan = match self.plan(&state).await {
+            Ok(plan) => plan,
+            Err(found) => return Err(locate::narrowed(&state, &self.sql, &self.scope(), found).await),
+        };
+        if let Err(error) = state.optimize(&plan) {
+            let found = mistakes(&error, &self.sql, &self.scope());
+            return Err(locate::narrowed(&state, &self.sql, &self.scope(), found).await);
+        }
+        Ok(Planned::new(plan, input))
     }
 
     /// A mistake that is about how the statement is built: at the word that makes it so.
@@ -147,6 +166,12 @@ impl Statement {
         Ok(normalized(plan.schema().as_arrow()))
     }
 
+    /// The statement as the engine has it.
+    pub(crate) async fn logical_plan(&self, input: &SchemaRef) -> Result<LogicalPlan, Error> {
+        let state = self.session(all_nullable(input), Vec::new())?;
+        self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))
+    }
+
     /// Whether the statement treats each row by itself: a projection and a filter, nothing that groups, joins or sorts.
     pub async fn is_row_by_row(&self, input: &SchemaRef) -> Result<bool, Error> {
         let state = self.session(all_nullable(input), Vec::new())?;
@@ -163,43 +188,6 @@ impl Statement {
         let schema = normalized(plan.schema().as_arrow());
         let batches = DataFrame::new(state, plan).collect().await.map_err(|error| self.error(error))?;
         batches.iter().filter(|batch| batch.num_rows() > 0).map(|batch| conformed(batch, &schema)).collect()
-    }
-}
-
-/// Plans a statement over several tables, each with its zone, name and schema, and looks at what can be wrong with it.
-pub(crate) async fn inspect_over(
-    sql: &str,
-    tables: &[(Option<&'static str>, String, SchemaRef)],
-) -> Result<Planned, Vec<Mistake>> {
-    Ok(Planned::new(inspected(sql, tables).await?, &Arc::new(Schema::empty())))
-}
-
-async fn inspected(sql: &str, tables: &[(Option<&'static str>, String, SchemaRef)]) -> Result<LogicalPlan, Vec<Mistake>> {
-    let seen = |(zone, name, schema): &(Option<&'static str>, String, SchemaRef)| {
-        let table = Arc::new(MemTable::try_new(schema.clone(), vec![Vec::new()])?);
-        Ok(engine::Seen { zone: *zone, name: name.clone(), table })
-    };
-    let seen: Result<Vec<_>, DataFusionError> = tables.iter().map(seen).collect();
-    let state = seen.and_then(|seen| engine::session_over(&seen));
-    let state = state.map_err(|error| vec![locate::beginning(sql, &error.to_string())])?;
-    let scope = Scope { tables: tables.iter().map(|(_, name, _)| name.clone()).collect(), ..Scope::default() };
-    let plan = match select_plan(&state, sql, &scope).await {
-        Ok(plan) => plan,
-        Err(found) => return Err(locate::narrowed(&state, sql, &scope, found).await),
-    };
-    match state.optimize(&plan) {
-        Ok(_) => Ok(plan),
-        Err(error) => Err(locate::narrowed(&state, sql, &scope, mistakes(&error, sql, &scope)).await),
-    }
-}
-
-async fn select_plan(state: &SessionState, sql: &str, scope: &Scope) -> Result<LogicalPlan, Vec<Mistake>> {
-    let plan = state.create_logical_plan(sql).await.map_err(|error| mistakes(&error, sql, scope))?;
-    match plan {
-        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-            Err(vec![locate::beginning(sql, "this is not a SELECT")])
-        }
-        plan => Ok(plan),
     }
 }
 

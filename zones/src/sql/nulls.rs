@@ -132,7 +132,7 @@ fn replace_columns(expression: Expr, by: &dyn Fn(&str) -> Option<Expr>) -> Expr 
     replaced.map_or(whole, |replaced| replaced.data)
 }
 
-/// The columns that a plan yields, with what is known about nulls; `input` is what is known better of the table that it reads.
+/// The columns that a plan yields, with what is known about nulls; `input` is the schema of the table that it reads.
 pub(super) fn yielded(plan: &LogicalPlan, input: &SchemaRef) -> SchemaRef {
     let known = known(plan, input).unwrap_or_else(|_| plan.schema().as_ref().clone());
     Arc::new(known.as_arrow().clone())
@@ -141,8 +141,7 @@ pub(super) fn yielded(plan: &LogicalPlan, input: &SchemaRef) -> SchemaRef {
 fn known(plan: &LogicalPlan, table: &SchemaRef) -> Result<DFSchema> {
     let nullable: Vec<bool> = match plan {
         LogicalPlan::TableScan(scan) => {
-            let is_nullable =
-                |field: &Arc<Field>| table.field_with_name(field.name()).map_or(field.is_nullable(), Field::is_nullable);
+            let is_nullable = |field: &Arc<Field>| table.field_with_name(field.name()).map_or(true, Field::is_nullable);
             scan.projected_schema.fields().iter().map(is_nullable).collect()
         }
         LogicalPlan::Projection(projection) => {

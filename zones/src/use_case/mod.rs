@@ -11,6 +11,7 @@
 mod apply;
 mod fold;
 mod merge;
+mod order;
 mod tombstones;
 mod view;
 
@@ -39,6 +40,7 @@ pub use apply::Merged;
 pub use fold::Fold;
 pub(crate) use fold::summed;
 pub use merge::{RawChanges, Versions};
+pub(crate) use order::dependence;
 pub use view::{Touched, query};
 
 /// When a row was first written, and when it last changed; both from the commit's write time.
@@ -71,11 +73,6 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
         may_grow: false,
         description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
     })
-}
-
-/// The columns of a use-case table without its load times.
-pub(crate) async fn content(definition: &UseCaseTable, inputs: &[Input]) -> Result<SchemaRef, Error> {
-    Ok(compiled(definition, inputs).await?.1)
 }
 
 /// The fold of a merged table, and the columns of either kind.
@@ -121,7 +118,7 @@ pub(crate) fn can_partition(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Utf8 | DataType::Boolean)
 }
 
-pub(crate) fn with_load_times(schema: &SchemaRef) -> SchemaRef {
+fn with_load_times(schema: &SchemaRef) -> SchemaRef {
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.push(Field::new(INSERTED_AT, instant.clone(), true));

@@ -4,6 +4,7 @@ mod cassandra;
 mod columns;
 mod raw;
 mod source;
+mod urls;
 mod use_case;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use chrono::{DateTime, Utc};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use source::URL_SCHEMES;
+pub use urls::URL_SCHEMES;
 
 use super::error::{Complaint, DefinitionErrors, Placed, Problem, Problems};
 use super::names::{nearest, suggest};

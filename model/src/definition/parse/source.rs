@@ -1,19 +1,17 @@
 //! `[source.NAME]` and `[landing.NAME]`.
 
 use crate::definition::error::{Complaint, Placed};
-use crate::definition::names::nearest;
 use crate::definition::reader::{Reader, whole_number};
-use crate::definition::tables::{Compression, Format, Landing, Source};
-use crate::definition::{defaults, units, variables};
+use crate::definition::sources::{OnMissing, Source};
+use crate::definition::tables::{Compression, Format, Landing};
+use crate::definition::variables::{self, Fault};
+use crate::definition::{defaults, units};
 
-use super::{Known, check_reference};
-
-/// What can be fetched.
-pub const URL_SCHEMES: [&str; 3] = ["https", "http", "file"];
+use super::{Known, check_reference, urls};
 
 const FORMATS: [(&str, Format); 1] = [("json_lines", Format::JsonLines)];
 
-const COMPRESSIONS: [(&str, Compression); 7] = [
+const COMPRESSIONS: [(&str, Compression); 12] = [
     ("auto", Compression::Auto),
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
@@ -21,18 +19,31 @@ const COMPRESSIONS: [(&str, Compression); 7] = [
     ("zstd", Compression::Zstd),
     ("xz", Compression::Xz),
     ("zip", Compression::Zip),
+    ("tar", Compression::Tar),
+    ("tar.gz", Compression::TarGzip),
+    ("tar.bz2", Compression::TarBzip2),
+    ("tar.zst", Compression::TarZstd),
+    ("tar.xz", Compression::TarXz),
 ];
 
+const ON_MISSING: [(&str, OnMissing); 2] = [("fail", OnMissing::Fail), ("skip", OnMissing::Skip)];
+
 pub(super) fn source(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<Source> {
-    let url = reader.required("url", Reader::string).and_then(|url| replaced(&reader, url, known));
+    let urls = urls::urls(&mut reader, known);
+    let dates = urls::dates(&mut reader, urls.as_deref());
     let sha256 = reader.string("sha256").and_then(|sha256| replaced(&reader, sha256, known));
-    let sha256 = sha256.and_then(|sha256| checked_sha256(&reader, &sha256));
-    let headers = headers(&mut reader, known);
-    if let Some(url) = &url {
-        check_url(&reader, url);
+    if let (Some(sha256), Some(urls)) = (&sha256, &urls)
+        && (urls.len() > 1 || dates.is_some())
+    {
+        let complaint = Complaint::new("`sha256` pins one file, and this source has several urls");
+        reader.complain(&sha256.place, complaint.hint("leave it out, or make a source of each url"));
     }
+    let sha256 = sha256.and_then(|sha256| checked_sha256(&reader, &sha256));
+    let on_missing = reader.choice("on_missing", &ON_MISSING).map_or_else(OnMissing::default, |choice| choice.value);
+    let headers = headers(&mut reader, known);
     reader.finish();
-    Some(Source { name, url: url?.value, sha256, headers })
+    let urls = urls?.into_iter().map(|url| url.value).collect();
+    Some(Source { name, urls, dates, sha256, on_missing, headers })
 }
 
 /// The text with its variables replaced; each variable that fails is a problem at its own place.
@@ -40,39 +51,25 @@ fn replaced(reader: &Reader<'_>, text: Placed<String>, known: &Known<'_>) -> Opt
     match variables::replace(&text.value, known.variables) {
         Ok(value) => Some(Placed { value, place: text.place }),
         Err(faults) => {
-            let written = reader.problems.written_at(&text.place);
-            let mut seen = 0;
-            for fault in faults {
-                let beginning = written[seen..].find(&fault.written);
-                let place = beginning.map_or(text.place.clone(), |at| {
-                    let start = text.place.start + seen + at;
-                    seen += at + fault.written.len();
-                    start..start + fault.written.len()
-                });
-                reader.complain(&place, fault.complaint);
-            }
+            place_faults(reader, &text, faults);
             None
         }
     }
 }
 
-/// Never shows the url: it may carry credentials.
-fn check_url(reader: &Reader<'_>, url: &Placed<String>) {
-    let schemes = "a url begins with https://, http:// or file://";
-    let complaint = match url.value.split_once("://") {
-        _ if url.value.is_empty() => Complaint::new("`url` is empty once its variables are replaced"),
-        None => Complaint::new("`url` has no scheme").hint(schemes),
-        Some((_, "")) => Complaint::new("`url` ends after its scheme"),
-        Some(_) if url.value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-            Complaint::new("`url` has a space in it").hint("write `%20`")
-        }
-        Some((scheme, _)) if URL_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => return,
-        Some((scheme, _)) => match nearest(scheme, URL_SCHEMES) {
-            Some(near) => Complaint::new("`url` has a scheme that cannot be fetched").hint(format!("did you mean `{near}://`?")),
-            None => Complaint::new("`url` has a scheme that cannot be fetched").hint(schemes),
-        },
-    };
-    reader.complain(&url.place, complaint);
+/// Complains of each fault at its own place in the text.
+pub(super) fn place_faults(reader: &Reader<'_>, text: &Placed<String>, faults: Vec<Fault>) {
+    let written = reader.problems.written_at(&text.place);
+    let mut seen = 0;
+    for fault in faults {
+        let beginning = written[seen..].find(&fault.written);
+        let place = beginning.map_or(text.place.clone(), |at| {
+            let start = text.place.start + seen + at;
+            seen += at + fault.written.len();
+            start..start + fault.written.len()
+        });
+        reader.complain(&place, fault.complaint);
+    }
 }
 
 fn checked_sha256(reader: &Reader<'_>, sha256: &Placed<String>) -> Option<String> {

@@ -32,7 +32,7 @@ fn the_shipped_folder_says_where_its_events_come_from_and_how_they_are_read() {
     assert_eq!(pipeline.name, "session_events");
     assert_eq!(pipeline.clock, PipelineClock::NewestEvent);
     let source = pipeline.source("events").unwrap();
-    assert_eq!(source.url, "http://127.0.0.1:8000/session_events.jsonl.bz2");
+    assert_eq!(source.urls[0].location(None).url, "http://127.0.0.1:8000/session_events.jsonl.bz2");
     assert_eq!((&source.sha256, source.headers.len()), (&None, 0));
     let landing = pipeline.landing("events").unwrap();
     assert_eq!((landing.source.as_str(), landing.entries.as_str()), ("events", "*"));
@@ -146,7 +146,7 @@ fn every_other_key_means_what_it_says() {
 #[test]
 fn a_source_is_never_debug_printed_with_its_secrets() {
     let pipeline = parsed(&with("https://example.org", "https://me:hunter2@example.org"));
-    assert!(pipeline.sources[0].url.contains("hunter2"));
+    assert!(pipeline.sources[0].urls[0].location(None).url.contains("hunter2"));
     let printed = format!("{pipeline:?}");
     assert!(printed.contains("Authorization") && !printed.contains("hunter2") && !printed.contains("token from outside"));
 }

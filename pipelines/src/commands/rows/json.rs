@@ -35,7 +35,8 @@ impl RowWriter for JsonWriter {
                 out.write_all(if self.is_first { b"[\n" } else { b",\n" })?;
             }
             self.is_first = false;
-            let members = schema.fields().iter().zip(rows.columns()).map(|(field, column)| (field.name().as_str(), column.as_ref()));
+            let members =
+                schema.fields().iter().zip(rows.columns()).map(|(field, column)| (field.name().as_str(), column.as_ref()));
             object(members, row, out)?;
             if !self.is_array {
                 out.write_all(b"\n")?;

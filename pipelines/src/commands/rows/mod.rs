@@ -19,7 +19,7 @@ use zones::explore::Rows;
 use crate::error::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people; a missing value is NULL, an empty text is ""
     Table,
     /// One JSON array of objects
@@ -31,10 +31,10 @@ pub enum Format {
 }
 
 /// Prints rows; `limit` is how many there can be at most without a word about others.
-pub async fn print(rows: Rows, format: Format, limit: Option<usize>) -> Result<(), Error> {
+pub(super) async fn print(rows: Rows, format: Format, limit: Option<usize>) -> Result<(), Error> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     match written(rows, format, limit, &mut out).await {
-        Err(Error::State { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
+        Err(Error::Output { source }) if source.kind() == ErrorKind::BrokenPipe => {
             // What is still buffered has no reader either.
             let _ = out.into_parts();
             Ok(())
@@ -63,7 +63,7 @@ async fn written(rows: Rows, format: Format, limit: Option<usize>, out: &mut imp
 }
 
 fn stdout(source: std::io::Error) -> Error {
-    Error::State { path: "stdout".to_owned(), source }
+    Error::Output { source }
 }
 
 trait RowWriter {

@@ -11,7 +11,14 @@ use url::Url;
 use super::Stop;
 use crate::download::address::Address;
 use crate::download::error::Trouble;
-use crate::download::{Error, Request};
+use crate::download::{Error, Options, Request};
+
+/// Whether any url of a source is `https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::download) enum Tls {
+    Needed,
+    NotNeeded,
+}
 
 const MOST_REDIRECTS: usize = 10;
 
@@ -24,7 +31,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(request: &Request<'_>, address: &'a Address, url: &'a Url) -> Result<Self, Error> {
+    pub(super) fn new(request: &Request<'_>, client: &Client, address: &'a Address, url: &'a Url) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.source.headers {
             let wrong = || Error::Header { source_name: request.source.name.clone(), name: name.clone() };
@@ -32,8 +39,7 @@ impl<'a> Exchange<'a> {
             value.set_sensitive(true);
             headers.append(HeaderName::try_from(name).map_err(|_| wrong())?, value);
         }
-        let client = client(request, url).map_err(|source| Error::Client { source })?;
-        Ok(Self { client, address, url, headers })
+        Ok(Self { client: client.clone(), address, url, headers })
     }
 
     /// Sends and follows redirects.
@@ -94,17 +100,19 @@ fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-fn client(request: &Request<'_>, url: &Url) -> reqwest::Result<Client> {
+/// The client that all urls of a source share.
+pub(in crate::download) fn client(options: &Options, needs_tls: Tls) -> Result<Client, Error> {
     let builder = || {
         Client::builder()
             .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .referer(false)
-            .connect_timeout(request.options.connect_timeout)
+            .connect_timeout(options.connect_timeout)
     };
-    match builder().build() {
+    let built = match builder().build() {
         // A machine without CA certificates can still fetch over plain HTTP.
-        Err(_) if url.scheme() == "http" => builder().tls_certs_only([]).build(),
+        Err(_) if needs_tls == Tls::NotNeeded => builder().tls_certs_only([]).build(),
         built => built,
-    }
+    };
+    built.map_err(|source| Error::Client { source })
 }

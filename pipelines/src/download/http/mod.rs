@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use model::receipt::Validators;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 use zones::landing::{Incoming, Latest, Part, PartNote};
 
@@ -20,6 +20,7 @@ use super::error::Trouble;
 use super::retry::{Woken, blocking, patiently, pause};
 use super::{Error, Evidence, Request, Trip, Yield};
 use exchange::Exchange;
+pub(super) use exchange::{Tls, client};
 
 /// Why an attempt did not bring the whole content.
 enum Stop {
@@ -55,14 +56,20 @@ struct Download<'a> {
     notes: Vec<String>,
 }
 
-pub(super) async fn fetch(request: &Request<'_>, address: &Address, url: &Url, latest: Option<&Latest>) -> Result<Trip, Error> {
-    let incoming = request.zone.incoming(&address.file_name);
+pub(super) async fn fetch(
+    request: &Request<'_>,
+    client: &Client,
+    address: &Address,
+    url: &Url,
+    latest: Option<&Latest>,
+) -> Result<Trip, Error> {
+    let incoming = request.zone.incoming(&address.location, &address.file_name);
     let part = left_part(&incoming, address).await?;
     let known = latest.filter(|latest| latest.validators.url_sha256.as_ref() == Some(&address.sha256));
     let mut download = Download {
         request,
         address,
-        exchange: Exchange::new(request, address, url)?,
+        exchange: Exchange::new(request, client, address, url)?,
         known,
         incoming,
         farthest: part.as_ref().map_or(0, Part::length),
@@ -312,7 +319,7 @@ impl Download<'_> {
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

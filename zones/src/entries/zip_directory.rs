@@ -8,24 +8,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use glob::{MatchOptions, Pattern};
 use zip::ZipArchive;
 use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 
 use super::compression::Codec;
 use super::error::{Defect, Error};
-
-/// A directory of this many entries takes some 50 MB of memory; real deliveries have a few.
-const MAX_ENTRIES: u64 = 100_000;
-
-/// How many names an error lists.
-const NAMES_IN_ERROR: usize = 20;
-
-/// `*` takes folders too, so that the pattern `*` means every entry; names with a leading dot (as `._x.csv`, which macOS adds)
-/// have to be asked for.
-const MATCHING: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: false, require_literal_leading_dot: true };
+use super::selection::{MAX_ENTRIES, Selection, escapes};
 
 /// Bytes of a local header before name and extra field (APPNOTE 4.3.7).
 pub(super) const LOCAL_HEADER_BYTES: u64 = 30;
@@ -41,11 +30,9 @@ pub(super) struct Member {
     pub(super) codec: Codec,
 }
 
-/// The entries that match `pattern`, by name.
-pub(super) fn members(path: &Path, pattern: &str, max_unpacked_bytes: u64) -> Result<Vec<Member>, Error> {
+/// The selected entries, by name.
+pub(super) fn members(path: &Path, mut selection: Selection, max_unpacked_bytes: u64) -> Result<Vec<Member>, Error> {
     let of_file = |defect| Error::new(path, None, defect);
-    let glob = Pattern::new(pattern)
-        .map_err(|error| of_file(Defect::Pattern { pattern: pattern.to_owned(), reason: error.msg.to_owned() }))?;
     let unreadable = |error: io::Error| of_file(Defect::of_file_system(&error));
     let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -63,7 +50,6 @@ pub(super) fn members(path: &Path, pattern: &str, max_unpacked_bytes: u64) -> Re
     }
 
     let directory = archive.metadata();
-    let mut names = Vec::new();
     let mut extents = Vec::new();
     let mut members = Vec::new();
     for index in 0..directory.len() {
@@ -80,16 +66,13 @@ pub(super) fn members(path: &Path, pattern: &str, max_unpacked_bytes: u64) -> Re
         if entry.is_dir() {
             continue;
         }
-        if glob.matches_with(&name, MATCHING) {
+        if selection.takes(&name) {
             members.push(member(&entry, &name).map_err(|defect| Error::new(path, Some(&name), defect))?);
         }
-        names.push(name);
     }
 
     refuse_overlaps(&mut extents).map_err(|(name, defect)| Error::new(path, Some(&name), defect))?;
-    if members.is_empty() {
-        return Err(of_file(Defect::NoMatch { pattern: pattern.to_owned(), names: listed(names) }));
-    }
+    selection.finish().map_err(of_file)?;
     let total = members.iter().fold(0, |sum: u64, member| sum.saturating_add(member.size));
     if total > max_unpacked_bytes {
         return Err(of_file(Defect::TooLarge { limit: max_unpacked_bytes }));
@@ -133,16 +116,6 @@ fn codec(method: zip::CompressionMethod) -> Result<Codec, Defect> {
     }
 }
 
-/// Whether a file written under this name, on any system, could lie outside of its folder.
-fn escapes(name: &str) -> bool {
-    let has_drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
-    name.is_empty()
-        || has_drive
-        || name.starts_with('/')
-        || name.contains(['\\', '\0'])
-        || name.split('/').any(|part| part == "..")
-}
-
 fn refuse_overlaps(extents: &mut [(u64, u64, String)]) -> Result<(), (String, Defect)> {
     extents.sort_unstable();
     for pair in extents.windows(2) {
@@ -151,19 +124,6 @@ fn refuse_overlaps(extents: &mut [(u64, u64, String)]) -> Result<(), (String, De
         }
     }
     Ok(())
-}
-
-fn listed(mut names: Vec<String>) -> Vec<String> {
-    names.sort_unstable();
-    let more = names.len().saturating_sub(NAMES_IN_ERROR);
-    names.truncate(NAMES_IN_ERROR);
-    if more > 0 {
-        names.push(format!("and {more} more"));
-    }
-    if names.is_empty() {
-        names.push("none".to_owned());
-    }
-    names
 }
 
 fn unreadable_archive(error: ZipError) -> Defect {

@@ -1,16 +1,16 @@
 //! One entry of a zip, unpacked and compared with what the directory says of it.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::Crc;
 
 use super::BUFFER_BYTES;
-use super::archive::{LOCAL_HEADER_BYTES, Member};
-use super::compression::{Codec, MAGIC_BYTES, Shape};
+use super::compression::unpack_entry;
 use super::error::{Defect, Error};
 use super::guard::{Consumed, Input, Position, defect_of};
+use super::zip_directory::{LOCAL_HEADER_BYTES, Member};
 
 /// Opens the entry; where it is packed itself (`x.json.gz` in a zip), one level of that is unpacked as well.
 pub(super) fn open(path: &Path, member: &Member, consumed: &Consumed) -> Result<(Box<dyn Read + Send>, Position), Error> {
@@ -26,18 +26,8 @@ pub(super) fn open(path: &Path, member: &Member, consumed: &Consumed) -> Result<
     let position = input.position();
     let damaged = |error: io::Error| failed(defect_of(&error, &position));
     let unpacked = member.codec.decode(BufReader::with_capacity(BUFFER_BYTES, input)).map_err(damaged)?;
-    let mut checked = Checked { inner: unpacked, declared: member.size, crc32: member.crc32, crc: Crc::new(), size: 0 };
-
-    let mut head = Vec::with_capacity(MAGIC_BYTES);
-    checked.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut head).map_err(damaged)?;
-    let reader = match Shape::by_magic(&head) {
-        Shape::Zip => return Err(failed(Defect::NestedArchive)),
-        Shape::File(Codec::None) => Box::new(Cursor::new(head).chain(checked)) as Box<dyn Read + Send>,
-        Shape::File(inner) => {
-            let packed = Cursor::new(head).chain(BufReader::with_capacity(BUFFER_BYTES, checked));
-            inner.decode(packed).map_err(damaged)?
-        }
-    };
+    let checked = Checked { inner: unpacked, declared: member.size, crc32: member.crc32, crc: Crc::new(), size: 0 };
+    let (reader, _) = unpack_entry(checked).map_err(damaged)?;
     Ok((reader, position))
 }
 
