@@ -102,8 +102,7 @@ pub fn main() -> ExitCode {
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
-            commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
-            return ExitCode::SUCCESS;
+            return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
         }
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),

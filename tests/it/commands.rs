@@ -279,7 +279,7 @@ fn rows_of_every_zone_can_be_shown_and_queried() {
     std::fs::write(base.path().join("count.sql"), "-- how many\nselect count(*) as n from orders").unwrap();
     let counted: Value = serde_json::from_str(&said(&["sql", "orders", "--file", "count.sql", "--output", "json"])).unwrap();
     assert_eq!(counted, serde_json::json!([{ "n": 3 }]));
-    assert!(said(&["sql", "orders", "describe days"]).contains("amount"));
+    assert!(said(&["sql", "orders", "describe days", "--output", "csv"]).contains("amount,\"decimal(38, 2)\",true"));
 }
 
 #[test]

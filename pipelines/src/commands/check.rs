@@ -63,8 +63,7 @@ async fn checked(args: &CheckArgs) -> Result<ExitCode, Error> {
         Ok(reading) => reading,
         Err(Error::Definition { errors }) if args.output == Output::Json => {
             let document = Document { schema: SCHEMA, pipeline: None, ok: false, problems: &errors.problems, tables: &[] };
-            print_json(&document);
-            return Ok(ExitCode::from(Failure::Definition.exit_code()));
+            return Ok(print_json(&document));
         }
         Err(error) => return Err(error),
     };
@@ -72,25 +71,24 @@ async fn checked(args: &CheckArgs) -> Result<ExitCode, Error> {
     let name = Some(reading.pipeline.name.as_str()).filter(|name| !name.is_empty());
     if args.output == Output::Json {
         let Checked { problems, tables } = &checked;
-        print_json(&Document { schema: SCHEMA, pipeline: name, ok: checked.is_ok(), problems, tables });
-        return Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(Failure::Definition.exit_code()) });
+        return Ok(print_json(&Document { schema: SCHEMA, pipeline: name, ok: checked.is_ok(), problems, tables }));
     }
     let Checked { tables, problems } = checked.into_result(&reading.places)?;
-    for table in &tables {
-        println!("{}", shown(table));
-    }
     let warnings = problems.len();
     print(&reading.places.errors(problems));
+    let mut text: String = tables.iter().map(|table| shown(table) + "\n").collect();
     let name = name.unwrap_or(&args.pipeline);
-    match warnings {
-        0 => println!("{name}: nothing is wrong"),
-        some => println!("{name}: nothing is wrong, {} above", counted(some, Severity::Warning)),
-    }
-    Ok(ExitCode::SUCCESS)
+    let _ = match warnings {
+        0 => writeln!(text, "{name}: nothing is wrong"),
+        some => writeln!(text, "{name}: nothing is wrong, {} above", counted(some, Severity::Warning)),
+    };
+    Ok(super::print(text.as_bytes()))
 }
 
-fn print_json(document: &Document<'_>) {
-    println!("{}", serde_json::to_string_pretty(document).expect("plain fields always serialise"));
+fn print_json(document: &Document<'_>) -> ExitCode {
+    let text = serde_json::to_string_pretty(document).expect("plain fields always serialise") + "\n";
+    let printed = super::print(text.as_bytes());
+    if document.ok { printed } else { ExitCode::from(Failure::Definition.exit_code()) }
 }
 
 /// A table's columns below its name, in columns.

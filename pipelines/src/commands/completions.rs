@@ -1,5 +1,7 @@
 //! `sluice completions`: what a shell completes after `sluice`.
 
+use std::process::ExitCode;
+
 use clap::{Args, Command};
 use clap_complete::Shell;
 
@@ -10,6 +12,8 @@ pub struct CompletionsArgs {
 }
 
 /// Prints the script for a shell; `command` is the program's command line.
-pub fn run(args: &CompletionsArgs, mut command: Command) {
-    clap_complete::generate(args.shell, &mut command, "sluice", &mut std::io::stdout());
+pub fn run(args: &CompletionsArgs, mut command: Command) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "sluice", &mut script);
+    super::print(&script)
 }

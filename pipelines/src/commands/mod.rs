@@ -50,6 +50,15 @@ fn planning<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e zone
     error.downcast_ref::<zones::Error>().or_else(|| error.source().and_then(planning))
 }
 
+/// Prints on stdout. A reader that goes away (`| head`) has seen what it wanted.
+fn print(text: &[u8]) -> ExitCode {
+    let written = std::io::Write::write_all(&mut std::io::stdout().lock(), text);
+    match written {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => fail(&Error::Output { source }),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// The exit code of a command, its error printed.
 pub fn exit<E: Classify + 'static>(result: Result<ExitCode, E>) -> ExitCode {
     result.unwrap_or_else(|error| fail(&error))

@@ -13,10 +13,11 @@ pub struct SchemaArgs {
 }
 
 pub fn run(args: &SchemaArgs) -> ExitCode {
-    if args.docs {
-        print!("{}", reference::tables());
+    let text = if args.docs {
+        reference::tables()
     } else {
-        println!("{}", serde_json::to_string_pretty(&reference::schema()).expect("a schema is plain data"));
-    }
-    ExitCode::SUCCESS
+        let schema = serde_json::to_string_pretty(&reference::schema()).expect("a schema is plain data");
+        format!("{schema}\n")
+    };
+    super::print(text.as_bytes())
 }

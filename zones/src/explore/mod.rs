@@ -22,7 +22,7 @@ use datafusion::execution::context::{SQLOptions, SessionConfig};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SessionContext, ident};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -93,6 +93,9 @@ impl<'p> Explorer<'p> {
             let hint = "a SELECT, EXPLAIN or DESCRIBE; the tables are written by runs only".to_owned();
             let mistake = Mistake { hint: Some(hint), ..crate::sql::beginning(sql, "this statement does not just read") };
             return Err(planning("the statement", sql, vec![mistake]));
+        }
+        if let LogicalPlan::DescribeTable(described) = &plan {
+            return tables::described(&described.schema);
         }
         // Types are brought together here: better told before the first row than after it.
         state.optimize(&plan).map_err(wrong)?;

@@ -4,15 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::{MemTable, TableProvider};
+use futures::StreamExt;
 use model::definition::Pipeline;
 use model::receipt::Receipt;
 
-use super::{At, Explorer};
+use super::{At, Explorer, Rows};
 use crate::delta::Table;
 use crate::error::Error;
+use crate::sql::type_name;
 
 /// A table by its zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,4 +121,16 @@ impl Explorer<'_> {
         let table = MemTable::try_new(schema, vec![vec![batch]]).map_err(super::in_statement("landing"))?;
         Ok(Arc::new(table))
     }
+}
+
+/// The columns of a table, their types named as in a definition.
+pub(super) fn described(schema: &Schema) -> Result<Rows, Error> {
+    let fields = schema.fields();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("column", Arc::new(StringArray::from_iter_values(fields.iter().map(|field| field.name())))),
+        ("type", Arc::new(StringArray::from_iter_values(fields.iter().map(|field| type_name(field.data_type()))))),
+        ("nullable", Arc::new(fields.iter().map(|field| Some(field.is_nullable())).collect::<BooleanArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).map_err(Error::arrow("list the columns"))?;
+    Ok(Rows { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed() })
 }

@@ -250,8 +250,12 @@ impl Reading<'_> {
     }
 
     fn words(&self, name: &str) -> impl DoubleEndedIterator<Item = usize> {
-        let is_it =
-            move |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+        let is_it = move |token: &TokenWithSpan| match &token.token {
+            Token::Word(word) => word.value.eq_ignore_ascii_case(name),
+            // A file's name where a table's is meant.
+            Token::SingleQuotedString(text) => text == name,
+            _ => false,
+        };
         (0..self.tokens.len()).filter(move |index| is_it(&self.tokens[*index]))
     }
 
