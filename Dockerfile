@@ -55,6 +55,7 @@ LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.description="Event files into Delta Lake and on into Cassandra: each event once" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY pipelines/session_events /usr/share/sluice/pipelines/session_events
+COPY pipelines/oulad /usr/share/sluice/pipelines/oulad
 COPY --from=build /out/sluice /usr/local/bin/sluice
 # A debug run writes beside the lake, so the volume is the folder above it.
 ENV SLUICE_PIPELINES=/usr/share/sluice/pipelines LAKE_URI=/data/lake

@@ -1,12 +1,15 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test check lint build dist bench-sessions node-up node-status down clean install
+.PHONY: help pipeline test check lint build dist bench-sessions oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 pipeline: ## Build, start what is needed, run the session events pipeline, show what came of it
 	@scripts/pipeline.sh
+
+oulad: ## Run the Open University pipeline over OULAD_URL, compare every table with an independent computation
+	@scripts/oulad.sh
 
 test: ## Run all tests, against a real Cassandra (ARGS="--test it NAME" chooses)
 	@scripts/test.sh $(ARGS)
@@ -25,6 +28,9 @@ dist: ## Pack the program, its completions, licence and pipelines into dist/ (PR
 
 bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
 	@scripts/bench-sessions.sh
+
+bench-oulad: ## Time the pipeline over OULAD_URL beside DuckDB reading the same archive (RUNS=3)
+	@scripts/bench-oulad.sh
 
 node-up: ## Start the local Cassandra, or find it running
 	@scripts/node.sh up

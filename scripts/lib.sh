@@ -74,6 +74,27 @@ build_with() { # ARGUMENT... of cargo
   return "$status"
 }
 
+# An environment of the Python packages in LIST, shared by all clones and made anew when the list changes: prints its folder.
+python_tools() { # LIST
+  local cache tools
+  cache=${SLUICE_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
+  tools=$cache/tools-$(sha256sum "$1" | cut -c 1-12)
+  if [[ ! -e $tools/ready ]]; then
+    say "    fetching $(sed 's/#.*//; s/==.*//; /^$/d' "$1" | paste -sd ' '), once"
+    python3 -m venv --clear "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+    touch "$tools/ready"
+  fi
+  printf '%s' "$tools"
+}
+
+# The archive of the Open University data set cannot be made here; a small one of its shape can.
+need_oulad_url() {
+  [[ -z ${OULAD_URL:-} ]] || return 0
+  exit_code=2 fail 'OULAD_URL is not set: it names the archive of the Open University data set, a zip with seven CSV files' \
+    "make $(basename "$0" .sh) OULAD_URL=file:///data/oulad_csv.zip   (a small one of its shape: oulad-file --out /data/oulad_csv.zip)"
+}
+
 # Whether process PID runs PROGRAM with ARGUMENT among its arguments: a number alone may be anybody's by now.
 is_process() { # PID PROGRAM ARGUMENT
   local arguments argument

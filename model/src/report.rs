@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
+use crate::definition::OnFailure;
 
 /// The stages, in the order of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +54,37 @@ pub struct StageReport {
     /// What a person should know: rejects by reason, a file that was stopped.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What the checks of a raw table found, each that failed for a row.
+    #[serde(default)]
+    pub checks: Vec<CheckReport>,
+    /// Where the files differ from the contract of a raw table.
+    #[serde(default)]
+    pub drift: Vec<DriftReport>,
+}
+
+/// How often one check failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    pub name: String,
+    pub on_failure: OnFailure,
+    pub failed: u64,
+}
+
+/// A field that the contract does not name, or that records lack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftReport {
+    pub field: String,
+    pub kind: DriftKind,
+    pub records: u64,
+    /// The column that was added for an unknown field.
+    pub column: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftKind {
+    Unknown,
+    Missing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +110,8 @@ impl StageReport {
             seconds: 0.0,
             position: None,
             notes: Vec::new(),
+            checks: Vec::new(),
+            drift: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! whatever was to be done. What needs a server (the options of a compaction, an existing table that differs) is not seen here.
 
 use cassandra::TableDesign;
-use model::definition::{CassandraTable, ColumnType, Origin, Places, Problem, Reading, Severity, Spot, UseCaseTable};
+use model::definition::{CassandraTable, ColumnType, DefinitionReading, Origin, Places, Problem, Severity, Spot, UseCaseTable};
 use serde::Serialize;
 use zones::inspect::{self, Finding, Inspection, Part};
 use zones::sql::{in_our_words, type_name};
@@ -59,7 +59,7 @@ impl Checked {
 }
 
 /// Looks at everything that was read. Where anything is wrong, doubts are not told: the mistake may be what they are about.
-pub async fn check(reading: &Reading) -> Checked {
+pub async fn check(reading: &DefinitionReading) -> Checked {
     let pipeline = &reading.pipeline;
     let mut checking = Checking { places: &reading.places, found: Vec::new() };
     let mut tables = Vec::new();

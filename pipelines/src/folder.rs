@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::definition::{self, DefinitionErrors, DefinitionText, Pipeline, Reading};
+use model::definition::{self, DefinitionErrors, DefinitionReading, DefinitionText, Pipeline};
 
 use crate::error::Error;
 
@@ -36,7 +36,7 @@ pub fn read(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<
 }
 
 /// Reads what can be read of the definition in `folder`, with its problems and places.
-pub fn read_all(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Reading, Error> {
+pub fn read_all(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<DefinitionReading, Error> {
     definition::read_all(&texts(folder)?, variable).map_err(wrong)
 }
 

@@ -13,6 +13,7 @@ mod generator;
 mod interruption;
 mod landing;
 mod node;
+mod oulad;
 mod session_events;
 mod sessions;
 mod source_server;

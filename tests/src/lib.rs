@@ -1,6 +1,7 @@
 //! What the integration tests of Sluice, `make pipeline` and the benchmark share.
 //!
 //! - [`session_events`]: the demonstration file, generated from a seed, and the truth about what is in it
+//! - [`oulad`]: a small archive of the Open University data set's shape, and the truth about the tables made of it
 //! - [`source_server`]: an HTTP source for tests that fails on demand
 //! - [`file_server`]: an HTTP source that serves a folder
 //! - [`http`]: the little HTTP/1.1 that both servers speak
@@ -16,6 +17,7 @@ pub mod file_server;
 pub mod http;
 pub mod kit;
 pub mod new_file;
+pub mod oulad;
 pub mod proxy;
 pub mod session_events;
 pub mod source_server;

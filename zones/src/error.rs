@@ -56,6 +56,8 @@ pub enum Error {
     Held { path: String, holder: String },
     #[error("a worker of {step} ended early")]
     Worker { step: &'static str },
+    #[error("{entry}: {problem}")]
+    Unreadable { entry: String, problem: String, hint: Option<String> },
     #[error("read a landed file")]
     Entry {
         #[source]
@@ -128,7 +130,7 @@ impl Classify for Error {
             | Self::InputReplaced { .. }
             | Self::KeyRepeated { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
-            Self::Stopped { .. } | Self::TooManyBatches { .. } => Failure::Data,
+            Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
             Self::Delta { .. }
             | Self::CommitGone { .. }
             | Self::Arrow { .. }
@@ -145,6 +147,7 @@ impl Classify for Error {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
             Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
+            Self::Unreadable { hint, .. } => return hint.clone(),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { .. } => {
                 "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"

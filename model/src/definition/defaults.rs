@@ -1,8 +1,8 @@
 //! What a definition means where it says nothing. The one place for these numbers; docs/definition.md shows them.
 
 use super::PipelineClock;
-use super::contract::OnFailure;
-use super::tables::Compression;
+use super::contract::{MissingFields, OnFailure, OnNull, UnknownFields};
+use super::tables::{Compression, Header, TextEncoding};
 use super::units::SECONDS_PER_DAY;
 
 /// Data that is produced now is the usual case.
@@ -40,6 +40,24 @@ pub const USE_CASE_BATCH_ROWS: u64 = 250_000;
 
 /// Nothing is lost: a person can look at the record and replay it.
 pub const ON_FAILURE: OnFailure = OnFailure::Quarantine;
+
+/// A condition that nobody can say to be true does not hold.
+pub const ON_NULL: OnNull = OnNull::Fail;
+
+/// A source may have more than a table needs; that it does is in the report all the same.
+pub const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Ignore;
+
+/// Writers leave out what has no value; a column that must have one says so itself.
+pub const MISSING_FIELDS: MissingFields = MissingFields::Null;
+
+/// RFC 4180.
+pub const DELIMITER: u8 = b',';
+pub const QUOTE: u8 = b'"';
+pub const HEADER: Header = Header::Line;
+pub const ENCODING: TextEncoding = TextEncoding::Utf8;
+
+/// CSV has no other way to write that there is no value.
+pub const NULL_VALUES: [&str; 1] = [""];
 
 /// A record without a value is set aside unless the contract allows it.
 pub const NULLABLE: bool = false;

@@ -9,6 +9,7 @@ mod error;
 mod hash;
 mod names;
 mod parse;
+mod path;
 mod places;
 mod reader;
 pub mod reference;
@@ -20,16 +21,20 @@ mod tests;
 mod units;
 mod variables;
 
-pub use contract::{Check, Column, ColumnSource, ColumnType, OnFailure};
+pub use contract::{
+    Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, Reading,
+    TimeFormat, UnknownFields,
+};
 pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
-pub use parse::{DefinitionText, Reading, URL_SCHEMES, read, read_all};
+pub use parse::{DefinitionText, Reading as DefinitionReading, URL_SCHEMES, read, read_all};
+pub use path::{FieldPath, Step};
 pub use places::{Places, Spot};
 pub use sources::{Dates, LastDate, Location, OnMissing, Source, TooManyDates, UrlTemplate};
 pub use tables::{
-    CassandraColumn, CassandraTable, Compression, Fold, Format, Landing, Merge, Mode, OnChange, Order, Origin, RawTable,
-    SmallDate, UseCaseColumn, UseCaseTable,
+    CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
+    RawTable, SmallDate, TextEncoding, UseCaseColumn, UseCaseTable,
 };
 
 use serde::{Deserialize, Serialize};

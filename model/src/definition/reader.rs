@@ -158,6 +158,7 @@ impl<'t> Reader<'t> {
         Some(list)
     }
 
+    /// Complains about a text that is in a list twice.
     pub(super) fn each_once(&self, key: &str, strings: &[Placed<String>]) {
         for (index, string) in strings.iter().enumerate() {
             if strings[..index].iter().any(|earlier| earlier.value == string.value) {

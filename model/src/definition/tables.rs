@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{Check, Column};
+use super::contract::{Check, Column, MissingFields, UnknownFields};
 
 /// How a landed file is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +39,51 @@ pub enum Compression {
     TarXz,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON object a line.
     JsonLines,
+    Csv(Csv),
+    Parquet,
+}
+
+/// How a CSV file is written. Delimiter, quote and escape are ASCII characters and differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Csv {
+    pub delimiter: u8,
+    /// `None`: nothing is quoted.
+    pub quote: Option<u8>,
+    /// What makes a quote inside of quotes a character; `None`: it is doubled.
+    pub escape: Option<u8>,
+    pub header: Header,
+    /// Fields that stand for no value, quoted or not.
+    pub null_values: Vec<String>,
+    pub encoding: TextEncoding,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Header {
+    /// The first record of each entry.
+    Line,
+    /// There is none; fields are called 1, 2, and so on.
+    Numbers,
+    /// There is none; these are the fields' names.
+    Names(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextEncoding {
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "iso-8859-1")]
+    Latin1,
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+    /// Little or big endian as its byte order mark says; without one little endian.
+    #[serde(rename = "utf-16")]
+    Utf16,
 }
 
 /// A raw Delta table: append only, typed, without duplicates.
@@ -59,6 +99,8 @@ pub struct RawTable {
     /// Empty: identity is file and position, nothing is a duplicate.
     pub unique_key: Vec<String>,
     pub checks: Vec<Check>,
+    pub unknown_fields: UnknownFields,
+    pub missing_fields: MissingFields,
     /// A file with a larger share of rejects (0 to 1) is stopped.
     pub reject_limit: f64,
     /// How much later than the wall clock an event may be, in seconds.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::definition::{Landing, OnChange, RawTable, load_hash};
+use model::definition::{Landing, OnChange, OnFailure, RawTable, load_hash};
 use model::failure::{Classify, Failure};
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
@@ -135,6 +135,7 @@ impl Load<'_> {
             receipt: receipt.sequence,
             now,
             newest_before,
+            format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
             shutdown: &self.context.shutdown,
@@ -214,8 +215,12 @@ impl Load<'_> {
         if !plan.rejects_by_reason.is_empty() {
             self.report.notes.push(format!("rejected: {}", listed(&plan.rejects_by_reason)));
         }
-        if !plan.warnings.is_empty() {
-            self.report.notes.push(format!("checks that warn: {}", listed(&plan.warnings)));
+        let warns =
+            |name: &String| self.table.checks.iter().any(|check| check.on_failure == OnFailure::Warn && check.name == *name);
+        let warnings: BTreeMap<String, u64> =
+            plan.checks.iter().filter(|(name, _)| warns(name)).map(|(name, count)| (name.clone(), *count)).collect();
+        if !warnings.is_empty() {
+            self.report.notes.push(format!("checks that warn: {}", listed(&warnings)));
         }
         if let (Some((first, _)), Some((last, _))) = (plan.too_old.first_key_value(), plan.too_old.last_key_value()) {
             self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));

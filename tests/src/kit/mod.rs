@@ -242,7 +242,8 @@ fn shown(value: Option<&CqlValue>) -> String {
         Some(CqlValue::Int(number)) => number.to_string(),
         Some(CqlValue::SmallInt(number)) => number.to_string(),
         Some(CqlValue::TinyInt(number)) => number.to_string(),
-        Some(CqlValue::Double(number)) => number.to_string(),
+        // As Arrow shows it: a whole number keeps its point.
+        Some(CqlValue::Double(number)) => format!("{number:?}"),
         Some(CqlValue::Boolean(flag)) => flag.to_string(),
         Some(CqlValue::Uuid(id)) => id.to_string(),
         Some(other) => format!("{other:?}"),

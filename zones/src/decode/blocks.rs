@@ -1,39 +1,28 @@
-//! Cuts a stream of lines into blocks of whole lines.
+//! JSON lines: cuts a stream of lines into blocks of whole lines.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use memchr::{memchr, memrchr};
 
+use super::{Block, Piece};
+
 /// Large enough that the cost per block does not show, small enough that a few of them fit into the second-level cache.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 /// How much of a record that is too large is kept for the quarantine.
-const KEPT_OF_TOO_LARGE: usize = 64 << 10;
+pub(super) const KEPT_OF_TOO_LARGE: usize = 64 << 10;
 
 /// Whole lines of one entry.
 #[derive(Debug)]
-pub struct Block {
+pub struct LineBlock {
     pub entry: Arc<str>,
     /// Line number of the first line, from 1.
     pub first_line: u64,
     pub bytes: Vec<u8>,
 }
 
-/// What a [`BlockReader`] yields.
-#[derive(Debug)]
-pub enum Piece {
-    Lines(Block),
-    /// One record over the size cap: its line number, its beginning and its whole size.
-    TooLarge {
-        entry: Arc<str>,
-        line: u64,
-        beginning: Vec<u8>,
-        size: u64,
-    },
-}
-
 /// Reads blocks of whole lines; the last line may lack its line feed.
-pub struct BlockReader<R> {
+pub(super) struct BlockReader<R> {
     input: R,
     entry: Arc<str>,
     max_record: usize,
@@ -44,17 +33,17 @@ pub struct BlockReader<R> {
 }
 
 impl<R: Read> BlockReader<R> {
-    pub fn new(input: R, entry: Arc<str>, max_record_bytes: u64) -> Self {
+    pub(super) fn new(input: R, entry: Arc<str>, max_record_bytes: u64) -> Self {
         let max_record = usize::try_from(max_record_bytes).unwrap_or(usize::MAX);
         Self { input, entry, max_record, pending: Vec::new(), next_line: 1, at_end: false }
     }
 
     /// The next piece, in order; `None` at the end.
-    pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
+    pub(super) fn next_piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
             if let Some(end) = memrchr(b'\n', &self.pending) {
                 if self.first_line_fits() {
-                    return Ok(Some(Piece::Lines(self.take_lines(end + 1))));
+                    return Ok(Some(Piece::Records(Block::Lines(self.take_lines(end + 1)))));
                 }
                 return self.skip_too_large().map(Some);
             }
@@ -63,7 +52,7 @@ impl<R: Read> BlockReader<R> {
             }
             if self.at_end {
                 let rest = self.pending.len();
-                return Ok((rest > 0).then(|| Piece::Lines(self.take_lines(rest))));
+                return Ok((rest > 0).then(|| Piece::Records(Block::Lines(self.take_lines(rest)))));
             }
             self.fill()?;
         }
@@ -74,7 +63,7 @@ impl<R: Read> BlockReader<R> {
     }
 
     /// Hands out the pending bytes up to `end`, but stops before a line that is too large.
-    fn take_lines(&mut self, end: usize) -> Block {
+    fn take_lines(&mut self, end: usize) -> LineBlock {
         let mut end = end;
         if self.pending.len() > self.max_record {
             let mut start = 0;
@@ -94,7 +83,7 @@ impl<R: Read> BlockReader<R> {
         if !bytes.ends_with(b"\n") {
             self.next_line += 1;
         }
-        Block { entry: self.entry.clone(), first_line, bytes }
+        LineBlock { entry: self.entry.clone(), first_line, bytes }
     }
 
     /// Passes over the line at the beginning of the pending bytes, however long it is.
@@ -115,27 +104,32 @@ impl<R: Read> BlockReader<R> {
         }
         let line = self.next_line;
         self.next_line += 1;
-        Ok(Piece::TooLarge { entry: self.entry.clone(), line, beginning, size })
+        Ok(Piece::TooLarge { entry: self.entry.clone(), position: line, beginning, size })
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let before = self.pending.len();
-        self.pending.resize(before + BLOCK_BYTES, 0);
-        let mut filled = before;
-        while filled < self.pending.len() {
-            match self.input.read(&mut self.pending[filled..]) {
-                Ok(0) => {
-                    self.at_end = true;
-                    break;
-                }
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.pending.truncate(filled);
+        self.at_end = fill(&mut self.input, &mut self.pending)?;
         Ok(())
     }
+}
+
+/// Reads one block's bytes more; true at the end of the input.
+pub(super) fn fill(input: &mut impl Read, pending: &mut Vec<u8>) -> io::Result<bool> {
+    let mut filled = pending.len();
+    pending.resize(filled + BLOCK_BYTES, 0);
+    let mut at_end = false;
+    while filled < pending.len() && !at_end {
+        match input.read(&mut pending[filled..]) {
+            Ok(read) => {
+                filled += read;
+                at_end = read == 0;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    pending.truncate(filled);
+    Ok(at_end)
 }
 
 #[cfg(test)]
@@ -159,13 +153,14 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(piece) = reader.next_piece().unwrap() {
             match piece {
-                Piece::Lines(block) => {
+                Piece::Records(Block::Lines(block)) => {
                     let text = String::from_utf8(block.bytes).unwrap();
                     for (offset, line) in text.lines().enumerate() {
                         seen.push(format!("{}:{line}", block.first_line + offset as u64));
                     }
                 }
-                Piece::TooLarge { line, beginning, size, .. } => {
+                Piece::Records(_) => panic!("no lines"),
+                Piece::TooLarge { position: line, beginning, size, .. } => {
                     seen.push(format!("{line}!{size}:{}", String::from_utf8(beginning).unwrap()));
                 }
             }
@@ -192,9 +187,9 @@ mod tests {
         let mut text = "x".repeat(3 * BLOCK_BYTES);
         text.push_str("\nlast\n");
         let mut reader = BlockReader::new(text.as_bytes(), "e".into(), 1000);
-        let Some(Piece::TooLarge { beginning, size, line: 1, .. }) = reader.next_piece().unwrap() else { panic!() };
+        let Some(Piece::TooLarge { beginning, size, position: 1, .. }) = reader.next_piece().unwrap() else { panic!() };
         assert_eq!((beginning.len(), size), (KEPT_OF_TOO_LARGE, 3 * BLOCK_BYTES as u64));
-        let Some(Piece::Lines(block)) = reader.next_piece().unwrap() else { panic!() };
+        let Some(Piece::Records(Block::Lines(block))) = reader.next_piece().unwrap() else { panic!() };
         assert_eq!((block.first_line, block.bytes.as_slice()), (2, b"last\n".as_slice()));
     }
 }

@@ -1,4 +1,8 @@
-//! Text to dates, instants and UUIDs, strictly: what does not fit without loss is `None`.
+//! Text to numbers, dates, instants, UUIDs and bytes, strictly: what does not fit without loss is `None`.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -10,8 +14,9 @@ pub(super) fn date(text: &[u8]) -> Option<i32> {
 }
 
 /// ISO 8601: `YYYY-MM-DDTHH:MM:SS`, with `T` or a space, a fraction of up to microseconds (more digits only if they are
-/// zero), and `Z` or an offset; without an offset the text is in UTC. Microseconds since the Unix epoch.
-pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
+/// zero), and perhaps `Z` or an offset. Microseconds since the Unix epoch, and whether there was an offset: without one the time
+/// is local and given as if it were UTC.
+pub(super) fn instant(text: &[u8]) -> Option<(i64, bool)> {
     let (days, rest) = leading_date(text)?;
     let [b'T' | b't' | b' ', rest @ ..] = rest else { return None };
     let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = rest else { return None };
@@ -22,7 +27,117 @@ pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
     let (micros, rest) = fraction(rest)?;
     let offset = offset_seconds(rest)?;
     let seconds = i64::from(days) * SECONDS_PER_DAY + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    Some((seconds - offset) * MICROS_PER_SECOND + micros)
+    Some(((seconds - offset.unwrap_or(0)) * MICROS_PER_SECOND + micros, offset.is_some()))
+}
+
+/// Whether the text is a number in decimal digits, with or without sign, point and exponent.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    let whole = digits(rest);
+    let (fraction, rest) = match &rest[whole..] {
+        [b'.', rest @ ..] => (digits(rest), &rest[digits(rest)..]),
+        rest => (0, rest),
+    };
+    if whole + fraction == 0 {
+        return false;
+    }
+    match rest {
+        [] => true,
+        [b'e' | b'E', b'-' | b'+', rest @ ..] | [b'e' | b'E', rest @ ..] => !rest.is_empty() && digits(rest) == rest.len(),
+        _ => false,
+    }
+}
+
+/// A whole number; `5.0` and `1e3` are some, too.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let (is_negative, digits) = match bytes {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    // Eighteen digits fit always.
+    if digits.is_empty() || digits.len() > 18 {
+        return integer_by_decimal(text);
+    }
+    let mut value: i64 = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return integer_by_decimal(text);
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if is_negative { -value } else { value })
+}
+
+#[cold]
+fn integer_by_decimal(text: &str) -> Option<i64> {
+    i64::try_from(decimal(text, 19, 0)?).ok()
+}
+
+/// A decimal number as an integer of its last place; `None` where digits would be lost. A negative scale leaves out places.
+pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    if !is_number(text.as_bytes()) {
+        return None;
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, digits) = mantissa.strip_prefix('-').map_or((1, mantissa.trim_start_matches('+')), |rest| (-1, rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut value: i128 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+    }
+    let mut shift = i64::from(scale).checked_add(exponent)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    while shift > 0 && value != 0 {
+        value = value.checked_mul(10)?;
+        shift -= 1;
+    }
+    while shift < 0 && value != 0 {
+        if value % 10 != 0 {
+            return None;
+        }
+        value /= 10;
+        shift += 1;
+    }
+    (value < 10_i128.checked_pow(u32::from(precision))?).then_some(sign * value)
+}
+
+/// A finite number.
+pub(super) fn float(text: &str) -> Option<f64> {
+    if is_number(text.as_bytes()) { text.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+}
+
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is(["true", "t", "1", "yes"]) {
+        Some(true)
+    } else if is(["false", "f", "0", "no"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Padding may be there or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
+pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? * 16 + digit(pair[1])?)).collect()
 }
 
 /// 32 hex digits, or 36 characters with dashes in their places; lower case with dashes.
@@ -89,9 +204,12 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((micros, &rest[digits..]))
 }
 
-fn offset_seconds(text: &[u8]) -> Option<i64> {
+/// The outer `None`: it is not an offset; the inner one: there is none.
+#[expect(clippy::option_option, reason = "no offset and a wrong offset are two things")]
+fn offset_seconds(text: &[u8]) -> Option<Option<i64>> {
     let (sign, rest) = match text {
-        [] | [b'Z' | b'z'] => return Some(0),
+        [] => return Some(None),
+        [b'Z' | b'z'] => return Some(Some(0)),
         [b'+', rest @ ..] => (1, rest),
         [b'-', rest @ ..] => (-1, rest),
         _ => return None,
@@ -101,7 +219,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
         [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (two(*h1, *h2)?, two(*m1, *m2)?),
         _ => return None,
     };
-    (hours <= 18 && minutes <= 59).then(|| sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))
+    (hours <= 18 && minutes <= 59).then(|| Some(sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60)))
 }
 
 fn two(tens: u8, ones: u8) -> Option<u8> {
@@ -136,7 +254,9 @@ mod tests {
             ("2016-11-04T00:30:00-0530", "2016-11-04T06:00:00Z"),
             ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
         ] {
-            assert_eq!(timestamp(text.as_bytes()), Some(expected(same)), "{text}");
+            let has_offset = text.ends_with('Z') || text.len() > 26 || text.contains('+');
+            let has_offset = has_offset || text.matches('-').count() > 2;
+            assert_eq!(instant(text.as_bytes()), Some((expected(same), has_offset)), "{text}");
         }
     }
 
@@ -160,7 +280,7 @@ mod tests {
             "",
             "0000-01-01T00:00:00",
         ] {
-            assert_eq!(timestamp(text.as_bytes()), None, "{text}");
+            assert_eq!(instant(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -179,5 +299,57 @@ mod tests {
         ] {
             assert_eq!(uuid(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_in_text_keep_all_their_digits() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-25", Some(-25)),
+            ("+7", Some(7)),
+            ("007", Some(7)),
+            ("5.0", Some(5)),
+            ("1e3", Some(1000)),
+            (".5e1", Some(5)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("5.5", None),
+            ("1.5e-2147483648", None),
+            ("", None),
+            ("-", None),
+            (".", None),
+            ("5.", Some(5)),
+            ("1e", None),
+            ("0x10", None),
+            (" 5", None),
+            ("1_000", None),
+            ("1,000", None),
+            ("--5", None),
+        ] {
+            assert_eq!(integer(text), expected, "{text}");
+        }
+        for text in ["nan", "inf", "-infinity", "1e999", "", "1.2.3"] {
+            assert_eq!(float(text), None, "{text}");
+        }
+        assert_eq!((float("-1.5e300"), float(".5")), (Some(-1.5e300), Some(0.5)));
+        assert_eq!((decimal("-123.45", 5, 2), decimal("123.450", 5, 2)), (Some(-12345), Some(12345)));
+        assert_eq!((decimal("0.005", 5, 2), decimal("1000", 5, 2), decimal("1e9223372036854775807", 5, 2)), (None, None, None));
+    }
+
+    #[test]
+    fn bytes_and_booleans_in_text() {
+        assert_eq!(
+            (base64("3q2+7w=="), base64("3q2+7w")),
+            (Some(vec![0xde, 0xad, 0xbe, 0xef]), Some(vec![0xde, 0xad, 0xbe, 0xef]))
+        );
+        assert_eq!((base64("3q2-7w"), base64("3")), (None, None));
+        assert_eq!(
+            (hex("DEadbeef"), hex("dea"), hex("xx"), hex("")),
+            (Some(vec![0xde, 0xad, 0xbe, 0xef]), None, None, Some(vec![]))
+        );
+        assert_eq!(["TRUE", "t", "1", "Yes"].map(boolean), [Some(true); 4]);
+        assert_eq!(["False", "F", "0", "no"].map(boolean), [Some(false); 4]);
+        assert_eq!(["", "2", "ja", "y"].map(boolean), [None; 4]);
     }
 }

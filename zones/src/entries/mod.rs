@@ -50,6 +50,8 @@ pub struct Entry {
     pub name: String,
     /// The entry's bytes, unpacked. Unbuffered: read with a large buffer.
     pub reader: Box<dyn Read + Send>,
+    /// The landed file itself, where it is the entry as it lies.
+    pub file: Option<PathBuf>,
 }
 
 /// The entries of a landed file, opened one after the other. A reader of one is good until the next is asked for.
@@ -118,13 +120,14 @@ impl Entries {
         let (unpacked, position) = unpacked(&self.path, codec, &self.consumed)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let reader = Guard::new(unpacked, position, self.budget.clone(), &self.path, None);
-        Ok(Entry { name, reader: Box::new(reader) })
+        let file = (codec == Codec::None).then(|| self.path.clone());
+        Ok(Entry { name, reader: Box::new(reader), file })
     }
 
     fn open_member(&self, member: Member) -> Result<Entry, Error> {
         let (unpacked, position) = zip_member::open(&self.path, &member, &self.consumed)?;
         let reader = Guard::new(unpacked, position, self.budget.clone(), &self.path, Some(&member.name));
-        Ok(Entry { name: member.name, reader: Box::new(reader) })
+        Ok(Entry { name: member.name, reader: Box::new(reader), file: None })
     }
 }
 

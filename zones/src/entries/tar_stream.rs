@@ -128,7 +128,7 @@ impl TarEntries {
         // What is not packed itself was limited when the archive was unpacked.
         let budget = if is_packed { self.budget.clone() } else { Arc::new(Budget::unlimited()) };
         let guard = Guard::new(reader, self.position.clone(), budget, &self.path, Some(&name)).of_shared_input();
-        Ok(Entry { name, reader: Box::new(guard) })
+        Ok(Entry { name, reader: Box::new(guard), file: None })
     }
 
     fn failed(&self, entry: Option<&str>, error: &io::Error) -> Error {

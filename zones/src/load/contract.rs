@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use model::definition::{Check, ColumnSource, OnFailure, RawTable};
+use model::definition::contract::UNKNOWN;
+use model::definition::{Check, ColumnSource, Format, OnFailure, OnNull, RawTable, UnknownFields};
 use model::reject::RejectReason;
 
-use crate::decode::{Block, Decoded, JsonLinesDecoder, Reject, arrow_type};
+use crate::decode::{Block, Decoded, Decoder, Drift, Reject, arrow_type};
 use crate::error::Error;
 use crate::sql::Expression;
 
@@ -28,9 +29,12 @@ pub fn provenance_fields() -> [Field; 4] {
     ]
 }
 
-/// The schema of a raw table: the contract's columns in order, then provenance.
+/// The schema of a raw table: the contract's columns in order, unknown fields where they are kept, then provenance.
 pub fn raw_schema(table: &RawTable) -> SchemaRef {
     let mut fields: Vec<Field> = contract_fields(table);
+    if table.unknown_fields == UnknownFields::Keep {
+        fields.push(Field::new(UNKNOWN, DataType::Utf8, true));
+    }
     fields.extend(provenance_fields());
     Arc::new(Schema::new(fields))
 }
@@ -44,8 +48,8 @@ type LossyCast = (String, ArrayRef, ArrayRef);
 
 /// Decodes, computes, checks.
 pub struct CompiledContract {
-    decoder: JsonLinesDecoder,
-    /// What a spilled row looks like: the contract's columns, then entry and position.
+    decoder: Decoder,
+    /// What a spilled row looks like: the contract's columns, then unknown fields where they are wanted, entry and position.
     row_schema: SchemaRef,
     columns: Vec<CompiledColumn>,
     checks: Vec<(Check, Expression)>,
@@ -65,15 +69,16 @@ pub struct Accepted {
     pub rows: RecordBatch,
     pub rejects: Vec<Reject>,
     pub dropped: u64,
-    /// Failures per check whose way is `fail` or `warn`.
-    pub failures: Vec<(String, OnFailure, u64)>,
+    /// Failures of each check, in the order of the definition.
+    pub failures: Vec<u64>,
+    pub drift: Drift,
     /// In microseconds.
     pub newest_event: Option<i64>,
 }
 
 impl CompiledContract {
-    pub fn compile(table: &RawTable) -> Result<Self, Error> {
-        let decoder = JsonLinesDecoder::new(&table.columns);
+    pub fn compile(table: &RawTable, format: &Format) -> Result<Self, Error> {
+        let decoder = Decoder::new(table, format);
         let mut columns = Vec::new();
         let mut next_field = 0;
         for column in &table.columns {
@@ -105,6 +110,9 @@ impl CompiledContract {
         let index_of =
             |name: &Option<String>| name.as_ref().and_then(|name| table.columns.iter().position(|column| column.name == *name));
         let mut row_fields = contract_fields(table);
+        if matches!(table.unknown_fields, UnknownFields::Keep | UnknownFields::Add) {
+            row_fields.push(Field::new(UNKNOWN, DataType::Utf8, true));
+        }
         row_fields.push(Field::new(ENTRY, DataType::Utf8, false));
         row_fields.push(Field::new(POSITION, DataType::Int64, false));
         Ok(Self {
@@ -117,9 +125,19 @@ impl CompiledContract {
         })
     }
 
-    /// The contract's columns, then entry and position.
+    /// Decodes blocks of this contract's format.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The contract's columns, then unknown fields where they are wanted, entry and position.
     pub fn row_schema(&self) -> &SchemaRef {
         &self.row_schema
+    }
+
+    /// The checks whose failures [`Accepted::failures`] counts.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().map(|(check, _)| check)
     }
 
     /// The index of the partition column in a row, where the table has one.
@@ -130,6 +148,7 @@ impl CompiledContract {
     /// Turns a block into rows. `latest_event` (microseconds) is the latest instant that an event may have.
     pub fn accept(&self, block: &Block, latest_event: i64) -> Result<Accepted, Error> {
         let mut decoded = self.decoder.decode(block);
+        let drift = std::mem::take(&mut decoded.drift);
         let malformed = std::mem::take(&mut decoded.rejects);
         let (contract, lossy) = self.contract_columns(&decoded)?;
         let mut verdicts = Verdicts::new(block, &decoded);
@@ -164,39 +183,28 @@ impl CompiledContract {
         for (check, expression) in &self.checks {
             let holds = expression.evaluate(&contract)?;
             let holds = holds.as_boolean();
-            let failed = |row: usize| holds.is_null(row) || !holds.value(row);
-            match check.on_failure {
-                OnFailure::Quarantine => {
+            let null_fails = check.null == OnNull::Fail;
+            let failed = |row: usize| if holds.is_null(row) { null_fails } else { !holds.value(row) };
+            failures.push(match check.on_failure {
+                OnFailure::Quarantine | OnFailure::Fail => {
                     verdicts.reject_where(failed, RejectReason::CheckFailed, &format!("check failed: {}", check.name))
                 }
                 OnFailure::Drop => verdicts.drop_where(failed),
-                OnFailure::Fail => {
-                    let count =
-                        verdicts.reject_where(failed, RejectReason::CheckFailed, &format!("check failed: {}", check.name));
-                    failures.push((check.name.clone(), check.on_failure, count));
-                    count
-                }
-                OnFailure::Warn => {
-                    let count = verdicts.count_where(failed);
-                    failures.push((check.name.clone(), check.on_failure, count));
-                    count
-                }
-            };
+                OnFailure::Warn => verdicts.count_where(failed),
+            });
         }
-        self.finish(&contract, verdicts, malformed, failures)
+        let accepted = self.finish(&contract, verdicts, malformed)?;
+        Ok(Accepted { failures, drift, ..accepted })
     }
 
-    fn finish(
-        &self,
-        contract: &RecordBatch,
-        verdicts: Verdicts<'_>,
-        mut rejects: Vec<Reject>,
-        failures: Vec<(String, OnFailure, u64)>,
-    ) -> Result<Accepted, Error> {
+    fn finish(&self, contract: &RecordBatch, verdicts: Verdicts<'_>, mut rejects: Vec<Reject>) -> Result<Accepted, Error> {
         let positions: Vec<i64> =
             verdicts.decoded.positions.iter().map(|line| i64::try_from(*line).unwrap_or(i64::MAX)).collect();
-        let entries = StringArray::from_iter_values(std::iter::repeat_n(&*verdicts.block.entry, positions.len()));
+        let entries = StringArray::from_iter_values(std::iter::repeat_n(&**verdicts.block.entry(), positions.len()));
         let mut columns = contract.columns().to_vec();
+        if let Some(unknown) = &verdicts.decoded.unknown {
+            columns.push(Arc::new(unknown.clone()));
+        }
         columns.push(Arc::new(entries));
         columns.push(Arc::new(arrow::array::PrimitiveArray::<Int64Type>::from(positions)));
         let mut rows = RecordBatch::try_new(relaxed(&self.row_schema), columns).map_err(Error::arrow("put rows together"))?;
@@ -211,7 +219,7 @@ impl CompiledContract {
         let dropped = verdicts.dropped;
         rejects.extend(verdicts.rejects);
         rejects.sort_by_key(|reject| reject.position);
-        Ok(Accepted { rows, rejects, dropped, failures, newest_event })
+        Ok(Accepted { rows, rejects, dropped, failures: Vec::new(), drift: Drift::default(), newest_event })
     }
 
     /// Fields and computed columns, in the contract's order; nullability is checked afterwards, row by row.
@@ -266,11 +274,11 @@ impl<'b> Verdicts<'b> {
                 self.kept[row] = false;
                 self.any_out = true;
                 self.rejects.push(Reject {
-                    entry: self.block.entry.clone(),
+                    entry: self.block.entry().clone(),
                     position: self.decoded.positions[row],
                     reason,
                     detail: detail.to_owned(),
-                    bytes: self.block.bytes[self.decoded.spans[row].clone()].to_vec(),
+                    bytes: self.block.record(&self.decoded.spans[row]),
                 });
             }
         }

@@ -12,11 +12,12 @@ use chrono::NaiveDate;
 use model::counts::Counts;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::Drift;
 use crate::error::Error;
 
 const PLAN_FILE: &str = "plan.json";
 /// The version of the plan's shape; an older one is made anew.
-const PLAN_VERSION: u32 = 1;
+const PLAN_VERSION: u32 = 2;
 
 /// A batch is cut at this many bytes, however few rows they are: it is held in memory as a whole.
 const BATCH_BYTES: u64 = 128 << 20;
@@ -67,8 +68,9 @@ pub struct LoadPlan {
     /// The fates that are decided before any commit, and `read` of the whole file. `accepted` and `duplicate` are still zero.
     pub counts: Counts,
     pub rejects_by_reason: BTreeMap<String, u64>,
-    /// What checks whose way is `warn` found.
-    pub warnings: BTreeMap<String, u64>,
+    /// Failures by check, whatever its way.
+    pub checks: BTreeMap<String, u64>,
+    pub drift: Drift,
     /// Dates (and rows) that were older than the retention.
     pub too_old: BTreeMap<NaiveDate, u64>,
     pub sliced_off: BTreeMap<NaiveDate, u64>,
@@ -160,7 +162,8 @@ impl LoadPlan {
             batches: Vec::new(),
             counts: Counts::default(),
             rejects_by_reason: BTreeMap::new(),
-            warnings: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            drift: Drift::default(),
             too_old: BTreeMap::new(),
             sliced_off: BTreeMap::new(),
             newest_event: newest_before,

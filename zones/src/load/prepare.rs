@@ -4,13 +4,11 @@
 //! blocks at most. Nothing here touches a Delta table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use chrono::{DateTime, Days, NaiveDate};
-use model::definition::{OnFailure, PipelineClock, RawTable};
+use model::definition::{Format, MissingFields, OnFailure, PipelineClock, RawTable, UnknownFields};
 use model::progress::Progress;
 use model::reject::RejectReason;
 use model::shutdown::Shutdown;
@@ -19,7 +17,7 @@ use super::contract::CompiledContract;
 use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
 use super::split::DateSplitter;
-use crate::decode::{Block, BlockReader, Piece, Reject};
+use crate::decode::{self, Block, Piece, Reject};
 use crate::entries;
 use crate::error::Error;
 use crate::quarantine::RejectBuffer;
@@ -50,6 +48,7 @@ pub struct Bounds<'a> {
     pub now: i64,
     /// The newest event in the table before this file, in microseconds.
     pub newest_before: Option<i64>,
+    pub format: &'a Format,
     pub max_record_bytes: u64,
     /// Which of the dates that are present are taken; `None` takes all.
     pub choose: Option<&'a DateChoice<'a>>,
@@ -63,12 +62,13 @@ pub struct Bounds<'a> {
 /// Reads `input` to its end, leaves rows and rejects in `folder`, and returns the plan. The plan is not written yet.
 pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> Result<LoadPlan, Error> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let contract = CompiledContract::compile(bounds.table)?;
+    let contract = CompiledContract::compile(bounds.table, bounds.format)?;
     let mut reading = Reading::start(folder, bounds, &contract, input.consumed())?;
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BLOCKS_AHEAD);
-        let max_record_bytes = bounds.max_record_bytes;
-        let reader = scope.spawn(move || read_pieces(input, max_record_bytes, &sender));
+        let contract = &contract;
+        let how = (bounds.format, bounds.max_record_bytes, folder);
+        let reader = scope.spawn(move || read_pieces(input, contract, how, &sender));
         // An error here drops the receiver, which ends the reader.
         reading.consume(receiver)?;
         reader.join().map_err(|_| Error::Worker { step: "reading a landed file" })?
@@ -76,13 +76,16 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
     reading.finish()
 }
 
-fn read_pieces(input: entries::Entries, max_record_bytes: u64, sender: &SyncSender<Piece>) -> Result<(), Error> {
+fn read_pieces(
+    input: entries::Entries,
+    contract: &CompiledContract,
+    (format, max_record_bytes, folder): (&Format, u64, &Path),
+    sender: &SyncSender<Piece>,
+) -> Result<(), Error> {
     for entry in input {
         let entry = entry.map_err(Error::entry)?;
-        let name: Arc<str> = entry.name.into();
-        let reader: Box<dyn Read + Send> = entry.reader;
-        let mut pieces = BlockReader::new(reader, name, max_record_bytes);
-        while let Some(piece) = pieces.next_piece().map_err(Error::reading)? {
+        let mut pieces = decode::open(entry, format, contract.decoder(), max_record_bytes, folder)?;
+        while let Some(piece) = pieces.next_piece()? {
             if sender.send(piece).is_err() {
                 return Ok(());
             }
@@ -100,7 +103,6 @@ struct Reading<'a> {
     reject_buffer: RejectBuffer,
     plan: LoadPlan,
     latest_event: i64,
-    failed_checks: BTreeMap<String, u64>,
     consumed: entries::Consumed,
 }
 
@@ -124,7 +126,6 @@ impl<'a> Reading<'a> {
             ),
             reject_buffer: RejectBuffer::new(),
             latest_event: bounds.now.saturating_add(tolerance.saturating_mul(MICROS)),
-            failed_checks: BTreeMap::new(),
             consumed,
             plan,
             bounds,
@@ -136,11 +137,11 @@ impl<'a> Reading<'a> {
         for piece in pieces {
             self.bounds.shutdown.check()?;
             match piece {
-                Piece::Lines(block) => self.accept(&block)?,
-                Piece::TooLarge { entry, line, beginning, size } => {
+                Piece::Records(block) => self.accept(&block)?,
+                Piece::TooLarge { entry, position, beginning, size } => {
                     let detail = format!("{size} bytes, more than the limit of {}", self.bounds.max_record_bytes);
                     self.plan.counts.read += 1;
-                    self.reject(&Reject { entry, position: line, reason: RejectReason::TooLarge, detail, bytes: beginning })?;
+                    self.reject(&Reject { entry, position, reason: RejectReason::TooLarge, detail, bytes: beginning })?;
                 }
             }
         }
@@ -153,12 +154,10 @@ impl<'a> Reading<'a> {
         self.plan.counts.read += read;
         self.plan.counts.dropped += accepted.dropped;
         self.plan.newest_event = self.plan.newest_event.max(accepted.newest_event);
-        for (check, on_failure, count) in accepted.failures {
-            let counted = if on_failure == OnFailure::Fail { &mut self.failed_checks } else { &mut self.plan.warnings };
-            if count > 0 {
-                *counted.entry(check).or_default() += count;
-            }
+        for (check, count) in self.contract.checks().zip(accepted.failures).filter(|(_, count)| *count > 0) {
+            *self.plan.checks.entry(check.name.clone()).or_default() += count;
         }
+        self.plan.drift.add(accepted.drift);
         for reject in accepted.rejects {
             self.reject(&reject)?;
         }
@@ -187,7 +186,7 @@ impl<'a> Reading<'a> {
         self.rows.finish()?;
         self.rejects.finish()?;
 
-        self.plan.stopped = stop_reason(self.bounds.table, &self.plan, &self.failed_checks);
+        self.plan.stopped = stop_reason(self.bounds.table, &self.plan);
         let segments = without_old_dates(segments, &mut self.plan, self.bounds);
         let segments = without_sliced_dates(segments, &mut self.plan, self.bounds);
         self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows, self.bounds.table.small_date_rows.0);
@@ -196,9 +195,17 @@ impl<'a> Reading<'a> {
 }
 
 /// Why nothing of the file may be committed, where that is so.
-fn stop_reason(table: &RawTable, plan: &LoadPlan, failed_checks: &BTreeMap<String, u64>) -> Option<String> {
-    if let Some((check, failed)) = failed_checks.iter().next() {
+fn stop_reason(table: &RawTable, plan: &LoadPlan) -> Option<String> {
+    let fails = |name: &String| table.checks.iter().any(|check| check.on_failure == OnFailure::Fail && check.name == *name);
+    if let Some((check, failed)) = plan.checks.iter().find(|(name, _)| fails(name)) {
         return Some(format!("{failed} records break the check `{check}`, whose way is to fail"));
+    }
+    let drift = &plan.drift;
+    if table.unknown_fields == UnknownFields::Fail && !drift.unknown.is_empty() {
+        return Some(format!("it has fields that the contract does not name: {}", by_records(&drift.unknown)));
+    }
+    if table.missing_fields == MissingFields::Fail && !drift.missing.is_empty() {
+        return Some(format!("it lacks fields of the contract: {}", by_records(&drift.missing)));
     }
     let share = plan.counts.rejected as f64 / plan.counts.read.max(1) as f64;
     (share > table.reject_limit).then(|| {
@@ -212,6 +219,18 @@ fn stop_reason(table: &RawTable, plan: &LoadPlan, failed_checks: &BTreeMap<Strin
             reasons.join(", ")
         )
     })
+}
+
+/// Names with their records, the most frequent first.
+fn by_records(counts: &BTreeMap<String, u64>) -> String {
+    const SHOWN: usize = 10;
+    let mut sorted: Vec<_> = counts.iter().collect();
+    sorted.sort_by_key(|(_, records)| std::cmp::Reverse(**records));
+    let mut shown: Vec<_> = sorted.iter().take(SHOWN).map(|(name, records)| format!("`{name}` ({records} records)")).collect();
+    if sorted.len() > SHOWN {
+        shown.push(format!("{} others", sorted.len() - SHOWN));
+    }
+    shown.join(", ")
 }
 
 /// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.

@@ -7,26 +7,38 @@ use crate::definition::contract::{Column, ColumnSource, ColumnType};
 use crate::definition::defaults;
 use crate::definition::error::{Complaint, Placed};
 use crate::definition::names::suggest;
+use crate::definition::path::FieldPath;
 use crate::definition::reader::Reader;
+
+use super::reading::reading;
 
 /// Largest precision of a 128-bit decimal.
 const LARGEST_PRECISION: u8 = 38;
 
-const TYPES: [(&str, ColumnType); 10] = [
+const TYPES: [(&str, ColumnType); 13] = [
     ("string", ColumnType::String),
     ("boolean", ColumnType::Boolean),
     ("int8", ColumnType::Int8),
     ("int16", ColumnType::Int16),
     ("int32", ColumnType::Int32),
     ("int64", ColumnType::Int64),
+    ("float32", ColumnType::Float32),
     ("float64", ColumnType::Float64),
     ("date", ColumnType::Date),
     ("timestamp", ColumnType::Timestamp),
     ("uuid", ColumnType::Uuid),
+    ("binary", ColumnType::Binary),
+    ("json", ColumnType::Json),
 ];
 
-/// The only zone so far; anything else needs the database of zones and a rule for hours that come twice.
-const ZONE: &str = "UTC";
+/// What `field` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fields {
+    /// A path into the record.
+    ByPath,
+    /// A name in the file's header, as it stands.
+    ByName,
+}
 
 /// A column by its name, and what it is unless something is wrong with that.
 pub(super) struct ReadColumn {
@@ -34,12 +46,12 @@ pub(super) struct ReadColumn {
     pub(super) column: Option<Column>,
 }
 
-pub(super) fn columns(reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<ReadColumn>> {
+pub(super) fn columns(reader: &mut Reader<'_>, key: &'static str, fields: Fields) -> Option<Vec<ReadColumn>> {
     let place = reader.value(key)?.span();
     let columns: Vec<ReadColumn> = reader
         .named(key)
         .into_iter()
-        .map(|(name, value)| ReadColumn { column: column(reader, &name.value, value), name: name.value })
+        .map(|(name, value)| ReadColumn { column: column(reader, &name.value, value, fields), name: name.value })
         .collect();
     if columns.is_empty() {
         reader.complain(&place, Complaint::new("a raw table needs at least one column"));
@@ -51,7 +63,7 @@ pub(super) fn columns(reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<
     Some(columns)
 }
 
-fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Column> {
+fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>, fields: Fields) -> Option<Column> {
     let Some(table) = value.get_ref().as_table() else {
         parent.wrong_type(name, value, "a table such as { type = \"string\" }");
         return None;
@@ -64,7 +76,7 @@ fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Opti
     let nullable = reader.flag("nullable").map_or(defaults::NULLABLE, |flag| flag.value);
     let one_of_place = reader.value("one_of").map(Spanned::span);
     let one_of = reader.strings("one_of");
-    let zone = reader.string("zone");
+    let reading = reading(&mut reader, data_type.as_ref(), sql.is_some());
 
     if let (Some(field), Some(_)) = (&field, &sql) {
         let complaint = Complaint::new("a column is read from a `field` or computed by `sql`, not both");
@@ -78,19 +90,13 @@ fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Opti
             reader.complain(&place, complaint.hint("write a check instead: [[raw.NAME.checks]]"));
         }
     }
-    if let Some(zone) = zone {
-        let complaint = if sql.is_some() {
-            Some(Complaint::new("`zone` says how text is read, and this column is computed"))
-        } else if data_type.as_ref().is_some_and(|data_type| *data_type != ColumnType::Timestamp) {
-            Some(Complaint::new("`zone` is for timestamps only"))
-        } else if zone.value != ZONE {
-            Some(Complaint::new(format!("`zone` cannot be `{}`", zone.value)).hint(format!("only \"{ZONE}\" is known")))
-        } else {
-            None
-        };
-        if let Some(complaint) = complaint {
-            reader.complain(&zone.place, complaint);
-        }
+    if let (Some(field), Fields::ByPath) = (&field, fields)
+        && let Err(problem) = FieldPath::parse(&field.value)
+    {
+        let complaint = Complaint::new(format!("`{}` is not a path to a field: {problem}", field.value));
+        let hint =
+            "write it as in \"user.address.city\" or \"items[0].sku\"; a name with dots or brackets of its own in double quotes";
+        reader.complain(&field.place, complaint.hint(hint));
     }
     reader.finish();
 
@@ -98,7 +104,7 @@ fn column(parent: &Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Opti
         Some(sql) => ColumnSource::Sql(sql.value),
         None => ColumnSource::Field(field.map_or_else(|| name.to_owned(), |field| field.value)),
     };
-    Some(Column { name: name.to_owned(), data_type: data_type?, source, nullable, one_of: one_of.map(values) })
+    Some(Column { name: name.to_owned(), data_type: data_type?, source, nullable, one_of: one_of.map(values), reading })
 }
 
 fn values(strings: Vec<Placed<String>>) -> Vec<String> {
@@ -137,10 +143,13 @@ fn other_word(word: &str) -> Option<&'static str> {
         "short" | "smallint" => "int16",
         "int" | "integer" => "int32",
         "long" | "bigint" => "int64",
-        "float" | "double" | "real" | "number" => "float64",
+        "real" => "float32",
+        "float" | "double" | "number" => "float64",
         "datetime" | "time" | "instant" => "timestamp",
         "numeric" => "decimal(10, 2)",
         "guid" => "uuid",
+        "bytes" | "blob" | "bytea" | "varbinary" => "binary",
+        "struct" | "object" | "list" | "array" | "map" | "variant" => "json",
         _ => return None,
     })
 }

@@ -2,7 +2,9 @@
 
 mod cassandra;
 mod columns;
+mod csv;
 mod raw;
+mod reading;
 mod source;
 mod urls;
 mod use_case;
@@ -104,6 +106,8 @@ fn note_syntax_errors(problems: &Problems<'_>, errors: &[toml::de::Error], text:
 struct Known<'t> {
     sources: Names<'t>,
     landings: Names<'t>,
+    /// The landings whose records have their fields by a header, not by a path.
+    csv_landings: Vec<&'t str>,
     raw: Names<'t>,
     use_cases: Names<'t>,
     files: &'t BTreeMap<String, String>,
@@ -141,6 +145,12 @@ impl<'t> Known<'t> {
         Self {
             sources: names("source"),
             landings: names("landing"),
+            csv_landings: tables("landing")
+                .filter(|(_, landing)| {
+                    landing.get_ref().get("format").is_some_and(|format| format.get_ref().as_str() == Some("csv"))
+                })
+                .map(|(name, _)| name.get_ref().as_ref())
+                .collect(),
             raw: names("raw"),
             use_cases: names("use_case"),
             files,

@@ -1,19 +1,30 @@
 //! `[raw.NAME]`: the table around the contract.
 
-use crate::definition::contract::{Check, ColumnType, OnFailure};
+use crate::definition::contract::{Check, ColumnType, MissingFields, OnFailure, OnNull, UnknownFields};
 use crate::definition::error::{Complaint, Placed};
 use crate::definition::names::suggest;
 use crate::definition::reader::Reader;
 use crate::definition::tables::{OnChange, RawTable, SmallDate};
 use crate::definition::{defaults, units};
 
-use super::columns::{ReadColumn, columns};
+use super::columns::{Fields, ReadColumn, columns};
 use super::{Known, check_reference};
 
 const ON_FAILURES: [(&str, OnFailure); 4] =
     [("quarantine", OnFailure::Quarantine), ("drop", OnFailure::Drop), ("fail", OnFailure::Fail), ("warn", OnFailure::Warn)];
 
 const ON_CHANGES: [(&str, OnChange); 2] = [("append", OnChange::Append), ("replace", OnChange::Replace)];
+
+const ON_NULLS: [(&str, OnNull); 2] = [("fail", OnNull::Fail), ("pass", OnNull::Pass)];
+
+const UNKNOWN_FIELDS: [(&str, UnknownFields); 4] = [
+    ("ignore", UnknownFields::Ignore),
+    ("fail", UnknownFields::Fail),
+    ("keep", UnknownFields::Keep),
+    ("add", UnknownFields::Add),
+];
+
+const MISSING_FIELDS: [(&str, MissingFields); 2] = [("null", MissingFields::Null), ("fail", MissingFields::Fail)];
 
 pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>) -> Option<RawTable> {
     let from = reader.required("from", Reader::string);
@@ -29,7 +40,11 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
     let batch_rows = reader.count("batch_rows").unwrap_or(defaults::RAW_BATCH_ROWS);
     let small_date_rows = reader.count("small_date_rows").map_or_else(SmallDate::default, SmallDate);
     let on_change = reader.choice("on_change", &ON_CHANGES).map_or_else(OnChange::default, |choice| choice.value);
-    let columns = reader.required("columns", |reader, key| columns(reader, key));
+    let unknown_fields = reader.choice("unknown_fields", &UNKNOWN_FIELDS);
+    let missing_fields = reader.choice("missing_fields", &MISSING_FIELDS);
+    let is_csv = from.as_ref().is_some_and(|from| known.csv_landings.contains(&from.value.as_str()));
+    let fields = if is_csv { Fields::ByName } else { Fields::ByPath };
+    let columns = reader.required("columns", |reader, key| columns(reader, key, fields));
     let checks = checks(&mut reader);
 
     if let Some(columns) = &columns {
@@ -61,6 +76,8 @@ pub(super) fn raw_table(name: String, mut reader: Reader<'_>, known: &Known<'_>)
         partition_by: partition_by.map(|column| column.value),
         unique_key: unique_key.into_iter().map(|column| column.value).collect(),
         checks,
+        unknown_fields: unknown_fields.map_or(defaults::UNKNOWN_FIELDS, |choice| choice.value),
+        missing_fields: missing_fields.map_or(defaults::MISSING_FIELDS, |choice| choice.value),
         reject_limit: reject_limit.map_or(defaults::REJECT_LIMIT, |limit| limit.value),
         future_tolerance_seconds: future_tolerance.map_or(defaults::FUTURE_TOLERANCE_SECONDS, |tolerance| tolerance.value),
         retention_days: retention.map(|retention| retention.value),
@@ -100,9 +117,10 @@ fn checks(reader: &mut Reader<'_>) -> Vec<Check> {
         let name = table.required("name", Reader::string);
         let sql = table.required("sql", Reader::string);
         let on_failure = table.choice("on_failure", &ON_FAILURES).map_or(defaults::ON_FAILURE, |choice| choice.value);
+        let null = table.choice("null", &ON_NULLS).map_or(defaults::ON_NULL, |choice| choice.value);
         table.finish();
         names.extend(name.clone());
-        checks.extend(name.zip(sql).map(|(name, sql)| Check { name: name.value, sql: sql.value, on_failure }));
+        checks.extend(name.zip(sql).map(|(name, sql)| Check { name: name.value, sql: sql.value, on_failure, null }));
     }
     reader.each_once("checks", &names);
     checks

@@ -7,9 +7,17 @@ use crate::definition::tables::{Compression, Format, Landing};
 use crate::definition::variables::{self, Fault};
 use crate::definition::{defaults, units};
 
-use super::{Known, check_reference, urls};
+use super::{Known, check_reference, csv, urls};
 
-const FORMATS: [(&str, Format); 1] = [("json_lines", Format::JsonLines)];
+#[derive(Clone, Copy)]
+enum FormatName {
+    JsonLines,
+    Csv,
+    Parquet,
+}
+
+const FORMATS: [(&str, FormatName); 3] =
+    [("json_lines", FormatName::JsonLines), ("csv", FormatName::Csv), ("parquet", FormatName::Parquet)];
 
 const COMPRESSIONS: [(&str, Compression); 12] = [
     ("auto", Compression::Auto),
@@ -121,7 +129,19 @@ pub(super) fn landing(name: String, mut reader: Reader<'_>, known: &Known<'_>) -
         let source = known.sources.all.first().unwrap_or(&"NAME");
         reader.complain(&reader.place, complaint.hint(format!("say which it reads, as in `source = \"{source}\"`")));
     }
-    let format = reader.required("format", |reader, key| reader.choice(key, &FORMATS));
+    let format = reader.required("format", |reader, key| reader.choice(key, &FORMATS)).map(|choice| choice.value);
+    let format = match format {
+        Some(FormatName::Csv) => Some(Format::Csv(csv::csv(&mut reader))),
+        Some(other) => {
+            csv::refuse(&mut reader);
+            Some(if matches!(other, FormatName::Parquet) { Format::Parquet } else { Format::JsonLines })
+        }
+        None => {
+            // Whatever else is wrong with these is told once the format is known.
+            csv::csv(&mut reader);
+            None
+        }
+    };
     let compression = reader.choice("compression", &COMPRESSIONS).map_or(defaults::COMPRESSION, |choice| choice.value);
     let entries = reader.string("entries").map_or(defaults::ENTRIES.to_owned(), |glob| glob.value);
     let max_record_bytes = bytes(&mut reader, "max_record_bytes", defaults::LARGEST_MAX_RECORD_BYTES);
@@ -132,7 +152,7 @@ pub(super) fn landing(name: String, mut reader: Reader<'_>, known: &Known<'_>) -
         name,
         compression,
         entries,
-        format: format?.value,
+        format: format?,
         max_record_bytes: max_record_bytes.unwrap_or(defaults::MAX_RECORD_BYTES),
         max_unpacked_bytes: max_unpacked_bytes.unwrap_or(defaults::MAX_UNPACKED_BYTES),
     })

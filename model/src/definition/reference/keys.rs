@@ -7,8 +7,21 @@ use super::{Default, Key, Kind, Section, duration, percent, size, word};
 use crate::definition::defaults;
 
 /// The types of a column, beside `decimal(10, 2)`.
-pub(super) const TYPES: &[&str] =
-    &["string", "boolean", "int8", "int16", "int32", "int64", "float64", "date", "timestamp", "uuid"];
+pub(super) const TYPES: &[&str] = &[
+    "string",
+    "boolean",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "date",
+    "timestamp",
+    "uuid",
+    "binary",
+    "json",
+];
 
 const PIPELINE: &str = "[pipeline]";
 const SOURCE: &str = "[source.NAME]";
@@ -73,6 +86,22 @@ impl Key {
     }
 }
 
+fn dates() -> Value {
+    let date = json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" });
+    json!({
+        "type": "object",
+        "properties": { "from": date, "to": { "anyOf": [{ "enum": ["today", "yesterday"] }, date] } },
+        "required": ["from", "to"],
+        "additionalProperties": false,
+    })
+}
+
+const CHARACTER: Kind = Kind::Other("one character", || json!({ "type": "string", "pattern": "^.$" }));
+
+fn character(byte: u8) -> Value {
+    json!(char::from(byte).to_string())
+}
+
 /// All keys, in the order of the page.
 pub const KEYS: &[Key] = &[
     key(PIPELINE, "name", Kind::Name, "of the pipeline; its tables are kept under it", "name = \"orders\"").required(),
@@ -96,7 +125,7 @@ pub const KEYS: &[Key] = &[
     key(
         SOURCE,
         "dates",
-        Kind::Other("`{ from = DATE, to = DATE }`", || json!({ "type": "object", "properties": { "from": {}, "to": {} }, "required": ["from", "to"], "additionalProperties": false })),
+        Kind::Other("`{ from = DATE, to = DATE }`", dates),
         "the dates that `${date}` in the url stands for, both ends included, 10,000 days at most; `to` may be `\"today\"` or `\"yesterday\"`, in UTC by the clock of the run",
         "dates = { from = \"2024-01-01\", to = \"yesterday\" }",
     ),
@@ -118,7 +147,14 @@ pub const KEYS: &[Key] = &[
     key(SOURCE, "headers", Kind::TextTable, "sent with each request", "headers = { Authorization = \"Bearer ${TOKEN}\" }"),
     key(LANDING, "source", Kind::NameOf("a source"), "which source's files", "source = \"orders\"")
         .default_words("the landing's own name"),
-    key(LANDING, "format", Kind::Words(&["json_lines"]), "one JSON object a line", "format = \"json_lines\"").required(),
+    key(
+        LANDING,
+        "format",
+        Kind::Words(&["json_lines", "csv", "parquet"]),
+        "one JSON object a line; fields between delimiters; Apache Parquet",
+        "format = \"json_lines\"",
+    )
+    .required(),
     key(
         LANDING,
         "compression",
@@ -153,6 +189,41 @@ pub const KEYS: &[Key] = &[
         "max_unpacked_bytes = \"50 GiB\"",
     )
     .default(|| size(defaults::MAX_UNPACKED_BYTES)),
+    key(LANDING, "delimiter", CHARACTER, "CSV only; `\"\\t\"` is a tab", "delimiter = \";\"").default(|| character(defaults::DELIMITER)),
+    key(
+        LANDING,
+        "quote",
+        Kind::Other("one character, or `\"\"`", || json!({ "type": "string", "maxLength": 1 })),
+        "CSV only; `\"\"` where nothing is quoted",
+        "quote = \"'\"",
+    )
+    .default(|| character(defaults::QUOTE)),
+    key(LANDING, "escape", CHARACTER, "CSV only; what makes a quote inside of quotes a character", "escape = \"\\\\\"")
+        .default_words("a doubled quote"),
+    key(
+        LANDING,
+        "header",
+        Kind::Other("true, false or list of texts", || json!({ "anyOf": [{ "type": "boolean" }, texts()] })),
+        "CSV only; the first record of each entry names the fields; `false`: there is none, and fields are called `1`, `2`, ...; a list names the fields of a file that has none",
+        "header = [\"id\", \"day\", \"amount\"]",
+    )
+    .default(|| json!(true)),
+    key(
+        LANDING,
+        "null_values",
+        Kind::Other("list of texts", || json!({ "type": "array", "items": { "type": "string" } })),
+        "CSV only; fields that stand for no value, quoted or not",
+        "null_values = [\"\", \"NULL\"]",
+    )
+    .default(|| json!(defaults::NULL_VALUES)),
+    key(
+        LANDING,
+        "encoding",
+        Kind::Words(&["utf-8", "iso-8859-1", "windows-1252", "utf-16"]),
+        "CSV only",
+        "encoding = \"windows-1252\"",
+    )
+    .default(|| json!("utf-8")),
     key(RAW, "from", Kind::NameOf("a landing"), "whose records these are", "from = \"orders\"").required(),
     key(RAW, "columns", Kind::Tables, "the contract", "columns = { order_id = { type = \"uuid\" } }").required(),
     key(RAW, "event_time", Kind::NameOf("a timestamp column"), "when the event happened", "event_time = \"ts\""),
@@ -211,6 +282,22 @@ pub const KEYS: &[Key] = &[
         "on_change = \"replace\"",
     )
     .default(|| json!("append")),
+    key(
+        RAW,
+        "unknown_fields",
+        Kind::Words(&["ignore", "fail", "keep", "add"]),
+        "what happens to fields that the contract does not name: nothing; the file is stopped before anything is committed; all of a record's are kept as one JSON object in the column `_unknown`; each becomes a nullable string column of the table (JSON text where a value is not a string)",
+        "unknown_fields = \"keep\"",
+    )
+    .default(|| word(defaults::UNKNOWN_FIELDS)),
+    key(
+        RAW,
+        "missing_fields",
+        Kind::Words(&["null", "fail"]),
+        "what happens where a record lacks a field of the contract: it is as if its value were null; the file is stopped before anything is committed",
+        "missing_fields = \"fail\"",
+    )
+    .default(|| word(defaults::MISSING_FIELDS)),
     key(RAW, "checks", Kind::Other("list of tables, see below", || json!({})), "conditions on each row", "checks = [{ name = \"paid\", sql = \"amount > 0\" }]"),
     key(
         COLUMN,
@@ -220,7 +307,14 @@ pub const KEYS: &[Key] = &[
         "type = \"decimal(10, 2)\"",
     )
     .required(),
-    key(COLUMN, "field", Kind::Text, "the field of the record", "field = \"Amount\"").default_words("the column's own name"),
+    key(
+        COLUMN,
+        "field",
+        Kind::Other("path", text),
+        r#"the field of the record: `"user.address.city"`, `"items[0].sku"` (from 0); a name with dots or brackets of its own in double quotes, as in `"\"a.b\".c"`. For CSV the name in the header, as it stands"#,
+        "field = \"user.address.city\"",
+    )
+    .default_words("the column's own name"),
     key(
         COLUMN,
         "sql",
@@ -237,17 +331,49 @@ pub const KEYS: &[Key] = &[
         "the only values that are accepted; for a `string` that is a field (for others write a check)",
         "one_of = [\"new\", \"paid\"]",
     ),
-    key(COLUMN, "zone", Kind::Words(&["UTC"]), "how a timestamp without an offset is read", "zone = \"UTC\"")
-        .default(|| json!("UTC")),
+    key(
+        COLUMN,
+        "format",
+        Kind::TextOrTexts,
+        "how a date or a timestamp is written: `\"iso\"`; a pattern of `strftime` as in `\"%d.%m.%Y %H:%M\"`; `\"epoch_seconds\"`, `\"epoch_millis\"`, `\"epoch_micros\"` or `\"epoch_nanos\"` (numbers, or their text). The first of a list that fits is taken",
+        "format = [\"iso\", \"%d.%m.%Y\"]",
+    )
+    .default(|| json!("iso")),
+    key(
+        COLUMN,
+        "zone",
+        Kind::NameOf("a zone"),
+        "of timestamps without an offset. A local time that does not exist does not fit",
+        "zone = \"Europe/Helsinki\"",
+    )
+    .default(|| json!("UTC")),
+    key(
+        COLUMN,
+        "ambiguous",
+        Kind::Words(&["reject", "earlier", "later"]),
+        "a local time that comes twice, because clocks were put back",
+        "ambiguous = \"earlier\"",
+    )
+    .default(|| json!("reject")),
+    key(COLUMN, "encoding", Kind::Words(&["base64", "hex"]), "how bytes are written as text", "encoding = \"hex\"")
+        .default(|| json!("base64")),
     key(CHECK, "name", Kind::Text, "shown in reports; each once", "name = \"amounts are positive\"").required(),
     key(
         CHECK,
         "sql",
         Kind::Condition,
-        "a row for which it is not true fails; null counts as not true",
+        "a row for which it is false fails",
         "sql = \"amount > 0\"",
     )
     .required(),
+    key(
+        CHECK,
+        "null",
+        Kind::Words(&["fail", "pass"]),
+        "what it means where the condition is neither true nor false",
+        "null = \"pass\"",
+    )
+    .default(|| word(defaults::ON_NULL)),
     key(
         CHECK,
         "on_failure",

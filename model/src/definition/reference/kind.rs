@@ -85,7 +85,7 @@ impl Kind {
                 { "type": "string", "pattern": "^\\s*decimal\\s*\\(\\s*[0-9]+\\s*,\\s*[0-9]+\\s*\\)\\s*$" },
             ] }),
             Self::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-            Self::Tables => json!({ "type": "object" }),
+            Self::Tables => json!({ "type": "object", "minProperties": 1 }),
             Self::Other(_, schema) => schema(),
         }
     }

@@ -13,6 +13,9 @@ use crate::definition::reference::{self, KEYS, SECTIONS};
 /// What a schema cannot see, by what is said about it: names that refer to something, texts that must parse, numbers within a
 /// text, keys that go together across tables, and what is no TOML at all.
 const BEYOND_A_SCHEMA: &[&str] = &[
+    "there is no zone",
+    "are the same character",
+    "is about quotes",
     "not TOML",
     "is defined twice",
     "there is no [",
@@ -104,6 +107,7 @@ fn refused_by(word: &str, rule: &Value, schema: &Map<String, Value>, value: &Val
         }
         "maxLength" => fails(value.as_str().is_some_and(|text| text.chars().count() as u64 > rule.as_u64().unwrap())),
         "minimum" => fails(value.as_i64().is_some_and(|number| number < rule.as_i64().unwrap())),
+        "minProperties" => fails(value.as_object().is_some_and(|object| (object.len() as u64) < rule.as_u64().unwrap())),
         "minItems" => fails(value.as_array().is_some_and(|items| (items.len() as u64) < rule.as_u64().unwrap())),
         "uniqueItems" => fails(value.as_array().is_some_and(|items| (1..items.len()).any(|at| items[..at].contains(&items[at])))),
         "items" => value.as_array()?.iter().find_map(|item| refused(rule, item)),
@@ -137,7 +141,17 @@ fn refused_by(word: &str, rule: &Value, schema: &Map<String, Value>, value: &Val
 }
 
 fn document(toml: &str) -> Option<Value> {
-    serde_json::to_value(toml::from_str::<toml::Table>(toml).ok()?).ok()
+    Some(json(toml::Value::Table(toml::from_str(toml).ok()?)))
+}
+
+/// As editors see it: dates and instants are texts.
+fn json(value: toml::Value) -> Value {
+    match value {
+        toml::Value::Datetime(instant) => Value::String(instant.to_string()),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
+        other => serde_json::to_value(other).unwrap(),
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{WHOLE, parsed, with};
 use crate::definition::{
-    CassandraColumn, Check, ColumnSource, ColumnType, Compression, DefinitionText, Fold, Format, OnFailure, Order, Origin,
-    Pipeline, PipelineClock, defaults, read,
+    CassandraColumn, Check, ColumnSource, ColumnType, Compression, DefinitionText, Fold, Format, OnFailure, OnNull, Order,
+    Origin, Pipeline, PipelineClock, defaults, read,
 };
 
 pub(super) const SESSION_EVENTS: &str = include_str!("../../../../pipelines/session_events/pipeline.toml");
@@ -36,7 +36,7 @@ fn the_shipped_folder_says_where_its_events_come_from_and_how_they_are_read() {
     assert_eq!((&source.sha256, source.headers.len()), (&None, 0));
     let landing = pipeline.landing("events").unwrap();
     assert_eq!((landing.source.as_str(), landing.entries.as_str()), ("events", "*"));
-    assert_eq!((landing.format, landing.compression), (Format::JsonLines, Compression::Auto));
+    assert_eq!((&landing.format, landing.compression), (&Format::JsonLines, Compression::Auto));
     assert_eq!((landing.max_record_bytes, landing.max_unpacked_bytes), (16_777_216, 1_099_511_627_776));
 }
 
@@ -71,6 +71,7 @@ fn the_shipped_raw_table_keeps_its_contract_in_the_order_of_the_file() {
         name: "a start has a country".into(),
         sql: "event <> 'start' or country is not null".into(),
         on_failure: OnFailure::Quarantine,
+        null: OnNull::Fail,
     };
     assert_eq!(raw.checks, [check]);
 }

@@ -153,7 +153,7 @@ mod tests {
         ])
         .unwrap();
         let schema = batch.schema();
-        Rows { schema, batches: futures::stream::iter(vec![Ok(batch); count]).boxed() }
+        Rows { schema, batches: futures::stream::iter(vec![batch; count].into_iter().map(Ok)).boxed() }
     }
 
     fn printed(format: Format, count: usize) -> String {

@@ -1,0 +1,3 @@
+-- One row per presentation and day.
+SELECT code_module, code_presentation, event_date, active_students, sites, clicks
+FROM course_days

@@ -1,0 +1,60 @@
+//! Parquet: row groups, read a few thousand rows at a time.
+
+use std::fs::File;
+use std::io::Seek;
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::rows::RowBlock;
+use super::{Block, Piece};
+use crate::entries::Entry;
+use crate::error::Error;
+
+/// Few enough that wide rows do not take much memory.
+const ROWS_AT_ONCE: usize = 8_192;
+
+/// Reads the rows of one entry.
+pub(super) struct RowReader {
+    entry: Arc<str>,
+    reader: ParquetRecordBatchReader,
+    next_row: u64,
+}
+
+impl RowReader {
+    /// Opens a landed file where it lies; what is packed is unpacked into `folder` first, since the directory of a Parquet file
+    /// is at its end.
+    pub(super) fn open(entry: Entry, folder: &Path) -> Result<Self, Error> {
+        let Entry { name, mut reader, file } = entry;
+        let file = if let Some(path) = file {
+            File::open(&path).map_err(Error::io("open", &path))?
+        } else {
+            let mut unpacked = tempfile::tempfile_in(folder).map_err(Error::io("unpack into", folder))?;
+            std::io::copy(&mut reader, &mut unpacked).map_err(Error::reading)?;
+            unpacked.rewind().map_err(Error::io("unpack into", folder))?;
+            unpacked
+        };
+        let entry: Arc<str> = name.into();
+        let opened = ParquetRecordBatchReaderBuilder::try_new(file);
+        let opened = opened.and_then(|builder| builder.with_batch_size(ROWS_AT_ONCE).build());
+        let reader = opened.map_err(|error| unreadable(&entry, &error.to_string()))?;
+        Ok(Self { entry, reader, next_row: 1 })
+    }
+
+    pub(super) fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
+        let Some(rows) = self.reader.next() else { return Ok(None) };
+        let rows = rows.map_err(|error| unreadable(&self.entry, &error.to_string()))?;
+        let first_row = self.next_row;
+        self.next_row += rows.num_rows() as u64;
+        Ok(Some(Piece::Records(Block::Rows(RowBlock { entry: self.entry.clone(), first_row, rows }))))
+    }
+}
+
+fn unreadable(entry: &str, reason: &str) -> Error {
+    Error::Unreadable {
+        entry: entry.to_owned(),
+        problem: format!("it is not a whole Parquet file: {reason}"),
+        hint: Some("set the landing's `format` if it is another one; if the file was cut, fetch it again".to_owned()),
+    }
+}
