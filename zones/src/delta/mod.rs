@@ -146,7 +146,13 @@ impl Table {
         let snapshot = inner.snapshot().map_err(Error::delta("open", name))?;
         let schema: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(Error::arrow("read the table's schema"))?;
         let partition_column = snapshot.metadata().partition_columns().first().cloned();
-        Ok(Self { name: name.to_owned(), schema: Arc::new(schema), partition_column, inner, transactions: Transactions::default() })
+        Ok(Self {
+            name: name.to_owned(),
+            schema: Arc::new(schema),
+            partition_column,
+            inner,
+            transactions: Transactions::default(),
+        })
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
