@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
@@ -99,6 +100,19 @@ impl Table {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
         Self::from_inner(inner, &self.name)
+    }
+
+    /// The table as it was at an instant: the newest version that was committed by then.
+    pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
+        let mut inner = DeltaTable::new(self.inner.log_store());
+        inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
+        Self::from_inner(inner, &self.name)
+    }
+
+    /// The rows as the engine reads them, at this version.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, Error> {
+        let provider = self.inner.table_provider().await;
+        provider.map_err(|error| Error::delta("read", &self.name)(error.into()))
     }
 
     /// Opens the table, makes it, or adds the nullable columns that it lacks.

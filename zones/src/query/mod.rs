@@ -212,7 +212,7 @@ impl Query {
 
     async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
         let context = self.context()?;
-        let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), mistakes };
+        let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes };
         let plan = context.state().create_logical_plan(&self.sql).await;
         let plan = plan.map_err(|error| wrong(mistakes(&error, &self.sql, &self.scope())))?;
         if !is_select(&plan) {
