@@ -14,6 +14,7 @@ use model::report::{RunReport, StageName};
 use model::shutdown::Shutdown;
 use zones::lake::Lake;
 
+use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::context::Context;
 use crate::error::Error;
@@ -33,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a pipeline's folder that runs: an example, or a proposal from a file of your own
+    Init(InitArgs),
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
     Run(RunArgs),
     /// Check a pipeline's folder without running it: definition, SQL, tables
@@ -57,6 +60,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
         Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
+        Command::Init(arguments) => {
+            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+        }
         Command::Check(arguments) => return runtime().block_on(check(arguments)),
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),

@@ -1,6 +1,7 @@
 //! One file per subcommand of `sluice`: its arguments, and what it prints.
 
 pub mod check;
+pub mod init;
 pub mod node;
 
 use std::process::ExitCode;
