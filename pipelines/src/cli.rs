@@ -16,6 +16,7 @@ use zones::lake::Lake;
 
 use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::rebuild::{RebuildArgs, Removal};
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Output, RunArgs};
@@ -52,6 +53,11 @@ enum Command {
     RawToCassandra(RunArgs),
     /// Send changed use-case rows to Cassandra
     UseCaseToCassandra(RunArgs),
+    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
+    #[command(
+        after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events"
+    )]
+    Rebuild(RebuildArgs),
     /// A real Cassandra on this machine, without Docker
     Node(NodeArgs),
 }
@@ -64,6 +70,7 @@ pub fn main() -> ExitCode {
             return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
         Command::Check(arguments) => return runtime().block_on(check(arguments)),
+        Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),
         Command::UrlToLanding(arguments) => (arguments, Some(StageName::UrlToLanding)),
@@ -168,6 +175,30 @@ where
     }
     context.lake.remove()?;
     slicing::mark(&context.lake, slice)
+}
+
+async fn rebuild(arguments: RebuildArgs) -> ExitCode {
+    logs::start(&arguments.run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let rebuilt = async {
+        let RebuildArgs { run, tables } = &arguments;
+        let pipeline = Arc::new(read(run)?);
+        let removal = Removal::of(&pipeline, tables)?;
+        let (lake, keyspace) = (Lake::new(run.lake_folder()?, &pipeline.name), run.keyspace(&pipeline.name)?);
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        let _hold = context.lake.hold(&format!("process {}", std::process::id()))?;
+        let store = if removal.touches_cassandra() { Some(connect(run, &context, keyspace).await?) } else { None };
+        removal.run(&context, store.as_ref()).await?;
+        Ok::<_, Error>(format!("removed {}; `sluice run {}` makes them anew", removal.names().join(", "), context.pipeline.name))
+    };
+    match Box::pin(rebuilt).await {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => commands::fail(&error),
+    }
 }
 
 async fn check(arguments: RunArgs) -> ExitCode {

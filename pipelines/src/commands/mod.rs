@@ -3,6 +3,7 @@
 pub mod check;
 pub mod init;
 pub mod node;
+pub mod rebuild;
 
 use std::process::ExitCode;
 

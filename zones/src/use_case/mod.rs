@@ -71,6 +71,7 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
         partition_column: definition.partition_by.clone(),
         change_feed: true,
         may_grow: false,
+        takes_strings: false,
         description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
     })
 }
