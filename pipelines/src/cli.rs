@@ -18,6 +18,7 @@ use crate::checking::check;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
+use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::rebuild::{RebuildArgs, Removal};
 use crate::commands::schema::SchemaArgs;
@@ -39,6 +40,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a pipeline's folder that runs: an example, or a proposal from a file of your own
+    Init(InitArgs),
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
     #[command(after_help = "Example: sluice run session_events --lake /data/lake --output json > report.json")]
     Run(RunArgs),
@@ -103,6 +106,9 @@ Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where on
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
         Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
+        Command::Init(arguments) => {
+            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+        }
         Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),

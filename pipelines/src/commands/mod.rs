@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod explore;
+pub mod init;
 pub mod node;
 mod problems;
 pub mod rebuild;
