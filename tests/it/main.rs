@@ -7,6 +7,7 @@ mod cassandra_connect;
 mod cassandra_store;
 mod change_stream;
 mod command_line;
+mod commands;
 mod file_server;
 mod formats;
 mod generator;

@@ -23,7 +23,11 @@ pub enum Error {
     Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Planning { step: String, mistakes: Vec<crate::sql::Mistake> },
+    Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("a value does not fit the statement: {message}")]
+    SqlValue { message: String },
+    #[error("{table} has no {asked}: its newest version is {newest}")]
+    NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
     SqlShape { step: String, sql: String, problem: String },
     #[error("{sql_file} yields more than one row for one key of {table}: {key}")]
@@ -126,6 +130,8 @@ impl Classify for Error {
             | Self::TableDiffers { .. }
             | Self::Sql { .. }
             | Self::Planning { .. }
+            | Self::SqlValue { .. }
+            | Self::NoVersion { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }

@@ -104,10 +104,7 @@ impl Store {
             return Ok(());
         }
         // The checkpoint first: a table without one is filled from nothing, and rows that are there are written again.
-        let before = match self.checkpoints_exist().await? {
-            true => self.read_checkpoint_time(table).await?,
-            false => None,
-        };
+        let before = if self.checkpoints_exist().await? { self.read_checkpoint_time(table).await? } else { None };
         if let Some(before) = before {
             let reset =
                 Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };

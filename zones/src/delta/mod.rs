@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
@@ -101,6 +102,19 @@ impl Table {
         Self::from_inner(inner, &self.name)
     }
 
+    /// The table as it was at an instant: the newest version that was committed by then.
+    pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
+        let mut inner = DeltaTable::new(self.inner.log_store());
+        inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
+        Self::from_inner(inner, &self.name)
+    }
+
+    /// The rows as the engine reads them, at this version.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, Error> {
+        let provider = self.inner.table_provider().await;
+        provider.map_err(|error| Error::delta("read", &self.name)(error.into()))
+    }
+
     /// Opens the table, makes it, or adds the nullable columns that it lacks.
     pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
         if let Some(mut table) = Self::open(folder, name).await? {
@@ -146,7 +160,13 @@ impl Table {
         let snapshot = inner.snapshot().map_err(Error::delta("open", name))?;
         let schema: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(Error::arrow("read the table's schema"))?;
         let partition_column = snapshot.metadata().partition_columns().first().cloned();
-        Ok(Self { name: name.to_owned(), schema: Arc::new(schema), partition_column, inner, transactions: Transactions::default() })
+        Ok(Self {
+            name: name.to_owned(),
+            schema: Arc::new(schema),
+            partition_column,
+            inner,
+            transactions: Transactions::default(),
+        })
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::Cursor;
 use std::path::Path;
 
-use model::definition::{DefinitionText, Format, Pipeline, read};
+use model::definition::{Format, Pipeline};
 use model::reject::RejectReason;
 use zones::decode::{Decoder, Piece, open};
 use zones::entries::Entry;
@@ -14,21 +14,17 @@ use super::infer::grouped;
 use super::sample::{Part, Sample};
 use super::sniff::Found;
 use super::write::{Cassandra, Plan, files};
-use crate::commands::check;
 
 /// Reads and checks the plan's texts, with and without its Cassandra tables.
 pub(super) async fn checked(plan: &Plan, folder: &Path) -> Result<Pipeline, Error> {
-    check::run(&definition(plan, folder, Cassandra::Active)?).await?;
-    let pipeline = definition(plan, folder, Cassandra::Commented)?;
-    check::run(&pipeline).await?;
-    Ok(pipeline)
+    definition(plan, folder, Cassandra::Active).await?;
+    definition(plan, folder, Cassandra::Commented).await
 }
 
-fn definition(plan: &Plan, folder: &Path, cassandra: Cassandra) -> Result<Pipeline, Error> {
+async fn definition(plan: &Plan, folder: &Path, cassandra: Cassandra) -> Result<Pipeline, Error> {
     let mut files = files(plan, cassandra);
     let toml = files.remove("pipeline.toml").unwrap_or_default();
-    let text = DefinitionText { path: folder.join("pipeline.toml").display().to_string(), toml, files };
-    read(&text, &|_| None).map_err(|errors| crate::Error::Definition { errors: Box::new(errors) }.into())
+    super::checked(&folder.join("pipeline.toml").display().to_string(), toml, files).await
 }
 
 /// What a decoding of the sample refused.

@@ -381,7 +381,8 @@ pub(super) fn key_rank(column: &Proposal) -> usize {
     let last = column.name.rsplit('_').next().unwrap_or_default();
     if column.name == "id" || column.name == "uuid" || column.data_type == ColumnType::Uuid {
         0
-    } else if column.name.starts_with("id_") || ["id", "uuid", "key", "no", "nr", "number", "code", "sku", "isbn"].contains(&last) {
+    } else if column.name.starts_with("id_") || ["id", "uuid", "key", "no", "nr", "number", "code", "sku", "isbn"].contains(&last)
+    {
         1
     } else {
         2
