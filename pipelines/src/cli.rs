@@ -41,6 +41,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a pipeline's folder that runs: an example, or a proposal from a file of your own
+    #[command(after_help = "Example: sluice init orders --from https://example.org/orders.csv.gz")]
     Init(InitArgs),
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
     #[command(after_help = "Example: sluice run session_events --lake /data/lake --output json > report.json")]

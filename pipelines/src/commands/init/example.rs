@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use model::definition::DefinitionText;
-
-use super::proof::sound;
-use super::{Error, Written, file_url, write};
+use super::{Error, Written, checked, file_url, write};
 
 const TOML: &str = include_str!("example/pipeline.toml");
 const DATA: (&str, &str) = ("orders.csv", include_str!("example/orders.csv"));
@@ -24,7 +21,7 @@ pub(super) async fn files(name: &str, folder: &Path) -> Result<Written, Error> {
     let sql: BTreeMap<String, String> = SQL.map(|(file, text)| (file.to_owned(), text.to_owned())).into();
     let path = folder.join("pipeline.toml").display().to_string();
     for text in [toml.clone(), toml.replace("\n#: ", "\n")] {
-        sound(&DefinitionText { path: path.clone(), toml: text, files: sql.clone() }).await?;
+        checked(&path, text, sql.clone()).await?;
     }
     let mut files = sql;
     files.insert("pipeline.toml".to_owned(), toml.replace("\n#: ", "\n# "));

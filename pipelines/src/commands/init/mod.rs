@@ -19,20 +19,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use model::definition::{DefinitionText, Pipeline, read};
+use model::definition::{DefinitionText, Pipeline, read_all};
 use model::failure::{Classify, Failure};
 use model::{Clock, Shutdown};
 use url::Url;
 use zones::entries;
 use zones::landing::LandingZone;
 
+use crate::checking::check;
 use crate::download::{self, Options, Request};
 use crate::signals;
 use write::{Cassandra, Plan};
 
 /// What `sluice init` is told.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: sluice init orders --from https://example.org/orders.csv.gz")]
 pub struct InitArgs {
     /// The folder to make; its name becomes the pipeline's
     pub folder: PathBuf,
@@ -205,7 +205,7 @@ async fn fetched(url: &str, scratch: &Path) -> Result<PathBuf, Error> {
     let toml = format!(
         "[pipeline]\nname = \"init\"\n[source.file]\nurl = {quoted}\n[landing.file]\nformat = \"json_lines\"\n[raw.file]\nfrom = \"file\"\ncolumns = {{ a = {{ type = \"json\" }} }}\n"
     );
-    let pipeline = definition("--from", toml, BTreeMap::new())?;
+    let pipeline = checked("--from", toml, BTreeMap::new()).await?;
     let source = pipeline.source("file").expect("it has this source");
     let zone = LandingZone::new(scratch, "init", "file");
     let shutdown = Shutdown::default();
@@ -225,9 +225,13 @@ async fn fetched(url: &str, scratch: &Path) -> Result<PathBuf, Error> {
     Ok(zone.file(&receipt))
 }
 
-fn definition(path: &str, toml: String, files: BTreeMap<String, String>) -> Result<Pipeline, Error> {
+/// Reads a definition, and looks at its SQL.
+async fn checked(path: &str, toml: String, files: BTreeMap<String, String>) -> Result<Pipeline, Error> {
     let text = DefinitionText { path: path.to_owned(), toml, files };
-    read(&text, &|_| None).map_err(|errors| crate::Error::Definition { errors: Box::new(errors) }.into())
+    let wrong = |errors| crate::Error::Definition { errors: Box::new(errors) };
+    let reading = read_all(&text, &|_| None).map_err(wrong)?;
+    check(&reading).await.into_result(&reading.places)?;
+    Ok(reading.pipeline)
 }
 
 /// Writes all files or none: beside the folder first, and then under its name.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::Cursor;
 use std::path::Path;
 
-use model::definition::{DefinitionText, Format, Pipeline, read_all};
+use model::definition::{Format, Pipeline};
 use model::reject::RejectReason;
 use zones::decode::{Decoder, Piece, open};
 use zones::entries::Entry;
@@ -14,25 +14,17 @@ use super::infer::grouped;
 use super::sample::{Part, Sample};
 use super::sniff::Found;
 use super::write::{Cassandra, Plan, files};
-use crate::checking::check;
 
 /// Reads and checks the plan's texts, with and without its Cassandra tables.
 pub(super) async fn checked(plan: &Plan, folder: &Path) -> Result<Pipeline, Error> {
-    sound(&text(plan, folder, Cassandra::Active)).await?;
-    sound(&text(plan, folder, Cassandra::Commented)).await
+    definition(plan, folder, Cassandra::Active).await?;
+    definition(plan, folder, Cassandra::Commented).await
 }
 
-fn text(plan: &Plan, folder: &Path, cassandra: Cassandra) -> DefinitionText {
+async fn definition(plan: &Plan, folder: &Path, cassandra: Cassandra) -> Result<Pipeline, Error> {
     let mut files = files(plan, cassandra);
     let toml = files.remove("pipeline.toml").unwrap_or_default();
-    DefinitionText { path: folder.join("pipeline.toml").display().to_string(), toml, files }
-}
-
-/// Reads and checks a definition as `sluice check` does.
-pub(super) async fn sound(text: &DefinitionText) -> Result<Pipeline, Error> {
-    let reading = read_all(text, &|_| None).map_err(|errors| crate::Error::Definition { errors: Box::new(errors) })?;
-    check(&reading).await.into_result(&reading.places)?;
-    Ok(reading.pipeline)
+    super::checked(&folder.join("pipeline.toml").display().to_string(), toml, files).await
 }
 
 /// What a decoding of the sample refused.
