@@ -19,6 +19,7 @@ use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::rebuild::{RebuildArgs, Removal};
 use crate::commands::schema::SchemaArgs;
 use crate::context::Context;
 use crate::error::Error;
@@ -73,6 +74,11 @@ enum Command {
     /// Send changed use-case rows to Cassandra
     #[command(after_help = "Example: sluice use-case-to-cassandra session_events --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
+    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
+    #[command(
+        after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events"
+    )]
+    Rebuild(RebuildArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run session_events && sluice node down")]
     Node(NodeArgs),
@@ -104,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
         }
+        Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),
         Command::UrlToLanding(arguments) => (arguments, Some(StageName::UrlToLanding)),
@@ -216,6 +223,30 @@ where
     }
     context.lake.remove()?;
     slicing::mark(&context.lake, slice)
+}
+
+async fn rebuild(arguments: RebuildArgs) -> ExitCode {
+    logs::start(&arguments.run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let rebuilt = async {
+        let RebuildArgs { run, tables } = &arguments;
+        let pipeline = Arc::new(read(run).await?);
+        let removal = Removal::of(&pipeline, tables)?;
+        let (lake, keyspace) = (Lake::new(run.lake_folder()?, &pipeline.name), run.keyspace(&pipeline.name)?);
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        let _hold = context.lake.hold(&format!("process {}", std::process::id()))?;
+        let store = if removal.touches_cassandra() { Some(connect(run, &context, keyspace).await?) } else { None };
+        removal.run(&context, store.as_ref()).await?;
+        Ok::<_, Error>(format!("removed {}; `sluice run {}` makes them anew", removal.names().join(", "), context.pipeline.name))
+    };
+    match Box::pin(rebuilt).await {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => commands::fail(&error),
+    }
 }
 
 impl From<&Error> for ExitCode {

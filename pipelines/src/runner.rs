@@ -68,7 +68,7 @@ async fn url_to_landing(context: &Context, source: &str) -> Result<StageReport, 
         source,
         zone: &zone,
         clock: &context.clock,
-        today: DateTime::from_timestamp_micros(context.now).unwrap_or_default().date_naive(),
+        today: context.today(),
         shutdown: &context.shutdown,
         progress: progress.as_ref(),
         options: &Options::default(),
@@ -157,7 +157,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
 }
 
 /// The use-case tables, each after those that it reads.
-fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
+pub(crate) fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
     let mut ordered: Vec<&UseCaseTable> = Vec::new();
     while ordered.len() < pipeline.use_cases.len() {
         let is_in = |name: &String| ordered.iter().any(|table| table.name == *name);

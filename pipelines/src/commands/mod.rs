@@ -5,6 +5,7 @@ pub mod completions;
 pub mod explore;
 pub mod node;
 mod problems;
+pub mod rebuild;
 mod rows;
 pub mod schema;
 

@@ -70,7 +70,7 @@ async fn each_wrong_statement_is_underlined_where_it_is_wrong() {
     ] {
         let said = said(sql).await;
         if said != expected {
-            wrong = [wrong.as_str(), sql, "\n  is:       ", &said, "\n  expected: ", expected, "\n\n"].concat();
+            wrong = [wrong, format!("{sql}\n  is:       {said}\n  expected: {expected}\n\n")].concat();
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

@@ -78,14 +78,14 @@ impl UseCase<'_> {
         account: Account,
         now: i64,
     ) -> Result<Merged, Error> {
-        let changed = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
-        let partitions = self.partitions_of_keys(&changed)?;
-        let wanted = Wanted::Keys(KeySet::of(&changed, &self.definition.key)?);
-        let key = indices(&changed, &self.definition.key);
-        let key_schema = Arc::new(changed.schema_ref().project(&key).expect("the fold yields its key"));
+        let touching = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
+        let partitions = self.partitions_of_keys(&touching)?;
+        let wanted = Wanted::Keys(KeySet::of(&touching, &self.definition.key)?);
+        let key = indices(&touching, &self.definition.key);
+        let key_schema = Arc::new(touching.schema_ref().project(&key).expect("the fold yields its key"));
         let every = (0..key.len()).collect::<Vec<_>>();
         let mut touched = GroupSet::new(every, &key_schema).map_err(Error::arrow("compare groups"))?;
-        let columns: Vec<_> = key.iter().map(|index| changed.column(*index).clone()).collect();
+        let columns: Vec<_> = key.iter().map(|index| touching.column(*index).clone()).collect();
         touched.insert(&columns).map_err(Error::arrow("compare groups"))?;
 
         let query = Query {
