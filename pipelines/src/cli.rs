@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cassandra::Store;
 use cassandra::connect::Waiting;
@@ -15,6 +15,7 @@ use model::shutdown::Shutdown;
 use zones::lake::Lake;
 
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::plan::{self, PlanArgs, Serving};
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Output, RunArgs};
@@ -37,6 +38,8 @@ enum Command {
     Run(RunArgs),
     /// Check a pipeline's folder without running it: definition, SQL, tables
     Check(RunArgs),
+    /// Say what a run would do now, and do none of it: files, rows, merges, views, rows to Cassandra, DDL
+    Plan(PlanArgs),
     /// Make the Delta tables, the keyspace and the Cassandra tables
     CreateTables(RunArgs),
     /// Fetch the sources that have changed into the landing zone
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
         Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
         Command::Check(arguments) => return runtime().block_on(check(arguments)),
+        Command::Plan(arguments) => return runtime().block_on(plan(arguments)),
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),
         Command::UrlToLanding(arguments) => (arguments, Some(StageName::UrlToLanding)),
@@ -96,7 +100,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     match Box::pin(work(&arguments, stage, shutdown)).await {
         Ok(report) => {
             match output {
-                Output::Table => println!("{}", report::table(&report)),
+                Output::Table => println!("{}", report::table(&report, arguments.talk.detail())),
                 Output::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
             }
             if report.accounting_closes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -173,6 +177,47 @@ async fn check(arguments: RunArgs) -> ExitCode {
     match checked.await {
         Ok(text) => {
             println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => commands::fail(&error),
+    }
+}
+
+/// How long a plan waits for Cassandra: it is made without it then.
+const PLAN_CONNECT: Duration = Duration::from_secs(3);
+
+async fn plan(arguments: PlanArgs) -> ExitCode {
+    let run = &arguments.run;
+    logs::start(&run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let planned = async {
+        let pipeline = Arc::new(read(run)?);
+        let lake = Lake::new(run.lake_folder()?, &pipeline.name);
+        let keyspace = run.keyspace(&pipeline.name)?;
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        if context.pipeline.cassandra.is_empty() {
+            return plan::make(&context, Serving::NotNeeded).await;
+        }
+        let settings = run.cassandra.settings(keyspace, commands::node::recorded())?;
+        if arguments.offline {
+            return plan::make(&context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
+        }
+        let connecting = Store::connect(&settings, PLAN_CONNECT, |_| {});
+        match signals::unless_stopped(&context.shutdown, connecting).await? {
+            Ok(store) => plan::make(&context, Serving::Read(&store)).await,
+            Err(error) => {
+                let reason = error.to_string();
+                plan::make(&context, Serving::NotRead { settings: &settings, reason: &reason }).await
+            }
+        }
+    };
+    match Box::pin(planned).await {
+        Ok(plan) => {
+            match run.talk.output {
+                Output::Table => println!("{}", plan::text(&plan)),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data")),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => commands::fail(&error),

@@ -157,7 +157,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
 }
 
 /// The use-case tables, each after those that it reads.
-fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
+pub(crate) fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
     let mut ordered: Vec<&UseCaseTable> = Vec::new();
     while ordered.len() < pipeline.use_cases.len() {
         let is_in = |name: &String| ordered.iter().any(|table| table.name == *name);

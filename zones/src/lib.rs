@@ -14,6 +14,7 @@ pub mod lake;
 pub mod landing;
 pub mod load;
 pub mod quarantine;
+pub mod plan;
 pub mod query;
 pub mod raw;
 pub mod sql;

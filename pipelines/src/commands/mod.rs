@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod node;
+pub mod plan;
 
 use std::process::ExitCode;
 

@@ -20,12 +20,14 @@ mod error;
 mod http;
 mod local;
 mod locations;
+mod look;
 mod one;
 mod retry;
 mod several;
 mod share;
 
 pub use error::{Error, Trouble};
+pub use look::look;
 pub use retry::Options;
 pub use several::fetch;
 

@@ -12,12 +12,13 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use model::definition::{Landing, OnChange, OnFailure, RawTable, load_hash};
 use model::failure::{Classify, Failure};
+use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
-use model::report::{Outcome, StageName, StageReport};
+use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
-use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
+use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
 use zones::raw::{LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
@@ -156,13 +157,18 @@ impl Load<'_> {
         let spill = folder.join(ROWS_FILE);
         if self.table.on_change == OnChange::Replace && self.replaces(plan).await? {
             self.context.shutdown.check()?;
+            let superseded = self.raw.table().files(None)?;
+            let bytes = superseded.iter().map(|file| file.size).sum();
             let batch = self.raw.commit_replacing(plan, &spill, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, plan.batches.iter().map(Batch::rows).sum());
+            let planned = &mut self.report.planned;
+            Beside::add(&mut planned.files, Beside::new(superseded.len() as u64, Known::Exact, batch.superseded.0));
+            Beside::add(&mut planned.bytes, Beside::new(bytes, Known::Exact, batch.superseded.1));
             return Ok(());
         }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, 0);
         }
         for index in 0..plan.batches.len() {
             let number = BatchNumber::of(index, plan.batches.len())
@@ -172,7 +178,7 @@ impl Load<'_> {
             }
             self.context.shutdown.check()?;
             let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, plan.batches[index].rows());
         }
         Ok(())
     }
@@ -183,7 +189,11 @@ impl Load<'_> {
         Ok(!is_under_way && self.raw.holds_rows()?)
     }
 
-    fn add(&mut self, batch: &LoadedBatch) {
+    fn add(&mut self, batch: &LoadedBatch, planned_rows: u64) {
+        // Which of the rows are duplicates is seen when they are committed.
+        let known = if self.table.unique_key.is_empty() { Known::Exact } else { Known::AtMost };
+        let planned = &mut self.report.planned;
+        Beside::add(&mut planned.rows, Beside::new(planned_rows, known, batch.counts.accepted));
         self.report.outcome = Outcome::Done;
         self.report.counts += batch.counts;
         self.report.written += batch.counts.accepted;

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FilePlace, LoadedBatch, Raw, decided_before, indices, place_of, read_batch};
 use crate::delta::feed::{DELETE, FeedWriter, INSERT};
-use crate::delta::{Commit, DataFile, PartitionValue, ReadPlan};
+use crate::delta::{ChangedRows, Commit, DataFile, PartitionValue, ReadPlan};
 use crate::error::Error;
 use crate::load::{LoadPlan, provenance_fields};
 
@@ -53,14 +53,15 @@ impl Raw<'_> {
             }
         }
         let superseded = self.table.files(None)?;
-        let (change_files, deleted) = self.difference(&superseded, &adds).await?;
-        let note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
+        let (change_files, changed) = self.difference(&superseded, &adds).await?;
+        let mut note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
+        note.changed = Some(changed);
         let commit = Commit { adds, removes: superseded, change_files, note, ..Commit::default() };
-        self.commit(commit, plan, BatchNumber::LAST, deleted).await
+        self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await
     }
 
-    /// The change feed from the old files to the new ones, and how many rows went.
-    async fn difference(&self, old: &[DataFile], new: &[Add]) -> Result<(Vec<AddCDCFile>, u64), Error> {
+    /// The change feed from the old files to the new ones, and how many rows came and went.
+    async fn difference(&self, old: &[DataFile], new: &[Add]) -> Result<(Vec<AddCDCFile>, ChangedRows), Error> {
         let partition_column = self.table.partition_column();
         let mut files: BTreeMap<PartitionValue, (Vec<FilePlace>, Vec<FilePlace>)> = BTreeMap::new();
         for file in old {
@@ -71,7 +72,7 @@ impl Raw<'_> {
             files.entry(place.1.clone()).or_default().1.push(place);
         }
         let mut feed = FeedWriter::new(&self.table);
-        let mut deleted = 0;
+        let mut changed = ChangedRows::default();
         let any_partition = files.keys().next().cloned().flatten();
         for (old, new) in files.into_values() {
             // More than zero: as many more of this row in the new snapshot.
@@ -107,16 +108,15 @@ impl Raw<'_> {
                             .map(|different| Some(different.is_some()))
                             .collect();
                         let rows = filter_record_batch(&rows, &is_different).map_err(Error::arrow("compare snapshots"))?;
-                        if change == DELETE {
-                            deleted += rows.num_rows() as u64;
-                        }
+                        let count = if change == DELETE { &mut changed.deleted } else { &mut changed.inserted };
+                        *count += rows.num_rows() as u64;
                         feed.write(change, &rows).await?;
                     }
                 }
             }
             feed.flush().await?;
         }
-        Ok((feed.finish_with_one(any_partition).await?, deleted))
+        Ok((feed.finish_with_one(any_partition).await?, changed))
     }
 
     /// What makes two rows the same: everything but where they come from.

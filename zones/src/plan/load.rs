@@ -1,0 +1,138 @@
+//! landing → raw: the files that are landed and not finished.
+//!
+//! A file with a load plan is known to the row. One without is known after it is read; how many rows it may have is estimated
+//! from the files before it.
+
+use model::definition::{Landing, OnChange, RawTable, load_hash};
+use model::plan::{Amount, BatchToCommit, FileToLoad, RawPlan, Superseded};
+use model::position::{BatchNumber, FilePosition};
+use model::receipt::Receipt;
+
+use super::{bytes_in, files_in, rows};
+use crate::delta::Table;
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::landing::LandingZone;
+use crate::load::LoadPlan;
+
+/// What a run would load into a raw table; `stored` is the table, where it is there.
+pub async fn load(lake: &Lake, landing: &Landing, table: &RawTable, stored: Option<&Table>) -> Result<RawPlan, Error> {
+    let zone = lake.landing(&landing.source);
+    let receipts = zone.receipts()?;
+    let position = match stored {
+        Some(stored) => FilePosition::from_number(stored.input_number(&table.from).await?.unwrap_or(0)),
+        None => FilePosition::from_number(0),
+    };
+    let definition = load_hash(landing, table);
+    let rate = Rate::of(&zone, &receipts, table, position)?;
+    let mut files: Vec<FileToLoad> = Vec::new();
+    for receipt in receipts.iter().filter(|receipt| !position.has_finished(receipt.sequence)) {
+        let is_under_way = position > FilePosition::new(receipt.sequence, BatchNumber::NONE);
+        let found = LoadPlan::read(&zone.plan_folder(receipt, &table.name))?;
+        if is_under_way && found.as_ref().is_some_and(|plan| plan.definition != definition) {
+            return Err(Error::DefinitionChanged { table: table.name.clone(), file: receipt.file_name.clone() });
+        }
+        let planned = found.filter(|plan| plan.definition == definition);
+        let supersedes = match table.on_change {
+            OnChange::Replace if !is_under_way => superseded(stored, files.last())?,
+            _ => None,
+        };
+        files.push(match planned {
+            Some(plan) => of_plan(receipt, &plan, position, is_under_way, supersedes),
+            None => FileToLoad {
+                receipt: receipt.sequence,
+                file_name: receipt.file_name.clone(),
+                bytes: receipt.size,
+                is_under_way,
+                rows: rate.rows_of(receipt),
+                commits: if supersedes.is_some() { Amount::exact(1) } else { Amount::later(AFTER_READING) },
+                batches: Vec::new(),
+                supersedes,
+            },
+        });
+    }
+    Ok(RawPlan {
+        table: table.name.clone(),
+        rows: Amount::sum(files.iter().map(|file| &file.rows)),
+        commits: Amount::sum(files.iter().map(|file| &file.commits)),
+        files,
+        to_come: None,
+    })
+}
+
+const AFTER_READING: &str = "known after the file is read";
+
+fn of_plan(
+    receipt: &Receipt,
+    plan: &LoadPlan,
+    position: FilePosition,
+    is_under_way: bool,
+    supersedes: Option<Superseded>,
+) -> FileToLoad {
+    let is_left = |index: usize| {
+        BatchNumber::of(index, plan.batches.len()).is_some_and(|number| position < FilePosition::new(receipt.sequence, number))
+    };
+    let left = plan.batches.iter().enumerate().filter(|(index, _)| is_left(*index));
+    let batches: Vec<BatchToCommit> = left
+        .map(|(_, batch)| BatchToCommit { dates: batch.dates().into_iter().flatten().collect(), rows: batch.rows() })
+        .collect();
+    // A file without rows, and one that replaces a snapshot, are one commit.
+    let commits = if supersedes.is_some() { 1 } else { batches.len().max(1) as u64 };
+    FileToLoad {
+        receipt: receipt.sequence,
+        file_name: receipt.file_name.clone(),
+        bytes: receipt.size,
+        is_under_way,
+        rows: Amount::exact(batches.iter().map(|batch| batch.rows).sum()),
+        commits: Amount::exact(commits),
+        batches,
+        supersedes,
+    }
+}
+
+/// The snapshot that a new file takes the place of; `None` where it is the first.
+fn superseded(stored: Option<&Table>, before: Option<&FileToLoad>) -> Result<Option<Superseded>, Error> {
+    if let Some(before) = before {
+        let basis = format!("known after receipt {} is loaded", before.receipt);
+        let later = || Amount::later(&basis);
+        return Ok(before.rows.is_any().then(|| Superseded { rows: before.rows.clone(), files: later(), bytes: later() }));
+    }
+    let files = match stored {
+        Some(stored) => stored.files(None)?,
+        None => Vec::new(),
+    };
+    let superseded = Superseded { rows: Amount::exact(rows(&files)), files: files_in(&files), bytes: bytes_in(&files) };
+    Ok((!files.is_empty()).then_some(superseded))
+}
+
+/// Rows that a table took from the bytes of earlier files.
+struct Rate {
+    rows: u128,
+    bytes: u128,
+    files: usize,
+}
+
+impl Rate {
+    fn of(zone: &LandingZone, receipts: &[Receipt], table: &RawTable, position: FilePosition) -> Result<Self, Error> {
+        let mut rate = Self { rows: 0, bytes: 0, files: 0 };
+        for receipt in receipts.iter().filter(|receipt| position.has_finished(receipt.sequence)) {
+            if let Some(plan) = LoadPlan::read(&zone.plan_folder(receipt, &table.name))? {
+                rate.rows += plan.batches.iter().map(|batch| u128::from(batch.rows())).sum::<u128>();
+                rate.bytes += u128::from(receipt.size);
+                rate.files += 1;
+            }
+        }
+        Ok(rate)
+    }
+
+    fn rows_of(&self, receipt: &Receipt) -> Amount {
+        let Some(rows) = (self.rows * u128::from(receipt.size)).checked_div(self.bytes) else {
+            return Amount::later(AFTER_READING);
+        };
+        let basis = match self.files {
+            1 => "as many rows a byte as in the file before".to_owned(),
+            files => format!("as many rows a byte as in the {files} files before"),
+        };
+        Amount::estimated(u64::try_from(rows).unwrap_or(u64::MAX), basis)
+    }
+}
