@@ -94,7 +94,7 @@ pub struct RunPlan {
     pub views: Vec<ViewPlan>,
     pub sends: Vec<SendPlan>,
     pub maintenance: Vec<RetentionPlan>,
-    /// Why a run would fail, as far as can be seen.
+    /// Why a run would fail, or not do what is said here, as far as can be seen.
     pub problems: Vec<String>,
     /// Whether a run would find nothing to do; false where that is known later only.
     pub is_up_to_date: bool,
@@ -193,6 +193,8 @@ pub struct RawPlan {
     /// Of these files: rows for commits, before duplicates are left out.
     pub rows: Amount,
     pub commits: Amount,
+    /// Of files that are still to be fetched.
+    pub rows_to_come: Amount,
     /// Why more may come in the same run.
     pub to_come: Option<String>,
 }

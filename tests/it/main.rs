@@ -13,6 +13,7 @@ mod interruption;
 mod landing;
 mod node;
 mod oulad;
+mod plan;
 mod session_events;
 mod sessions;
 mod source_server;

@@ -50,8 +50,7 @@ struct Run {
 impl Manifest {
     fn read(folder: &Path, table_id: &str, current: TableVersion) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        let is_of_table =
-            manifest.version == MANIFEST_VERSION && manifest.table_id == table_id && manifest.as_of <= current;
+        let is_of_table = manifest.version == MANIFEST_VERSION && manifest.table_id == table_id && manifest.as_of <= current;
         (is_of_table && manifest.runs.iter().all(|run| is_whole(folder, run))).then_some(manifest)
     }
 
@@ -92,9 +91,10 @@ impl KeyDirectory {
     pub fn look(folder: &Path, table_id: &str, current: TableVersion) -> Self {
         let found = Manifest::read(folder, table_id, current).and_then(|manifest| {
             let runs = manifest.runs.iter().map(|run| File::open(folder.join(&run.file))).collect::<Result<Vec<_>, _>>().ok()?;
-            let are_whole = runs.iter().zip(&manifest.runs).all(|(file, run)| {
-                file.metadata().is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES)
-            });
+            let are_whole = runs
+                .iter()
+                .zip(&manifest.runs)
+                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES));
             are_whole.then_some((manifest, runs))
         });
         let (manifest, runs) = found.unwrap_or_else(|| (Manifest::empty(table_id), Vec::new()));
@@ -116,9 +116,7 @@ impl KeyDirectory {
         for (at, run) in self.manifest.runs.iter().enumerate() {
             let path = self.folder.join(&run.file);
             let mut reader = match &self.held {
-                Some(held) => {
-                    RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words)
-                }
+                Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
                 None => RunReader::open(&path, run.words)?,
             };
             reader.look_up(hashes, &mut numbers)?;

@@ -64,7 +64,8 @@ pub async fn make(context: &Context, serving: Serving<'_>) -> Result<RunPlan, Er
     if let (Some(slice), Some(kept)) = (&plan.slice, slicing::slice_of(&context.lake))
         && kept != *slice
     {
-        plan.problems.push(format!("the debug lake holds the slice {kept}: a run would start it afresh, which this plan does not"));
+        plan.problems
+            .push(format!("the debug lake holds the slice {kept}: a run would start it afresh, which this plan does not"));
     }
     upstream::tables(context, serving, &mut plan).await?;
     upstream::sources(context, &mut plan).await?;

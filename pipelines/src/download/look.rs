@@ -90,7 +90,11 @@ fn at_path(address: &Address, path: &Path, landed: Option<&Latest>) -> Result<Se
     if landed.is_some_and(|landed| validators.last_modified.is_some() && landed.validators == validators) {
         return Ok(Seen::Unchanged(Evidence::DateAndLength));
     }
-    Ok(Seen::Differs { bytes: Some(metadata.len()), because: "another time or length" })
+    let bytes = Some(metadata.len());
+    if landed.is_some_and(|landed| landed.validators.url_sha256 != validators.url_sha256) {
+        return Ok(Seen::CannotTell { bytes, because: "another path than the one that was fetched: known after fetching" });
+    }
+    Ok(Seen::Differs { bytes, because: "another time or length" })
 }
 
 fn file(url: String, state: SourceState, because: &str, bytes: Amount) -> FileAtSource {

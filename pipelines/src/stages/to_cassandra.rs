@@ -144,12 +144,7 @@ pub(crate) struct Computed {
 }
 
 /// Runs the table's SQL over the rows that came and went.
-pub(crate) async fn changes(
-    origin: &Table,
-    statement: &Statement,
-    input: &SchemaRef,
-    group: &Group,
-) -> Result<Computed, Error> {
+pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &SchemaRef, group: &Group) -> Result<Computed, Error> {
     let mut computed = Computed { changes: Vec::new(), newest: 0, read: 0 };
     for commit in &group.commits {
         let version = changes_of(origin, commit).await?;

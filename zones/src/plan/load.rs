@@ -15,8 +15,15 @@ use crate::lake::Lake;
 use crate::landing::LandingZone;
 use crate::load::LoadPlan;
 
-/// What a run would load into a raw table; `stored` is the table, where it is there.
-pub async fn load(lake: &Lake, landing: &Landing, table: &RawTable, stored: Option<&Table>) -> Result<RawPlan, Error> {
+/// What a run would load into a raw table. `stored` is the table, where it is there; `to_fetch` are the bytes of files that
+/// would land before.
+pub async fn load(
+    lake: &Lake,
+    landing: &Landing,
+    table: &RawTable,
+    stored: Option<&Table>,
+    to_fetch: &Amount,
+) -> Result<RawPlan, Error> {
     let zone = lake.landing(&landing.source);
     let receipts = zone.receipts()?;
     let position = match stored {
@@ -44,7 +51,7 @@ pub async fn load(lake: &Lake, landing: &Landing, table: &RawTable, stored: Opti
                 file_name: receipt.file_name.clone(),
                 bytes: receipt.size,
                 is_under_way,
-                rows: rate.rows_of(receipt),
+                rows: rate.rows_of(receipt.size, AFTER_READING),
                 commits: if supersedes.is_some() { Amount::exact(1) } else { Amount::later(AFTER_READING) },
                 batches: Vec::new(),
                 supersedes,
@@ -56,11 +63,17 @@ pub async fn load(lake: &Lake, landing: &Landing, table: &RawTable, stored: Opti
         rows: Amount::sum(files.iter().map(|file| &file.rows)),
         commits: Amount::sum(files.iter().map(|file| &file.commits)),
         files,
+        rows_to_come: match to_fetch.value {
+            Some(0) => Amount::exact(0),
+            Some(bytes) => rate.rows_of(bytes, AFTER_LANDING),
+            None => Amount::later(AFTER_LANDING),
+        },
         to_come: None,
     })
 }
 
 const AFTER_READING: &str = "known after the file is read";
+const AFTER_LANDING: &str = "known after landing";
 
 fn of_plan(
     receipt: &Receipt,
@@ -125,9 +138,9 @@ impl Rate {
         Ok(rate)
     }
 
-    fn rows_of(&self, receipt: &Receipt) -> Amount {
-        let Some(rows) = (self.rows * u128::from(receipt.size)).checked_div(self.bytes) else {
-            return Amount::later(AFTER_READING);
+    fn rows_of(&self, bytes: u64, unknown: &str) -> Amount {
+        let Some(rows) = (self.rows * u128::from(bytes)).checked_div(self.bytes) else {
+            return Amount::later(unknown);
         };
         let basis = match self.files {
             1 => "as many rows a byte as in the file before".to_owned(),

@@ -107,12 +107,7 @@ pub(super) async fn sends(context: &Context, serving: Serving<'_>, plan: &mut Ru
     Ok(())
 }
 
-async fn send(
-    context: &Context,
-    serving: Serving<'_>,
-    table: &CassandraTable,
-    has_checkpoints: bool,
-) -> Result<SendPlan, Error> {
+async fn send(context: &Context, serving: Serving<'_>, table: &CassandraTable, has_checkpoints: bool) -> Result<SendPlan, Error> {
     let nothing = Amount::exact(0);
     let mut send = SendPlan {
         table: table.name.clone(),

@@ -83,7 +83,7 @@ impl Page {
 
     fn problems(&mut self, plan: &RunPlan) {
         for problem in &plan.problems {
-            let _ = writeln!(self.text, "a run would fail: {problem}");
+            let _ = writeln!(self.text, "problem: {problem}");
         }
     }
 
@@ -113,7 +113,13 @@ impl Page {
                 source.files.iter().partition(|file| source.files.len() <= LISTED || file.state != SourceState::Unchanged);
             for file in told.iter().take(LISTED) {
                 let bytes = if file.state.is_fetched() { self.bytes(&file.bytes) } else { "-".to_owned() };
-                rows.push(vec![source.source.clone(), file.url.clone(), state(file.state).to_owned(), file.because.clone(), bytes]);
+                rows.push(vec![
+                    source.source.clone(),
+                    file.url.clone(),
+                    state(file.state).to_owned(),
+                    file.because.clone(),
+                    bytes,
+                ]);
             }
             let more = told.len().saturating_sub(LISTED);
             if more + quiet.len() > 0 {
@@ -137,11 +143,20 @@ impl Page {
                     }
                 };
                 let name = format!("{} (receipt {}, {})", file.file_name, file.receipt, size(file.bytes));
-                rows.push(vec![load.table.clone(), name, self.amount(&file.rows), self.amount(&file.commits), dates(file), supersedes]);
+                rows.push(vec![
+                    load.table.clone(),
+                    name,
+                    self.amount(&file.rows),
+                    self.amount(&file.commits),
+                    dates(file),
+                    supersedes,
+                ]);
             }
             if let Some(to_come) = &load.to_come {
-                let mark = self.mark(to_come);
-                rows.push(vec![load.table.clone(), "to come".to_owned(), format!("? {mark}"), String::new(), String::new(), String::new()]);
+                let mut row =
+                    vec![load.table.clone(), format!("to come {}", self.mark(to_come)), self.amount(&load.rows_to_come)];
+                row.resize(6, String::new());
+                rows.push(row);
             }
         }
         self.section("landing-to-raw: files to load", &["table", "file", "rows", "commits", "dates", "supersedes"], rows);
@@ -189,8 +204,17 @@ impl Page {
                 rows.push(row);
             }
         }
-        let header =
-            ["table", "raw versions", "rows", "files in partitions", "bytes", "rewritten", "bytes rewritten", "rows changed", "ratio"];
+        let header = [
+            "table",
+            "raw versions",
+            "rows",
+            "files in partitions",
+            "bytes",
+            "rewritten",
+            "bytes rewritten",
+            "rows changed",
+            "ratio",
+        ];
         self.section("raw-to-use-case: merges", &header, rows);
     }
 
@@ -206,16 +230,19 @@ impl Page {
                 let (files, bytes) = (self.amount(&read.files), self.bytes(&read.bytes));
                 reads.push(format!("{}: {files} files, {bytes}", read.input));
             }
+            let is_touched = !view.changed_inputs.is_empty();
             let groups = match &view.all_because {
                 Some(reason) => format!("all: {reason}"),
-                None => self.amount(&view.groups),
+                None if is_touched => self.amount(&view.groups),
+                None => "-".to_owned(),
             };
+            let looks_into = format!("{} files, {}", self.amount(&view.files_read), self.bytes(&view.bytes_read));
             rows.push(vec![
                 view.table.clone(),
                 changed.collect::<Vec<_>>().join("\n"),
                 groups,
                 reads.join("\n"),
-                format!("{} files, {}", self.amount(&view.files_read), self.bytes(&view.bytes_read)),
+                if is_touched { looks_into } else { "-".to_owned() },
                 self.to_come(view.to_come.as_ref()),
             ]);
         }
@@ -297,9 +324,9 @@ fn dates(file: &FileToLoad) -> String {
     }
 }
 
-/// Arrow's names of types are long.
+/// All timestamps are in UTC, with microseconds.
 fn short(data_type: &str) -> &str {
-    data_type.split_once('(').map_or(data_type, |(name, _)| name)
+    if data_type.starts_with("Timestamp") { "Timestamp" } else { data_type }
 }
 
 /// Bytes in the largest unit that keeps three digits.
@@ -332,14 +359,18 @@ mod tests {
 
     #[test]
     fn sizes_keep_three_digits() {
-        assert_eq!([0, 999, 1000, 99_949, 99_950, 999_500, 1_234_567].map(size), ["0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "1.0 MB", "1.2 MB"]);
+        assert_eq!(
+            [0, 999, 1000, 99_949, 99_950, 999_500, 1_234_567].map(size),
+            ["0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "1.0 MB", "1.2 MB"]
+        );
     }
 
     #[test]
     fn each_doubt_is_marked_and_each_reason_told_once() {
         let mut page = Page::default();
         let after = Amount::later("known after landing");
-        let marked = [Amount::exact(1234), Amount::estimated(5, "a guess"), after.clone(), after].map(|amount| page.amount(&amount));
+        let marked =
+            [Amount::exact(1234), Amount::estimated(5, "a guess"), after.clone(), after].map(|amount| page.amount(&amount));
         assert_eq!(marked, ["1,234", "~ 5 [1]", "? [2]", "? [2]"]);
         assert_eq!(page.bases, ["a guess", "known after landing"]);
     }

@@ -90,7 +90,9 @@ pub(super) async fn loads(context: &Context, plan: &mut RunPlan) -> Result<(), E
     for table in &pipeline.raw {
         let landing = pipeline.landing(&table.from).expect("a validated definition");
         let stored = Table::open(&lake.raw_folder(&table.name), &lake.table_name(&table.name)).await?;
-        let load = plan::load(lake, landing, table, stored.as_ref()).await.map_err(Error::from);
+        let source = plan.sources.iter().find(|source| source.source == landing.source);
+        let to_fetch = source.map_or(Amount::exact(0), |source| source.bytes.clone());
+        let load = plan::load(lake, landing, table, stored.as_ref(), &to_fetch).await.map_err(Error::from);
         if let Some(mut load) = or_problem(plan, &format!("landing-to-raw {}", table.name), load)? {
             load.to_come = to_come(plan, &landing.source);
             plan.loads.push(load);
