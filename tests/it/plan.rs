@@ -132,15 +132,15 @@ async fn a_plan_foretells_each_stage_and_touches_nothing() {
     let merged = run(&t, StageName::RawToUseCase).await;
     assert_eq!(merges(&plan, "sessions"), facts(&merged[0]));
     assert_eq!(merges(&plan, "sessions").0, merged[0].planned.rows.unwrap().planned);
-    let send = |plan: &RunPlan, table: &str| plan.sends.iter().find(|send| send.table == table).unwrap().clone();
-    assert!(send(&plan, "completed_sessions").to_come.unwrap().contains("raw-to-use-case of sessions"));
+    let foretell = |plan: &RunPlan, table: &str| plan.sends.iter().find(|send| send.table == table).unwrap().clone();
+    assert!(foretell(&plan, "completed_sessions").to_come.unwrap().contains("raw-to-use-case of sessions"));
     let started = run(&t, StageName::RawToCassandra).await;
-    assert_eq!(exact(&send(&plan, "started_sessions").upserts), started[0].written);
+    assert_eq!(exact(&foretell(&plan, "started_sessions").upserts), started[0].written);
     assert_eq!(started[0].written, data.truth().starts);
 
     let plan = planned(&t).await;
     let completed = run(&t, StageName::UseCaseToCassandra).await;
-    let foretold = send(&plan, "completed_sessions");
+    let foretold = foretell(&plan, "completed_sessions");
     assert_eq!((exact(&foretold.upserts), exact(&foretold.deletes)), (completed[0].written, completed[0].deleted));
     assert_eq!(completed[0].written, data.truth().complete);
     assert_eq!(completed[0].planned.rows.map(|rows| rows.planned), Some(completed[0].counts.read));
@@ -165,10 +165,10 @@ async fn a_plan_foretells_each_stage_and_touches_nothing() {
     let batch = &plan.merges[0].batches[0];
     assert_eq!(exact(&batch.files_read), merged[0].planned.files.unwrap().planned);
     let plan = planned(&t).await;
-    let sent = run(&t, StageName::UseCaseToCassandra).await;
-    let foretold = send(&plan, "completed_sessions");
-    assert_eq!(exact(&foretold.upserts) + exact(&foretold.deletes), sent[0].written);
-    assert_eq!(exact(&foretold.deletes), sent[0].deleted);
+    let moved = run(&t, StageName::UseCaseToCassandra).await;
+    let foretold = foretell(&plan, "completed_sessions");
+    assert_eq!(exact(&foretold.upserts) + exact(&foretold.deletes), moved[0].written);
+    assert_eq!(exact(&foretold.deletes), moved[0].deleted);
 }
 
 /// A late half of a session rewrites the one file that holds the other half, and its row in Cassandra moves: all of it is

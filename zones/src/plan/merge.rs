@@ -56,16 +56,16 @@ async fn rehearsed(target: &UseCase<'_>, raw: &Table, group: &Group, earlier: &m
         changes.added.extend(of_commit.upserts);
         changes.removed.extend(of_commit.deletes);
     }
-    let changed: u64 = changes.added.iter().chain(&changes.removed).map(|rows| rows.num_rows() as u64).sum();
+    let read: u64 = changes.added.iter().chain(&changes.removed).map(|rows| rows.num_rows() as u64).sum();
     let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };
     let found = target.rehearse(changes, &raw_then).await?;
     let sure = earlier.sureness(&found);
     earlier.add(&found);
-    let Rehearsal { changed: to_rows, partitions, looked_into, rewritten, .. } = found;
+    let Rehearsal { to_rows, partitions, looked_into, rewritten, .. } = found;
     Ok(MergeBatch {
         first_version: group.first().0,
         last_version: group.last().0,
-        rows: Amount::exact(changed),
+        rows: Amount::exact(read),
         partitions: sure.keys(partitions.len() as u64),
         files_read: sure.looked_into(looked_into.len() as u64),
         bytes_read: sure.looked_into(bytes(&looked_into)),

@@ -64,14 +64,14 @@ pub async fn view(lake: &Lake, definition: &UseCaseTable, inputs: Vec<Input>) ->
     Ok(plan)
 }
 
-/// What a run would compute of a view that, or whose inputs, are still to be made.
-pub fn new_view(definition: &UseCaseTable) -> ViewPlan {
+/// What a run would compute of a view for which there is nothing to compare with: `reason` says why.
+pub fn new_view(definition: &UseCaseTable, reason: &str) -> ViewPlan {
     let all = || Amount::later("all groups there are");
     ViewPlan {
         table: definition.name.clone(),
         changed_inputs: Vec::new(),
         groups: all(),
-        all_because: Some("it was never computed".to_owned()),
+        all_because: Some(reason.to_owned()),
         reads: Vec::new(),
         files_read: Amount::exact(0),
         bytes_read: Amount::exact(0),

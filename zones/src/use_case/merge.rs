@@ -37,7 +37,7 @@ pub struct RawChanges {
 /// What a merge would do to the table as it is.
 #[derive(Debug)]
 pub struct Rehearsal {
-    pub changed: ChangedRows,
+    pub to_rows: ChangedRows,
     /// Hashes of the keys that take part, sorted.
     pub keys: Vec<u64>,
     /// Where these keys may be.
@@ -77,9 +77,9 @@ impl UseCase<'_> {
     /// What [`Self::merge`] of these changes would do to the table as it is now; writes nothing.
     pub async fn rehearse(&self, changes: RawChanges, raw: &Table) -> Result<Rehearsal, Error> {
         let outcome = self.outcome(changes, raw).await?;
-        let (changed, rewritten) = self.would_apply(&outcome.there, &outcome.hits)?;
+        let (to_rows, rewritten) = self.would_apply(&outcome.there, &outcome.hits)?;
         let looked_into = self.table.files(Some(&outcome.partitions))?;
-        Ok(Rehearsal { changed, keys: outcome.keys, partitions: outcome.partitions, looked_into, rewritten })
+        Ok(Rehearsal { to_rows, keys: outcome.keys, partitions: outcome.partitions, looked_into, rewritten })
     }
 
     /// The new rows of the keys that the changes touch, and the stored ones.
@@ -111,15 +111,15 @@ impl UseCase<'_> {
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
     async fn outcome_anew(&self, fold: &Fold, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
-        let changed = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
-        let keys = self.hashes_of(&changed)?;
+        let selected = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
+        let keys = self.hashes_of(&selected)?;
         let partitions = self.keys.look_up(&keys)?;
-        let wanted = Wanted::Keys(KeySet::of(&changed, &self.definition.key)?);
-        let key = indices(&changed, &self.definition.key);
-        let key_schema = Arc::new(changed.schema_ref().project(&key).expect("the fold yields its key"));
+        let wanted = Wanted::Keys(KeySet::of(&selected, &self.definition.key)?);
+        let key = indices(&selected, &self.definition.key);
+        let key_schema = Arc::new(selected.schema_ref().project(&key).expect("the fold yields its key"));
         let every = (0..key.len()).collect::<Vec<_>>();
         let mut touched = GroupSet::new(every, &key_schema).map_err(Error::arrow("compare groups"))?;
-        let columns: Vec<_> = key.iter().map(|index| changed.column(*index).clone()).collect();
+        let columns: Vec<_> = key.iter().map(|index| selected.column(*index).clone()).collect();
         touched.insert(&columns).map_err(Error::arrow("compare groups"))?;
 
         let query = Query {

@@ -4,7 +4,7 @@ use cassandra::sink::rehearse;
 use model::definition::{CassandraTable, Origin, UseCaseTable};
 use model::plan::{Amount, MergePlan, RunPlan, SendPlan, ViewPlan};
 use model::position::TableVersion;
-use zones::delta::Table;
+use zones::delta::{CommitContent, Table};
 use zones::plan;
 use zones::query::Input;
 
@@ -57,11 +57,13 @@ async fn merge(context: &Context, table: &UseCaseTable) -> Result<MergePlan, Err
 async fn view(context: &Context, table: &UseCaseTable) -> Result<ViewPlan, Error> {
     let mut inputs = Vec::new();
     for origin in &table.from {
-        let Some(input) = open(context, origin).await? else { return Ok(plan::new_view(table)) };
+        let Some(input) = open(context, origin).await? else {
+            return Ok(plan::new_view(table, &format!("{origin} is still to be made")));
+        };
         inputs.push(Input { origin: origin.clone(), schema: input.schema().clone(), table: Some(input) });
     }
     if open(context, &Origin::UseCase(table.name.clone())).await?.is_none() {
-        return Ok(plan::new_view(table));
+        return Ok(plan::new_view(table, "it is still to be made"));
     }
     Ok(plan::view(&context.lake, table, inputs).await?)
 }
@@ -81,7 +83,8 @@ fn pending(plan: &RunPlan, origin: &Origin) -> Option<String> {
                 return merges.or_else(|| merge.to_come.clone());
             }
             let view = plan.views.iter().find(|view| view.table == name)?;
-            let computes = (!view.changed_inputs.is_empty()).then(|| format!("known after raw-to-use-case of {name}"));
+            let computes = (!view.changed_inputs.is_empty() || view.all_because.is_some())
+                .then(|| format!("known after raw-to-use-case of {name}"));
             computes.or_else(|| view.to_come.clone())
         }
     }
@@ -121,13 +124,12 @@ async fn send(context: &Context, serving: Serving<'_>, table: &CassandraTable, h
     let Some(origin) = open(context, &table.from).await? else { return Ok(send) };
     send.version = Some(origin.version().0);
     let position = match serving {
-        Serving::NotNeeded => None,
         Serving::NotRead { .. } => {
             let unread = Amount::later("Cassandra was not read: its checkpoint is not known");
             return Ok(SendPlan { upserts: unread.clone(), deletes: unread, ..send });
         }
         Serving::Read(store) if has_checkpoints => to_cassandra::position(store, table, &origin).await?,
-        Serving::Read(_) => None,
+        Serving::Read(_) | Serving::NotNeeded => None,
     };
     send.checkpoint = position.map(|position| position.0);
     let (upserts, deletes) = changes(context, table, &origin, position).await?;
@@ -142,7 +144,7 @@ async fn changes(
     position: Option<TableVersion>,
 ) -> Result<(Amount, Amount), Error> {
     let groups = to_cassandra::waiting(origin, position).await?;
-    let counted: Option<Vec<_>> = groups.iter().flat_map(|group| &group.commits).map(|commit| commit.changed_rows()).collect();
+    let counted: Option<Vec<_>> = groups.iter().flat_map(|group| &group.commits).map(CommitContent::changed_rows).collect();
     let changed: u64 = match &counted {
         Some(counted) => counted.iter().map(|rows| rows.inserted + rows.updated + rows.deleted).sum(),
         None => groups.iter().map(|group| group.rows).sum(),

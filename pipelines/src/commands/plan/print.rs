@@ -77,7 +77,7 @@ impl Page {
         format!("[{}]", at + 1)
     }
 
-    fn to_come(&mut self, to_come: Option<&String>) -> String {
+    fn more(&mut self, to_come: Option<&String>) -> String {
         to_come.map_or_else(String::new, |why| format!("more may come {}", self.mark(why)))
     }
 
@@ -197,7 +197,7 @@ impl Page {
             }
             let more = merge.batches.len().saturating_sub(LISTED);
             let more = if more > 0 { format!("{more} more merges; ") } else { String::new() };
-            let text = format!("{more}{}", self.to_come(merge.to_come.as_ref()));
+            let text = format!("{more}{}", self.more(merge.to_come.as_ref()));
             if !text.is_empty() {
                 let mut row = vec![merge.table.clone(), text];
                 row.resize(9, String::new());
@@ -243,7 +243,7 @@ impl Page {
                 groups,
                 reads.join("\n"),
                 if is_touched { looks_into } else { "-".to_owned() },
-                self.to_come(view.to_come.as_ref()),
+                self.more(view.to_come.as_ref()),
             ]);
         }
         let header = ["view", "inputs with new versions", "groups", "reads of inputs", "looks into", ""];
@@ -264,7 +264,7 @@ impl Page {
                 format!("{} to {}", version(send.checkpoint), version(send.version)),
                 self.amount(&send.upserts),
                 self.amount(&send.deletes),
-                self.to_come(send.to_come.as_ref()),
+                self.more(send.to_come.as_ref()),
             ]);
         }
         self.section("rows to Cassandra", &["table", "from", "versions", "upserts", "deletes", ""], rows);
