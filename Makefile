@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test check lint build bench-sessions oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline test check lint build dist bench-sessions oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ lint: ## Check the format, and clippy with warnings as errors
 
 build: ## Build everything (the first time some 500 dependencies)
 	@scripts/build.sh
+
+dist: ## Pack the program, its completions, licence and pipelines into dist/ (PROFILE=dist)
+	@scripts/dist.sh
 
 bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
 	@scripts/bench-sessions.sh

@@ -14,6 +14,10 @@ use crate::schema::{Column, Role, TableDesign};
 /// The table that holds a row for each table of the keyspace.
 pub(crate) const TABLE: &str = "sluice_checkpoints";
 
+/// Stands for the source of a table that starts from nothing again. Its row stays, for its write time: a later checkpoint must
+/// have a later one, also where it is written from older versions.
+pub(crate) const FROM_NOTHING: &str = "";
+
 /// How far a Cassandra table has got in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -64,6 +68,9 @@ impl Store {
         let rows = rows.into_rows_result().purpose(purpose)?;
         let Some(row) = rows.rows::<(i64, String, String)>().purpose(purpose)?.next() else { return Ok(None) };
         let (position, source_id, definition_hash) = row.purpose(purpose)?;
+        if source_id == FROM_NOTHING {
+            return Ok(None);
+        }
         let position = u64::try_from(position).expect("positions are written from unsigned numbers");
         Ok(Some(Checkpoint { position, source_id, definition_hash }))
     }

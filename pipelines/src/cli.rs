@@ -14,8 +14,15 @@ use model::report::{RunReport, StageName};
 use model::shutdown::Shutdown;
 use zones::lake::Lake;
 
+use crate::checking::check;
+use crate::commands::check::CheckArgs;
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::explore::{ShowArgs, SqlArgs};
+use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::{self, PlanArgs, Serving};
+use crate::commands::rebuild::{RebuildArgs, Removal};
+use crate::commands::schema::SchemaArgs;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Output, RunArgs};
@@ -34,34 +41,87 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a pipeline's folder that runs: an example, or a proposal from a file of your own
+    Init(InitArgs),
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
+    #[command(after_help = "Example: sluice run session_events --lake /data/lake --output json > report.json")]
     Run(RunArgs),
     /// Check a pipeline's folder without running it: definition, SQL, tables
-    Check(RunArgs),
+    #[command(after_help = "Example: sluice check pipelines/session_events --output json | jq '.problems[]'")]
+    Check(CheckArgs),
     /// Say what a run would do now, and do none of it: files, rows, merges, views, rows to Cassandra, DDL
+    #[command(after_help = "Example: sluice plan session_events --output json | jq '.merges[].batches[]'")]
     Plan(PlanArgs),
+    /// Show rows of one table: of any zone, as it is or as it was
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(ShowArgs),
+    /// Query the tables of all zones with SQL; reads only
+    #[command(after_help = SQL_EXAMPLES)]
+    Sql(SqlArgs),
+    /// Print the JSON Schema of pipeline.toml, for editors
+    #[command(
+        after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
+    )]
+    Schema(SchemaArgs),
     /// Make the Delta tables, the keyspace and the Cassandra tables
+    #[command(after_help = "Example: sluice create-tables session_events --cassandra-host db1,db2 --cassandra-replication 3")]
     CreateTables(RunArgs),
     /// Fetch the sources that have changed into the landing zone
+    #[command(after_help = "Example: sluice url-to-landing session_events")]
     UrlToLanding(RunArgs),
     /// Load landed files into the raw tables, one micro-batch per event date
+    #[command(after_help = "Example: sluice landing-to-raw session_events")]
     LandingToRaw(RunArgs),
     /// Merge new raw versions into the use-case tables
+    #[command(after_help = "Example: sluice raw-to-use-case session_events")]
     RawToUseCase(RunArgs),
     /// Send new raw rows to Cassandra
+    #[command(after_help = "Example: sluice raw-to-cassandra session_events --cassandra-host db1")]
     RawToCassandra(RunArgs),
     /// Send changed use-case rows to Cassandra
+    #[command(after_help = "Example: sluice use-case-to-cassandra session_events --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
+    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
+    #[command(
+        after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events"
+    )]
+    Rebuild(RebuildArgs),
     /// A real Cassandra on this machine, without Docker
+    #[command(after_help = "Example: sluice node up && sluice run session_events && sluice node down")]
     Node(NodeArgs),
+    /// Print the script with which a shell completes `sluice`
+    #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
+    Completions(CompletionsArgs),
 }
+
+const SHOW_EXAMPLES: &str = "Examples:
+  sluice show session_events sessions --where \"country = 'FI'\" --columns session_id,start_ts
+  sluice show session_events raw.session_events --at 2024-01-31 --limit 0 --output csv > day.csv
+  sluice show session_events quarantine --columns position,reason,detail";
+
+const SQL_EXAMPLES: &str = "Examples:
+  sluice sql session_events \"SELECT event_date, count(*) FROM raw.session_events GROUP BY 1 ORDER BY 1\"
+  sluice sql session_events --file report.sql --output ndjson
+  sluice sql session_events - < report.sql
+
+Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
         Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
-        Command::Check(arguments) => return runtime().block_on(check(arguments)),
+        Command::Init(arguments) => {
+            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+        }
+        Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
+        Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return runtime().block_on(plan(arguments)),
+        Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
+        Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Schema(arguments) => return commands::schema::run(&arguments),
+        Command::Completions(arguments) => {
+            return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
+        }
         Command::Run(arguments) => (arguments, None),
         Command::CreateTables(arguments) => (arguments, Some(StageName::CreateTables)),
         Command::UrlToLanding(arguments) => (arguments, Some(StageName::UrlToLanding)),
@@ -92,6 +152,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads")
 }
 
+/// A command whose output is all that it does.
+fn read_only(command: impl Future<Output = Result<(), Error>>) -> ExitCode {
+    runtime().block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
+}
+
 async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     logs::start(&arguments.talk);
     let shutdown = Shutdown::default();
@@ -111,7 +176,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
 
 async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown) -> Result<RunReport, Error> {
     let started = Instant::now();
-    let pipeline = Arc::new(read(arguments)?);
+    let pipeline = Arc::new(read(arguments).await?);
     let slice = arguments.slice()?;
     let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
     let keyspace = arguments.keyspace(&pipeline.name)?;
@@ -133,9 +198,12 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown)
     Ok(runner::report(&context, has_cassandra.then_some(keyspace), started, stages))
 }
 
-fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
+/// The definition, its SQL looked at as well: a run does not begin that could not end.
+async fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
     let folder = folder::find(&arguments.pipeline, &arguments.pipelines)?;
-    folder::read(&folder, &|name| std::env::var(name).ok())
+    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
+    check(&reading).await.into_result(&reading.places)?;
+    Ok(reading.pipeline)
 }
 
 async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Result<Store, Error> {
@@ -168,15 +236,24 @@ where
     slicing::mark(&context.lake, slice)
 }
 
-async fn check(arguments: RunArgs) -> ExitCode {
-    logs::start(&arguments.talk);
-    let checked = async {
-        let pipeline = read(&arguments)?;
-        commands::check::run(&pipeline).await
+async fn rebuild(arguments: RebuildArgs) -> ExitCode {
+    logs::start(&arguments.run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let rebuilt = async {
+        let RebuildArgs { run, tables } = &arguments;
+        let pipeline = Arc::new(read(run).await?);
+        let removal = Removal::of(&pipeline, tables)?;
+        let (lake, keyspace) = (Lake::new(run.lake_folder()?, &pipeline.name), run.keyspace(&pipeline.name)?);
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        let _hold = context.lake.hold(&format!("process {}", std::process::id()))?;
+        let store = if removal.touches_cassandra() { Some(connect(run, &context, keyspace).await?) } else { None };
+        removal.run(&context, store.as_ref()).await?;
+        Ok::<_, Error>(format!("removed {}; `sluice run {}` makes them anew", removal.names().join(", "), context.pipeline.name))
     };
-    match checked.await {
-        Ok(text) => {
-            println!("{text}");
+    match Box::pin(rebuilt).await {
+        Ok(said) => {
+            println!("{said}");
             ExitCode::SUCCESS
         }
         Err(error) => commands::fail(&error),
@@ -192,7 +269,7 @@ async fn plan(arguments: PlanArgs) -> ExitCode {
     let shutdown = Shutdown::default();
     signals::listen(shutdown.clone());
     let planned = async {
-        let pipeline = Arc::new(read(run)?);
+        let pipeline = Arc::new(read(run).await?);
         let lake = Lake::new(run.lake_folder()?, &pipeline.name);
         let keyspace = run.keyspace(&pipeline.name)?;
         let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, NaiveDate};
 use model::Progress;
 use model::clock::Clock;
 use model::definition::Pipeline;
@@ -43,5 +44,10 @@ impl Context {
     ) -> Self {
         let now = clock.now_micros();
         Self { pipeline, lake, clock, now, slice, shutdown, watch }
+    }
+
+    /// The day of the run, in UTC.
+    pub fn today(&self) -> NaiveDate {
+        DateTime::from_timestamp_micros(self.now).unwrap_or_default().date_naive()
     }
 }

@@ -13,6 +13,8 @@ pub enum Error {
     Read { path: String, source: std::io::Error },
     #[error("keep the state of the run in {path}")]
     State { path: String, source: std::io::Error },
+    #[error("write to stdout")]
+    Output { source: std::io::Error },
     #[error("{errors}")]
     Definition { errors: Box<DefinitionErrors> },
     #[error("{place}: {problem}")]
@@ -78,7 +80,7 @@ impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
             Self::NoPipeline { .. } | Self::Definition { .. } | Self::Semantics { .. } | Self::Slice(_) => Failure::Definition,
-            Self::Read { .. } | Self::State { .. } => Failure::Bug,
+            Self::Read { .. } | Self::State { .. } | Self::Output { .. } => Failure::Bug,
             Self::Setting { source, .. } | Self::Landing { source, .. } | Self::Cassandra { source, .. } => source.0.failure(),
             Self::Lake(source) => source.failure(),
             Self::Node(source) => source.failure(),
@@ -99,7 +101,7 @@ impl Classify for Error {
             Self::Node(source) => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Interrupted(_) => Some("run the same command again: it goes on where it stopped".to_owned()),
-            Self::Read { .. } | Self::State { .. } | Self::Definition { .. } | Self::Slice(_) => None,
+            Self::Read { .. } | Self::State { .. } | Self::Output { .. } | Self::Definition { .. } | Self::Slice(_) => None,
         }
     }
 }

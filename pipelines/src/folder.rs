@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::definition::{self, DefinitionText, Pipeline};
+use model::definition::{self, DefinitionErrors, DefinitionReading, DefinitionText, Pipeline};
 
 use crate::error::Error;
 
@@ -32,6 +32,19 @@ fn known(pipelines: &Path) -> Vec<String> {
 
 /// Reads and checks the definition in `folder`. `variable` answers the names in `${...}`.
 pub fn read(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, Error> {
+    definition::read(&texts(folder)?, variable).map_err(wrong)
+}
+
+/// Reads what can be read of the definition in `folder`, with its problems and places.
+pub fn read_all(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<DefinitionReading, Error> {
+    definition::read_all(&texts(folder)?, variable).map_err(wrong)
+}
+
+fn wrong(errors: DefinitionErrors) -> Error {
+    Error::Definition { errors: Box::new(errors) }
+}
+
+fn texts(folder: &Path) -> Result<DefinitionText, Error> {
     let path = folder.join(DEFINITION);
     let toml = read_text(&path)?;
     let mut files = BTreeMap::new();
@@ -41,8 +54,7 @@ pub fn read(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<
             files.insert(file.file_name().to_string_lossy().into_owned(), read_text(&path)?);
         }
     }
-    let text = DefinitionText { path: path.display().to_string(), toml, files };
-    definition::read(&text, variable).map_err(|errors| Error::Definition { errors: Box::new(errors) })
+    Ok(DefinitionText { path: path.display().to_string(), toml, files })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

@@ -2,6 +2,7 @@
 //!
 //! The only crate that talks to sources, reads the environment, prints, and decides exit codes.
 
+pub mod checking;
 pub mod cli;
 pub mod commands;
 pub mod context;

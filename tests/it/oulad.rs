@@ -38,16 +38,16 @@ async fn assert_truth(t: &TestPipeline, truth: &Truth) {
     }
     for (table, expected) in &truth.use_case {
         let query = format!("SELECT {} FROM {table}", expected.columns.join(", "));
-        assert_same_rows(table, t.sql(&query).await, expected.lines());
+        assert_same_rows(table, t.sql(&query).await, &expected.lines());
     }
     for (table, of) in SERVED {
         let expected = &truth.use_case[of];
         let query = format!("SELECT {} FROM {{ks}}.{table}", expected.columns.join(", "));
-        assert_same_rows(&format!("{table} in Cassandra"), t.cql(&query).await, expected.lines());
+        assert_same_rows(&format!("{table} in Cassandra"), t.cql(&query).await, &expected.lines());
     }
 }
 
-fn assert_same_rows(table: &str, mut found: Vec<String>, expected: Vec<String>) {
+fn assert_same_rows(table: &str, mut found: Vec<String>, expected: &[String]) {
     found.sort();
     if found == expected {
         return;

@@ -93,16 +93,45 @@ async fn a_changed_fold_is_refused_until_its_table_is_made_anew() {
     let data = Dataset::generate(&Options::small(50, 2)).unwrap();
     let t = TestPipeline::session_events().await;
     t.serve(data.to_bytes()).run().await;
-    t.edit("\"start_ts is not null and end_ts is not null\"", "\"start_ts is not null\"");
+    t.edit("\"start_ts is not null and end_ts is not null\"", "\"end_ts is not null\"");
     let error = t.stage(StageName::RawToUseCase).await.unwrap_err();
     let text = chain(&error);
     assert_eq!(error.failure(), Failure::Definition, "{text}");
-    assert!(text.contains("another definition") && text.contains("folded anew"), "{text}");
+    assert!(text.contains("another definition") && text.contains("sluice rebuild session_events sessions"), "{text}");
 
-    std::fs::remove_dir_all(t.lake().join("use_case")).unwrap();
-    t.stage(StageName::CreateTables).await.unwrap();
-    t.stage(StageName::RawToUseCase).await.unwrap();
+    // What the message says, as it says it: raw stays, the table and what is filled from it are made anew.
+    let raw_before = t.version("raw", "session_events").await;
+    let output = t.sluice(&["rebuild", "session_events", "sessions"]).await.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("removed cassandra.completed_sessions, use_case.sessions;"), "{said}");
+    t.run().await;
     assert_eq!(t.count("SELECT count(*) FROM sessions").await, data.truth().sessions);
+    assert_eq!(t.version("raw", "session_events").await, raw_before);
+    let complete = t.count("SELECT count(*) FROM sessions WHERE is_complete").await;
+    assert_eq!(t.cql("SELECT session_id FROM {ks}.completed_sessions").await.len() as u64, complete);
+    assert!(complete > data.truth().complete, "an end alone is complete under the new definition");
+}
+
+/// A Cassandra table is filled anew from versions that are older than its checkpoint was, and again after that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cassandra_table_is_filled_anew_as_often_as_asked() {
+    let data = Dataset::generate(&Options::small(300, 2)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.serve(data.to_bytes()).run().await;
+    for _ in 0..2 {
+        let output = t.sluice(&["rebuild", "session_events", "cassandra.started_sessions"]).await.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report = t.run().await;
+        assert_eq!(report.stages.iter().map(|stage| stage.written).sum::<u64>(), data.truth().starts + 1, "and its table");
+        assert_eq!(t.cql("SELECT session_id FROM {ks}.started_sessions").await.len() as u64, data.truth().starts);
+        let again = t.run().await;
+        assert!(again.stages.iter().all(|stage| stage.written == 0), "{again:#?}");
+    }
+    let output = t.sluice(&["rebuild", "session_events", "sesions"]).await.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("did you mean"), "{said}");
 }
 
 /// A load that is half done goes on under the definition that it began under, or not at all.

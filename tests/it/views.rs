@@ -180,3 +180,23 @@ async fn a_snapshot_with_the_same_rows_changes_nothing_downstream() {
     let downstream = |stage: &&StageReport| stage.stage > StageName::LandingToRaw;
     assert!(report.stages.iter().filter(downstream).all(|stage| stage.written == 0), "{report:#?}");
 }
+
+/// With several urls a new file takes the place of the one from its own url; a url that is no longer named takes its rows along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_url_of_a_source_has_a_snapshot_of_its_own() {
+    let t = TestPipeline::written("shop", &FILES).await;
+    t.edit("url = \"${PRODUCTS_URL}\"", "url = [\"${HERE_URL}\", \"${THERE_URL}\"]");
+    t.serve_at("orders", order(1, 1, "ann", "tea", 5));
+    t.serve_at("here", product("tea", "drink", 3) + &product("pot", "ware", 20));
+    t.serve_at("there", product("cup", "ware", 7));
+    t.run().await;
+    let prices = "SELECT product, price FROM prices ORDER BY product";
+    assert_eq!(t.sql(prices).await, ["cup | 7", "pot | 20", "tea | 3"]);
+
+    t.serve_at("here", product("tea", "drink", 4)).run().await;
+    assert_eq!(t.sql(prices).await, ["cup | 7", "tea | 4"], "what came from the other url stays");
+
+    t.edit("\"${THERE_URL}\"", "\"${OTHER_URL}\"");
+    t.serve_at("other", product("mug", "ware", 9)).run().await;
+    assert_eq!(t.sql(prices).await, ["mug | 9", "tea | 4"]);
+}

@@ -23,7 +23,11 @@ pub enum Error {
     Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Planning { step: String, mistakes: Vec<crate::sql::Mistake> },
+    Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("a value does not fit the statement: {message}")]
+    SqlValue { message: String },
+    #[error("{table} has no {asked}: its newest version is {newest}")]
+    NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
     SqlShape { step: String, sql: String, problem: String },
     #[error("{sql_file} yields more than one row for one key of {table}: {key}")]
@@ -101,6 +105,14 @@ impl Error {
     }
 }
 
+/// The two ways out where a table does not go with its definition or its input. Names of tables are `<pipeline>/<table>`.
+fn rebuild(instead: &str, name: &str) -> String {
+    let (pipeline, table) = name.split_once('/').unwrap_or(("PIPELINE", name));
+    format!(
+        "{instead}, or make the table and all that was made from it anew from the landed files: `sluice rebuild {pipeline} {table}`, then `sluice run {pipeline}`"
+    )
+}
+
 impl From<crate::landing::Error> for Error {
     fn from(error: crate::landing::Error) -> Self {
         Self::LandingZone(Box::new(error))
@@ -118,6 +130,8 @@ impl Classify for Error {
             | Self::TableDiffers { .. }
             | Self::Sql { .. }
             | Self::Planning { .. }
+            | Self::SqlValue { .. }
+            | Self::NoVersion { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
@@ -143,22 +157,16 @@ impl Classify for Error {
             Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
             Self::Unreadable { hint, .. } => return hint.clone(),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
-            Self::TableDiffers { .. } => {
-                "take the change back, or move the table's folder away and run the pipeline again: it is rebuilt from the landing zone"
-            }
+            Self::TableDiffers { table, .. } => return Some(rebuild("take the change back", table)),
             Self::Stopped { .. } => {
                 "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
             }
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
             Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",
-            Self::InputReplaced { .. } => {
-                "move the folder of the use-case table away and run again: it is folded anew from the raw table"
-            }
-            Self::FoldChanged { .. } => {
-                "put the old definition back, or move the table's folder away and run again: it is folded anew from the raw table"
-            }
-            Self::PositionAhead { .. } => {
-                "the input is older than what was read from it: restore it, or move the table's folder away so that it is rebuilt"
+            Self::InputReplaced { table, .. } => return Some(rebuild("bring the earlier one back", table)),
+            Self::FoldChanged { table } => return Some(rebuild("put the old definition back", table)),
+            Self::PositionAhead { table, .. } => {
+                return Some(rebuild("the input is older than what was read from it: restore it", table));
             }
             Self::Held { .. } => "wait for it to end, then run again",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

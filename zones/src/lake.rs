@@ -4,6 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use model::definition::Origin;
+
 use crate::error::Error;
 use crate::landing::LandingZone;
 
@@ -45,6 +47,25 @@ impl Lake {
     /// What can be derived again from the tables.
     pub fn state_folder(&self) -> PathBuf {
         self.root.join("_sluice").join(&self.pipeline)
+    }
+
+    /// Removes a table that can be derived again, with what was derived from it. It is gone as a whole or not at all.
+    pub fn discard(&self, origin: &Origin) -> Result<(), Error> {
+        let folder = match origin {
+            Origin::Raw(name) => self.raw_folder(name),
+            Origin::UseCase(name) => self.use_case_folder(name),
+        };
+        let keys = self.state_folder().join("keys").join(origin.table());
+        let bin = self.state_folder().join("removed");
+        std::fs::create_dir_all(&bin).map_err(Error::io("create", &bin))?;
+        for folder in [folder, keys] {
+            let gone = bin.join(uuid::Uuid::new_v4().to_string());
+            match std::fs::rename(&folder, &gone) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                moved => moved.map_err(Error::io("move away", &folder))?,
+            }
+        }
+        std::fs::remove_dir_all(&bin).map_err(Error::io("remove", &bin))
     }
 
     /// Where computations go that do not fit into memory. What a killed run left there is removed.

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod delta;
 pub mod entries;
 pub mod error;
+pub mod explore;
 pub mod inspect;
 pub mod keys;
 pub mod lake;

@@ -51,6 +51,7 @@ pub fn shape(pipeline: &str) -> TableShape {
         partition_column: Some("load".to_owned()),
         change_feed: false,
         may_grow: false,
+        takes_strings: false,
         description: format!("records of {pipeline} that were set aside, as received"),
     }
 }

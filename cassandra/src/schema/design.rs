@@ -43,17 +43,20 @@ impl TableDesign {
     pub fn draw(definition: &CassandraTable, sql_schema: &Schema) -> Result<Self, Error> {
         let mut mistakes = Vec::new();
         if !cql::can_name_a_table(&definition.name) {
-            mistakes
-                .push(format!("the name {:?} is none for a table: up to 48 letters, digits and underscores", definition.name));
+            mistakes.push(Mistake::table(format!(
+                "the name {:?} is none for a table: up to 48 letters, digits and underscores",
+                definition.name
+            )));
         }
         if definition.name == crate::checkpoint::TABLE {
-            mistakes.push(format!("the name {} is taken by the table of checkpoints", definition.name));
+            mistakes.push(Mistake::table(format!("the name {} is taken by the table of checkpoints", definition.name)));
         }
         if definition.partition_key.is_empty() {
-            mistakes.push("it has no partition key".to_owned());
+            mistakes.push(Mistake::table("it has no partition key"));
         }
         if let Some(seconds) = definition.ttl_seconds.filter(|seconds| *seconds > MAX_TTL_SECONDS) {
-            mistakes.push(format!("a time to live of {seconds} s is over Cassandra's limit of {MAX_TTL_SECONDS} s"));
+            mistakes
+                .push(Mistake::table(format!("a time to live of {seconds} s is over Cassandra's limit of {MAX_TTL_SECONDS} s")));
         }
 
         let keys = definition.partition_key.iter().map(|name| (name, Role::Partition));
@@ -61,9 +64,12 @@ impl TableDesign {
         let mut wanted: Vec<(&str, Role)> = Vec::new();
         for (name, role) in keys {
             if wanted.iter().any(|(known, _)| known == name) {
-                mistakes.push(format!("{name} is twice in the primary key"));
+                mistakes.push(Mistake::column(name, format!("{name} is twice in the primary key")));
             } else if sql_schema.column_with_name(name).is_none() {
-                mistakes.push(format!("{name} is in the primary key, but {} does not yield it", definition.sql_file));
+                mistakes.push(Mistake::column(
+                    name,
+                    format!("{name} is in the primary key, but {} does not yield it", definition.sql_file),
+                ));
             } else {
                 wanted.push((name, role));
             }
@@ -74,7 +80,10 @@ impl TableDesign {
             }
         }
         for stray in definition.types.iter().filter(|column| sql_schema.column_with_name(&column.name).is_none()) {
-            mistakes.push(format!("{} has a type, but {} does not yield it", stray.name, definition.sql_file));
+            mistakes.push(Mistake::column(
+                &stray.name,
+                format!("{} has a type, but {} does not yield it", stray.name, definition.sql_file),
+            ));
         }
 
         let mut columns = Vec::with_capacity(wanted.len());
@@ -83,7 +92,7 @@ impl TableDesign {
             let stated = definition.types.iter().find(|column| column.name == name);
             match column_type(name, field.data_type(), stated.map(|column| column.cql_type.as_str())) {
                 Ok(cql_type) => columns.push(Column { name: name.to_owned(), cql_type, role }),
-                Err(mistake) => mistakes.push(mistake),
+                Err(message) => mistakes.push(Mistake::column(name, message)),
             }
         }
         if !mistakes.is_empty() {
@@ -99,6 +108,11 @@ impl TableDesign {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The columns with their CQL types, in the order of the table.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, String)> {
+        self.columns.iter().map(|column| (column.name.as_str(), column.cql_type.to_string()))
     }
 
     /// How many of the columns, from the first, are the primary key.
@@ -208,10 +222,28 @@ fn default_type(data_type: &DataType) -> Option<CqlType> {
 
 /// The definition of a table cannot be drawn; all its mistakes.
 #[derive(Debug, thiserror::Error)]
-#[error("table {table} cannot be made: {}", mistakes.join("; "))]
+#[error("table {table} cannot be made: {}", mistakes.iter().map(|mistake| mistake.message.as_str()).collect::<Vec<_>>().join("; "))]
 pub struct Error {
     pub table: String,
-    pub mistakes: Vec<String>,
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One thing that is wrong with a table's design.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The column that it is about, if it is about one.
+    pub column: Option<String>,
+    pub message: String,
+}
+
+impl Mistake {
+    fn table(message: impl Into<String>) -> Self {
+        Self { column: None, message: message.into() }
+    }
+
+    fn column(name: &str, message: impl Into<String>) -> Self {
+        Self { column: Some(name.to_owned()), message: message.into() }
+    }
 }
 
 impl Classify for Error {

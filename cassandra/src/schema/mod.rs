@@ -14,6 +14,7 @@ pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
 pub use missing::{Ddl, Missing, ddl};
 
+use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
 use crate::request::{self, Purpose};
 use crate::{checkpoint, cql};
@@ -92,6 +93,34 @@ impl Store {
             self.session.refresh_metadata().await.purpose(purpose)?;
         }
         Ok(tables)
+    }
+
+    /// Drops `table`, and has it start from nothing. Whether it is there or not makes no difference.
+    pub async fn discard_table(&self, table: &str, now_millis: i64) -> Result<(), Error> {
+        let purpose = || format!("drop {}", self.full_name(table));
+        if !self.keyspace_exists().await? {
+            return Ok(());
+        }
+        // The checkpoint first: a table without one is filled from nothing, and rows that are there are written again.
+        let before = if self.checkpoints_exist().await? { self.read_checkpoint_time(table).await? } else { None };
+        if let Some(before) = before {
+            let reset =
+                Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };
+            let times = CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis };
+            self.write_checkpoint(table, &reset, times).await?;
+        }
+        let statement = format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table));
+        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
+        self.session.await_schema_agreement().await.purpose(purpose)?;
+        self.session.refresh_metadata().await.purpose(purpose)?;
+        Ok(())
+    }
+
+    async fn checkpoints_exist(&self) -> Result<bool, Error> {
+        let purpose = || format!("look for {}", self.full_name(checkpoint::TABLE));
+        let statement = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+        let rows = self.session.query_unpaged(statement, (&*self.keyspace, checkpoint::TABLE)).await.purpose(purpose)?;
+        Ok(rows.into_rows_result().purpose(purpose)?.rows_num() > 0)
     }
 
     /// Fails unless the table exists and is as `design` says.

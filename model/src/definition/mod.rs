@@ -12,6 +12,7 @@ mod parse;
 mod path;
 mod places;
 mod reader;
+pub mod reference;
 mod secrets;
 pub mod sources;
 pub mod tables;

@@ -31,10 +31,10 @@ struct Place {
 /// A place that something can be said about.
 #[derive(Debug, Clone)]
 pub enum Spot<'p> {
-    Key(&'p [&'p str]),
-    Value(&'p [&'p str]),
+    Key(&'p [String]),
+    Value(&'p [String]),
     /// Bytes of a text in `pipeline.toml`, as it is once its quotes and escapes are read.
-    InText(&'p [&'p str], Range<usize>),
+    InText(&'p [String], Range<usize>),
     /// Bytes of a file of the folder.
     InFile(&'p str, Range<usize>),
 }
@@ -70,6 +70,11 @@ impl Places {
         }
     }
 
+    /// `pipeline.toml` as it was named by the caller.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A problem at a place.
     pub fn problem(&self, severity: Severity, spot: &Spot<'_>, message: impl Into<String>, hint: Option<String>) -> Problem {
         let (file, text, place) = match spot {
@@ -100,15 +105,9 @@ impl Places {
         DefinitionErrors { path: self.path.clone(), text: self.masked.clone(), files, problems }
     }
 
-    fn place_of(&self, path: &[&str]) -> Place {
-        let mut path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
-        while !path.is_empty() {
-            if let Some(place) = self.found.get(&path) {
-                return place.clone();
-            }
-            path.pop();
-        }
-        Place { key: 0..0, value: 0..0 }
+    fn place_of(&self, path: &[String]) -> Place {
+        let nearest = (1..=path.len()).rev().find_map(|length| self.found.get(&path[..length]));
+        nearest.cloned().unwrap_or(Place { key: 0..0, value: 0..0 })
     }
 
     /// A file of the folder, named as `pipeline.toml` is.
@@ -195,28 +194,32 @@ mod tests {
         toml[problem.offset..problem.offset + problem.length].to_owned()
     }
 
+    fn path(keys: &str) -> Vec<String> {
+        keys.split(' ').map(str::to_owned).collect()
+    }
+
     #[test]
     fn keys_values_and_parts_of_texts_are_found() {
         let toml = "[raw.a]\nfrom = \"b\"\n[[raw.a.checks]]\nname = 'n'\nsql = \"a = \\\"é\\\" and bad\"\n";
-        assert_eq!(underlined(toml, &Spot::Key(&["raw", "a", "from"])), "from");
-        assert_eq!(underlined(toml, &Spot::Value(&["raw", "a", "from"])), "\"b\"");
-        assert_eq!(underlined(toml, &Spot::Key(&["raw", "a", "nothing", "here"])), "a", "the nearest parent");
+        assert_eq!(underlined(toml, &Spot::Key(&path("raw a from"))), "from");
+        assert_eq!(underlined(toml, &Spot::Value(&path("raw a from"))), "\"b\"");
+        assert_eq!(underlined(toml, &Spot::Key(&path("raw a nothing here"))), "a", "the nearest parent");
         let value = "a = \"é\" and bad";
         let bad = value.find("bad").unwrap();
-        let path = ["raw", "a", "checks", "0", "sql"];
-        assert_eq!(underlined(toml, &Spot::InText(&path, bad..bad + 3)), "bad");
-        assert_eq!(underlined(toml, &Spot::InText(&path, 4..8)), "\\\"é\\\"");
-        assert_eq!(underlined(toml, &Spot::InText(&path, value.len()..value.len())), "");
+        let sql = path("raw a checks 0 sql");
+        assert_eq!(underlined(toml, &Spot::InText(&sql, bad..bad + 3)), "bad");
+        assert_eq!(underlined(toml, &Spot::InText(&sql, 4..8)), "\\\"é\\\"");
+        assert_eq!(underlined(toml, &Spot::InText(&sql, value.len()..value.len())), "");
     }
 
     #[test]
     fn texts_of_several_lines_are_found_too() {
         for quotes in ["\"\"\"", "'''"] {
             let toml = format!("sql = {quotes}\n  a\n  and bad{quotes}\n");
-            assert_eq!(underlined(&toml, &Spot::InText(&["sql"], 10..13)), "bad");
+            assert_eq!(underlined(&toml, &Spot::InText(&path("sql"), 10..13)), "bad");
         }
         let toml = "sql = \"\"\"a \\\n   and \\u0062ad\"\"\"\n";
-        assert_eq!(underlined(toml, &Spot::InText(&["sql"], 6..9)), "\\u0062ad");
+        assert_eq!(underlined(toml, &Spot::InText(&path("sql"), 6..9)), "\\u0062ad");
     }
 
     #[test]

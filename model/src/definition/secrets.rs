@@ -224,6 +224,8 @@ heders = "*******"
     fn a_misspelt_or_misplaced_section_shows_no_secret() {
         assert_eq!(masked("[sorce.a]\ntoken = 'hunter2'"), "[sorce.a]\ntoken = '*******'");
         assert_eq!(masked("[source.a]\nurl = 'me:hunter2'"), "[source.a]\nurl = '**********'");
+        let list = "[source.a]\nurl = ['me:hunter2', 'http://hunter2@h/']\ndates = { from = '2024' }\non_missing = 'no'";
+        assert_eq!(masked(list), list.replace("me:hunter2", "**********").replace("hunter2", "*******"));
         assert_eq!(masked("[landing.a]\nheader = ['hunter2']"), "[landing.a]\nheader = ['*******']");
         assert_eq!(masked("[pipeline]\nsource.a.x = 'hunter2'"), "[pipeline]\nsource.a.x = '*******'");
         assert_eq!(masked("[landing.a]\nsource = 'b'"), "[landing.a]\nsource = 'b'");

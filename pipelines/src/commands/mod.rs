@@ -1,13 +1,18 @@
 //! One file per subcommand of `sluice`: its arguments, and what it prints.
 
 pub mod check;
+pub mod completions;
+pub mod explore;
+pub mod init;
 pub mod node;
 pub mod plan;
+mod problems;
+pub mod rebuild;
+mod rows;
+pub mod schema;
 
 use std::process::ExitCode;
 
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
-use model::definition::DefinitionErrors;
 use model::failure::Classify;
 
 use crate::error::Error;
@@ -16,7 +21,10 @@ use crate::error::Error;
 pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     let shown: &dyn std::error::Error = error;
     if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
-        print_problems(errors);
+        problems::print(errors);
+        eprintln!("error: {}", problems::summary(errors));
+    } else if let Some(zones::Error::Planning { step, text, mistakes }) = planning(shown) {
+        problems::print_statement(step, text, mistakes);
     } else {
         eprintln!("error: {error}");
         let mut cause = shown.source();
@@ -37,23 +45,24 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     ExitCode::from(error.failure().exit_code())
 }
 
+/// What is wrong with a statement, however deep in an error.
+fn planning<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e zones::Error> {
+    if let Some(Error::Lake(lake)) = error.downcast_ref::<Error>() {
+        return Some(lake);
+    }
+    error.downcast_ref::<zones::Error>().or_else(|| error.source().and_then(planning))
+}
+
+/// Prints on stdout. A reader that goes away (`| head`) has seen what it wanted.
+fn print(text: &[u8]) -> ExitCode {
+    let written = std::io::Write::write_all(&mut std::io::stdout().lock(), text);
+    match written {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => fail(&Error::Output { source }),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// The exit code of a command, its error printed.
 pub fn exit<E: Classify + 'static>(result: Result<ExitCode, E>) -> ExitCode {
     result.unwrap_or_else(|error| fail(&error))
-}
-
-/// Every problem of a definition, with its line and a caret.
-fn print_problems(errors: &DefinitionErrors) {
-    for problem in &errors.problems {
-        let mut diagnostic = MietteDiagnostic::new(&problem.message);
-        if let Some(hint) = &problem.hint {
-            diagnostic = diagnostic.with_help(hint);
-        }
-        if problem.file == errors.path {
-            diagnostic = diagnostic.with_label(LabeledSpan::underline(problem.offset..problem.offset + problem.length));
-            eprintln!("{:?}", Report::new(diagnostic).with_source_code(NamedSource::new(&errors.path, errors.text.clone())));
-        } else {
-            eprintln!("{problem}");
-        }
-    }
 }

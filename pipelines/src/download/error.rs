@@ -1,5 +1,6 @@
 //! What can go wrong between a source and the landing zone. URLs in here are shown ones: no credentials, no query.
 
+use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub enum Error {
     SameLocation { source_name: String, url: String },
     #[error("source {source_name}")]
     Dates { source_name: String, source: TooManyDates },
-    #[error("{} of {of} urls of {source_name} could not be fetched{}: {}", failed.len(), untried(*not_tried), listed(failed))]
+    #[error("{} of {of} urls of {source_name} could not be fetched{}:{}", failed.len(), untried(*not_tried), listed(failed))]
     Several {
         source_name: String,
         of: usize,
@@ -85,11 +86,14 @@ const LISTED: usize = 20;
 
 /// The one place where errors are shown with their causes before the end: there is more than one.
 fn listed(failed: &[Error]) -> String {
-    let mut lines: Vec<String> = failed.iter().take(LISTED).map(|error| chain(error)).collect();
-    if failed.len() > LISTED {
-        lines.push(format!("and {} more", failed.len() - LISTED));
+    let mut lines = String::new();
+    for error in failed.iter().take(LISTED) {
+        let _ = write!(lines, "\n    {}", chain(error));
     }
-    lines.join("; ")
+    if failed.len() > LISTED {
+        let _ = write!(lines, "\n    and {} more", failed.len() - LISTED);
+    }
+    lines
 }
 
 fn untried(not_tried: usize) -> String {

@@ -1,13 +1,14 @@
 //! Which urls a source has today.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use chrono::NaiveDate;
 use glob::MatchOptions;
-use model::definition::Location;
+use model::definition::{Location, Source};
 use url::Url;
 
+use super::Error;
 use super::address::Address;
-use super::{Error, Request};
 
 /// As a shell does: `*` stays in its folder and leaves hidden files out.
 const MATCHING: MatchOptions =
@@ -23,12 +24,17 @@ pub(super) struct Locations {
     pub(super) is_single: bool,
 }
 
-pub(super) fn of(request: &Request<'_>) -> Result<Locations, Error> {
-    let source = request.source;
+/// What tells the urls of today apart; `None` where the source has one url and cannot have more.
+pub fn known_locations(source: &Source, today: NaiveDate) -> Result<Option<BTreeSet<String>>, Error> {
+    let locations = of(source, today)?;
+    Ok((!locations.is_single).then(|| locations.addresses.into_iter().map(|address| address.location).collect()))
+}
+
+pub(super) fn of(source: &Source, today: NaiveDate) -> Result<Locations, Error> {
     let too_many = |error| Error::Dates { source_name: source.name.clone(), source: error };
     let mut locations = Locations { addresses: Vec::new(), unmatched: Vec::new(), is_single: source.urls.len() == 1 };
     locations.is_single &= source.dates.is_none();
-    for location in source.locations(request.today).map_err(too_many)? {
+    for location in source.locations(today).map_err(too_many)? {
         if is_pattern(&location.url) {
             locations.is_single = false;
             locations.add_matches(&location)?;

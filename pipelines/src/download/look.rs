@@ -28,7 +28,7 @@ pub(super) enum Seen {
 
 /// Looks at every location of a source, in order.
 pub async fn look(request: &Request<'_>) -> Result<Vec<FileAtSource>, Error> {
-    let Locations { mut addresses, unmatched, is_single } = locations::of(request)?;
+    let Locations { mut addresses, unmatched, is_single } = locations::of(request.source, request.today)?;
     let latests = request.zone.latests()?;
     if let (true, [address]) = (is_single, addresses.as_mut_slice()) {
         address.location = latests.only_location(&address.location);

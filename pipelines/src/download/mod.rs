@@ -27,6 +27,7 @@ mod several;
 mod share;
 
 pub use error::{Error, Trouble};
+pub use locations::known_locations;
 pub use look::look;
 pub use retry::Options;
 pub use several::fetch;

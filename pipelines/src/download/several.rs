@@ -21,7 +21,7 @@ const MOST_FAILURES_IN_A_ROW: usize = 8;
 
 /// Fetches what changed at each location since its newest receipt, and lands it.
 pub async fn fetch(request: &Request<'_>) -> Result<Fetched, Error> {
-    let Locations { mut addresses, unmatched, is_single } = locations::of(request)?;
+    let Locations { mut addresses, unmatched, is_single } = locations::of(request.source, request.today)?;
     let lock = request.zone.lock()?;
     request.zone.clean(&lock)?;
     let mut latests = request.zone.latests()?;

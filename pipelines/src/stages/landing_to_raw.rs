@@ -10,20 +10,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::definition::{Landing, OnChange, OnFailure, RawTable, load_hash};
+use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
-use model::report::{Beside, Outcome, StageName, StageReport};
+use model::report::{Beside, CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
-use zones::raw::{LoadedBatch, Raw};
+use zones::raw::{self, LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::download;
+use crate::error::{Boxed, Error};
 use crate::slicing::SliceMemory;
 
 /// Loads every landed file that is not in the table yet.
@@ -64,6 +65,14 @@ fn has_newer(receipt: &Receipt, later: &[Receipt]) -> bool {
     later.iter().any(|later| later.location == receipt.location)
 }
 
+/// The urls that a landing's source has today; `None` where it has one, which may move.
+pub(crate) fn known_locations(context: &Context, landing: &Landing) -> Result<Option<BTreeSet<String>>, Error> {
+    let source = context.pipeline.source(&landing.source).expect("a validated definition");
+    let step = || format!("find the urls of {}", source.name);
+    let known = download::known_locations(source, context.today());
+    known.map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })
+}
+
 /// The state of one run over the files of one landing.
 struct Load<'c> {
     context: &'c Context,
@@ -85,6 +94,10 @@ impl Load<'_> {
         if let Some(reason) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
+        }
+        let added = self.raw.add_columns(&plan).await?;
+        if !added.is_empty() {
+            self.report.notes.push(format!("columns added for unknown fields: {}", added.join(", ")));
         }
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
@@ -155,16 +168,20 @@ impl Load<'_> {
     /// Commits the batches that are not in the table yet, in order.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
-        if self.table.on_change == OnChange::Replace && self.replaces(plan).await? {
-            self.context.shutdown.check()?;
-            let superseded = self.raw.table().files(None)?;
-            let bytes = superseded.iter().map(|file| file.size).sum();
-            let batch = self.raw.commit_replacing(plan, &spill, self.context.now).await?;
-            self.add(&batch, plan.batches.iter().map(Batch::rows).sum());
-            let planned = &mut self.report.planned;
-            Beside::add(&mut planned.files, Beside::new(superseded.len() as u64, Known::Exact, batch.superseded.0));
-            Beside::add(&mut planned.bytes, Beside::new(bytes, Known::Exact, batch.superseded.1));
-            return Ok(());
+        let superseded = self.superseded(plan).await?;
+        if !superseded.is_empty() {
+            let files = self.raw.files_of_receipts(&superseded).await?;
+            // The first snapshot goes in batch by batch, as any file.
+            if !files.is_empty() {
+                self.context.shutdown.check()?;
+                let (count, bytes) = (files.len() as u64, files.iter().map(|(file, _)| file.size).sum());
+                let batch = self.raw.commit_replacing(plan, (&superseded, files), &spill, self.context.now).await?;
+                self.add(&batch, plan.batches.iter().map(Batch::rows).sum());
+                let planned = &mut self.report.planned;
+                Beside::add(&mut planned.files, Beside::new(count, Known::Exact, batch.superseded.0));
+                Beside::add(&mut planned.bytes, Beside::new(bytes, Known::Exact, batch.superseded.1));
+                return Ok(());
+            }
         }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
@@ -183,10 +200,16 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Whether a snapshot is there to be replaced. The first one goes in batch by batch; so it does when it was interrupted.
-    async fn replaces(&self, plan: &LoadPlan) -> Result<bool, Error> {
+    /// The receipts whose rows a snapshot takes the place of: those of the same url, and of urls that the source no longer has.
+    /// None of them while the snapshot is going in batch by batch.
+    async fn superseded(&self, plan: &LoadPlan) -> Result<BTreeSet<i64>, Error> {
         let is_under_way = self.raw.position().await? > FilePosition::new(plan.receipt, BatchNumber::NONE);
-        Ok(!is_under_way && self.raw.holds_rows()?)
+        if self.table.on_change == OnChange::Append || is_under_way {
+            return Ok(BTreeSet::new());
+        }
+        let receipts = self.zone.receipts().map_err(LakeError::from)?;
+        let known = known_locations(self.context, self.landing)?;
+        Ok(raw::superseded(&receipts, plan.receipt, known.as_ref()))
     }
 
     fn add(&mut self, batch: &LoadedBatch, planned_rows: u64) {
@@ -225,18 +248,65 @@ impl Load<'_> {
         if !plan.rejects_by_reason.is_empty() {
             self.report.notes.push(format!("rejected: {}", listed(&plan.rejects_by_reason)));
         }
-        let warns =
-            |name: &String| self.table.checks.iter().any(|check| check.on_failure == OnFailure::Warn && check.name == *name);
-        let warnings: BTreeMap<String, u64> =
-            plan.checks.iter().filter(|(name, _)| warns(name)).map(|(name, count)| (name.clone(), *count)).collect();
+        let mut warnings = BTreeMap::new();
+        for check in &self.table.checks {
+            let Some(failed) = plan.checks.get(&check.name) else { continue };
+            if check.on_failure == OnFailure::Warn {
+                warnings.insert(check.name.clone(), *failed);
+            }
+            if let Some(report) = self.report.checks.iter_mut().find(|report| report.name == check.name) {
+                report.failed += failed;
+            } else {
+                let (name, on_failure) = (check.name.clone(), check.on_failure);
+                self.report.checks.push(CheckReport { name, on_failure, failed: *failed });
+            }
+        }
         if !warnings.is_empty() {
             self.report.notes.push(format!("checks that warn: {}", listed(&warnings)));
         }
+        self.note_drift(plan);
         if let (Some((first, _)), Some((last, _))) = (plan.too_old.first_key_value(), plan.too_old.last_key_value()) {
             self.report.notes.push(format!("too old: {} dates from {first} to {last}", plan.too_old.len()));
         }
     }
+
+    /// Counts how the file differs from the contract, and says what a person should look at: fields that are unknown, and fields
+    /// that no record has. Others may be left out by their writer, as usual.
+    fn note_drift(&mut self, plan: &LoadPlan) {
+        let drift = &plan.drift;
+        let kinds = [(DriftKind::Unknown, &drift.unknown), (DriftKind::Missing, &drift.missing)];
+        for (kind, field, records) in
+            kinds.iter().flat_map(|(kind, fields)| fields.iter().map(|(name, records)| (*kind, name, *records)))
+        {
+            let reports = &mut self.report.drift;
+            if let Some(report) = reports.iter_mut().find(|report| report.kind == kind && report.field == *field) {
+                report.records += records;
+            } else {
+                let column = if kind == DriftKind::Unknown { plan.added.get(field).cloned() } else { None };
+                reports.push(DriftReport { field: field.clone(), kind, records, column });
+            }
+        }
+        let mut say = |what: &str, fields: Vec<String>| {
+            let more = fields.len().saturating_sub(FIELDS_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            if !fields.is_empty() {
+                self.report.notes.push(format!("{what}: {}{more}", fields[..fields.len().min(FIELDS_SHOWN)].join(", ")));
+            }
+        };
+        let what = match self.table.unknown_fields {
+            UnknownFields::Ignore => "unknown fields, ignored",
+            UnknownFields::Keep => "unknown fields, kept in _unknown",
+            UnknownFields::Add => "unknown fields, columns of their own",
+            UnknownFields::Fail => "unknown fields",
+        };
+        say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
+        let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
+        say("fields of the contract that no record has", nowhere.collect());
+    }
 }
+
+/// Notes do not grow with the number of fields.
+const FIELDS_SHOWN: usize = 10;
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -42,7 +42,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     let stage = stage_of(table);
     let mut report = StageReport::new(stage, &table.name);
     let origin = open_table(context, &table.from).await?;
-    let position = position(store, table, &origin).await?;
+    let position = position(store, &context.pipeline.name, table, &origin).await?;
     report.position = Some(origin.version().0);
     if position == Some(origin.version()) {
         report.seconds = started.elapsed().as_secs_f64();
@@ -103,7 +103,12 @@ fn upserted(commit: &CommitContent) -> Option<u64> {
 }
 
 /// How far the table has got in this origin, under this definition.
-pub(crate) async fn position(store: &Store, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
+pub(crate) async fn position(
+    store: &Store,
+    pipeline: &str,
+    table: &CassandraTable,
+    origin: &Table,
+) -> Result<Option<TableVersion>, Error> {
     let read =
         store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
@@ -111,15 +116,12 @@ pub(crate) async fn position(store: &Store, table: &CassandraTable, origin: &Tab
     if checkpoint.source_id != origin.id() {
         let problem =
             format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
-        let hint = format!("use another keyspace (CASSANDRA_KEYSPACE), or fill it anew: DROP KEYSPACE {}", store.keyspace());
+        let hint = format!("use another keyspace (CASSANDRA_KEYSPACE), or fill it anew: `{}`", rebuild_command(pipeline, table));
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.definition_hash != table.table_hash() {
         let problem = "was filled under another definition of its SQL or its keys".to_owned();
-        let hint = format!(
-            "put the old definition back, or fill it anew: DROP TABLE {}.{0}, and delete its row in sluice_checkpoints",
-            table.name
-        );
+        let hint = format!("put the old definition back, or fill it anew: `{}`", rebuild_command(pipeline, table));
         return Err(Error::Semantics { place, problem, hint: Some(hint) });
     }
     if checkpoint.position > origin.version().0 {
@@ -132,6 +134,10 @@ pub(crate) async fn position(store: &Store, table: &CassandraTable, origin: &Tab
         .into());
     }
     Ok(Some(TableVersion(checkpoint.position)))
+}
+
+fn rebuild_command(pipeline: &str, table: &CassandraTable) -> String {
+    format!("sluice rebuild {pipeline} cassandra.{0}`, then `sluice run {pipeline}", table.name)
 }
 
 /// What a group of versions changes in a Cassandra table.

@@ -91,7 +91,7 @@ async fn a_url_that_fails_keeps_no_other_from_landing_and_lands_in_a_later_run()
     landing.server.always("/2024-02-01.json", Reply::status(410));
     let error = landing.run().await.unwrap_err();
     let said = error.to_string();
-    assert!(said.starts_with("2 of 4 urls of events could not be fetched: "), "{said}");
+    assert!(said.starts_with("2 of 4 urls of events could not be fetched:\n    http://"), "{said}");
     assert!(said.contains("2024-01-31.json") && said.contains("503") && said.contains("2024-02-01.json answered 410"), "{said}");
     assert!(!said.contains("01-30") && !said.contains("02-02"), "{said}");
     assert_eq!(error.failure(), Failure::Definition, "what needs a person comes before what may pass");

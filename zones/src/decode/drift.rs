@@ -18,6 +18,11 @@ pub struct Drift {
 }
 
 impl Drift {
+    /// Whether there were so many unknown fields that some have lost their names.
+    pub fn has_more_unknown_than_names(&self) -> bool {
+        self.unknown.len() > MOST_NAMES
+    }
+
     pub fn add(&mut self, other: Self) {
         for (of, from) in [(&mut self.unknown, other.unknown), (&mut self.missing, other.missing)] {
             for (name, records) in from {

@@ -1,6 +1,7 @@
 //! One commit: rows in, rows out, and with them how far the table has got.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -163,6 +164,8 @@ impl Table {
         for (input, number) in &commit.positions {
             transactions.push(Transaction::new(position_id(&name, input), *number));
         }
+        let mut known = self.known_transactions().clone();
+        known.extend(transactions.iter().map(|transaction| (transaction.app_id.clone(), Some(transaction.version))));
         let operation = operation(self.partition_column(), commit.merge.as_ref());
         let mut actions: Vec<Action> = Vec::new();
         actions.extend(commit.removes.into_iter().map(|file| Action::Remove(file.remove)));
@@ -186,6 +189,8 @@ impl Table {
                 .map_err(Error::delta("commit", &name))?
         };
         self.inner.state = Some(finalized.snapshot());
+        // Had another commit changed any of these numbers meanwhile, this one would have failed.
+        self.transactions = Arc::new(Mutex::new(known));
         Ok(TableVersion(finalized.version()))
     }
 }

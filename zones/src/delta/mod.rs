@@ -13,9 +13,10 @@ mod stored_file;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
@@ -39,7 +40,12 @@ pub struct Table {
     name: String,
     schema: SchemaRef,
     partition_column: Option<String>,
+    /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
+    transactions: Transactions,
 }
+
+/// Clones share what they found; a new snapshot starts with a map of its own.
+type Transactions = Arc<Mutex<HashMap<String, Option<i64>>>>;
 
 /// What a new table looks like.
 #[derive(Debug, Clone)]
@@ -50,6 +56,8 @@ pub struct TableShape {
     pub change_feed: bool,
     /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
     pub may_grow: bool,
+    /// Whether nullable columns of text that are not in the schema belong to it all the same: files add them.
+    pub takes_strings: bool,
     pub description: String,
 }
 
@@ -106,6 +114,19 @@ impl Table {
         Ok(Made::Found)
     }
 
+    /// The table as it was at an instant: the newest version that was committed by then.
+    pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
+        let mut inner = DeltaTable::new(self.inner.log_store());
+        inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
+        Self::from_inner(inner, &self.name)
+    }
+
+    /// The rows as the engine reads them, at this version.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, Error> {
+        let provider = self.inner.table_provider().await;
+        provider.map_err(|error| Error::delta("read", &self.name)(error.into()))
+    }
+
     /// Opens the table, makes it, or adds the nullable columns that it lacks.
     pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
         if let Some(mut table) = Self::open(folder, name).await? {
@@ -151,11 +172,19 @@ impl Table {
         let snapshot = inner.snapshot().map_err(Error::delta("open", name))?;
         let schema: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(Error::arrow("read the table's schema"))?;
         let partition_column = snapshot.metadata().partition_columns().first().cloned();
-        Ok(Self { name: name.to_owned(), schema: Arc::new(schema), partition_column, inner })
+        Ok(Self {
+            name: name.to_owned(),
+            schema: Arc::new(schema),
+            partition_column,
+            inner,
+            transactions: Transactions::default(),
+        })
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
-        match schema::difference(&self.schema, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
+        let actual =
+            if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
+        match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
             None => Ok(()),
             Some(difference) => Err(Error::TableDiffers { table: self.name.clone(), difference }),
         }
@@ -189,13 +218,24 @@ impl Table {
 
     /// Brings the table up to its newest version.
     pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.transactions = Transactions::default();
         self.inner.update_state().await.map_err(Error::delta("refresh", &self.name))
     }
 
     /// The number recorded for an application id in this snapshot.
     pub async fn transaction(&self, id: &str) -> Result<Option<i64>, Error> {
+        if let Some(known) = self.known_transactions().get(id) {
+            return Ok(*known);
+        }
         let snapshot = self.inner.snapshot().map_err(Error::delta("open", &self.name))?;
-        snapshot.transaction_version(self.log_store().as_ref(), id).await.map_err(Error::delta("read a position", &self.name))
+        let number = snapshot.transaction_version(self.log_store().as_ref(), id).await;
+        let number = number.map_err(Error::delta("read a position", &self.name))?;
+        self.known_transactions().insert(id.to_owned(), number);
+        Ok(number)
+    }
+
+    fn known_transactions(&self) -> MutexGuard<'_, HashMap<String, Option<i64>>> {
+        self.transactions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The version of `input` that this table has taken in completely.

@@ -39,6 +39,15 @@ pub(crate) fn without(schema: &Schema, fields: &[Field]) -> SchemaRef {
     Arc::new(Schema::new(left.map(|field| field.as_ref().clone()).collect::<Vec<_>>()))
 }
 
+/// The schema without nullable columns of text that are not wanted.
+pub(crate) fn without_more_strings(schema: &Schema, wanted: &Schema) -> SchemaRef {
+    let is_more = |field: &Field| {
+        field.is_nullable() && *field.data_type() == DataType::Utf8 && wanted.field_with_name(field.name()).is_err()
+    };
+    let left = schema.fields().iter().filter(|field| !is_more(field)).map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(left.collect::<Vec<_>>()))
+}
+
 /// How a table differs from what it should be, in words; `None` where it does not.
 pub(crate) fn difference(
     actual: &Schema,

@@ -2,7 +2,7 @@
 
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema};
-use model::definition::{ColumnSource, ColumnType, OnFailure, RawTable};
+use model::definition::{ColumnSource, ColumnType, OnFailure, OnNull, RawTable};
 
 use super::{Inspection, Part, path};
 use crate::decode::arrow_type;
@@ -46,7 +46,9 @@ pub fn raw(table: &RawTable) -> Inspection {
         match Expression::inspect(&check.name, &check.sql, &whole, Vec::new()) {
             Err(mistakes) => found.mistakes(mistakes, at),
             Ok(condition) => match condition.data_type(&whole) {
-                Ok(DataType::Boolean) if check.on_failure != OnFailure::Warn => found.facts.hold(&condition),
+                Ok(DataType::Boolean) if check.on_failure != OnFailure::Warn && check.null == OnNull::Fail => {
+                    found.facts.hold(&condition);
+                }
                 Ok(DataType::Boolean) => {}
                 other => {
                     let yields = other.map_or("something else".to_owned(), |other| format!("a {}", type_name(&other)));

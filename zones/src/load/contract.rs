@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use model::definition::contract::UNKNOWN;
 use model::definition::{Check, ColumnSource, Format, OnFailure, OnNull, RawTable, UnknownFields};
 use model::reject::RejectReason;
 
+use super::computed::{self, Fault};
 use crate::decode::{Block, Decoded, Decoder, Drift, Reject, arrow_type};
 use crate::error::Error;
 use crate::sql::Expression;
@@ -42,9 +43,6 @@ pub fn raw_schema(table: &RawTable) -> SchemaRef {
 fn contract_fields(table: &RawTable) -> Vec<Field> {
     table.columns.iter().map(|column| Field::new(&column.name, arrow_type(&column.data_type), column.nullable)).collect()
 }
-
-/// A computed column some of whose values became null when cast to its type: name, before and after.
-type LossyCast = (String, ArrayRef, ArrayRef);
 
 /// Decodes, computes, checks.
 pub struct CompiledContract {
@@ -150,11 +148,10 @@ impl CompiledContract {
         let mut decoded = self.decoder.decode(block);
         let drift = std::mem::take(&mut decoded.drift);
         let malformed = std::mem::take(&mut decoded.rejects);
-        let (contract, lossy) = self.contract_columns(&decoded)?;
+        let (contract, faults) = self.contract_columns(&decoded)?;
         let mut verdicts = Verdicts::new(block, &decoded);
-        for (name, before, after) in &lossy {
-            let detail = format!("the value computed for {name} does not fit its type");
-            verdicts.reject_where(|row| before.is_valid(row) && after.is_null(row), RejectReason::WrongType, &detail);
+        for Fault { at, detail } in &faults {
+            verdicts.reject_where(|row| row == *at, RejectReason::WrongType, detail);
         }
 
         for (index, field) in self.row_schema.fields().iter().take(self.columns.len()).enumerate() {
@@ -181,7 +178,11 @@ impl CompiledContract {
         }
         let mut failures = Vec::new();
         for (check, expression) in &self.checks {
-            let holds = expression.evaluate(&contract)?;
+            let (holds, faults) = computed::evaluated(expression, &contract)?;
+            for Fault { at, detail } in &faults {
+                let detail = format!("check `{}` cannot be computed: {detail}", check.name);
+                verdicts.reject_where(|row| row == *at, RejectReason::CheckFailed, &detail);
+            }
             let holds = holds.as_boolean();
             let null_fails = check.null == OnNull::Fail;
             let failed = |row: usize| if holds.is_null(row) { null_fails } else { !holds.value(row) };
@@ -223,26 +224,23 @@ impl CompiledContract {
     }
 
     /// Fields and computed columns, in the contract's order; nullability is checked afterwards, row by row.
-    fn contract_columns(&self, decoded: &Decoded) -> Result<(RecordBatch, Vec<LossyCast>), Error> {
-        let mut lossy = Vec::new();
+    fn contract_columns(&self, decoded: &Decoded) -> Result<(RecordBatch, Vec<Fault>), Error> {
+        let mut faults = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter().zip(self.row_schema.fields()) {
             arrays.push(match column {
                 CompiledColumn::Field(index) => decoded.rows.column(*index).clone(),
                 CompiledColumn::Computed(expression) => {
-                    let value = expression.evaluate(&decoded.rows)?;
-                    let after = cast(&value, field.data_type()).map_err(Error::arrow("cast a computed column"))?;
-                    if after.null_count() > value.null_count() {
-                        lossy.push((field.name().clone(), value, after.clone()));
-                    }
-                    after
+                    let (value, of_column) = computed::column(expression, &decoded.rows, field)?;
+                    faults.extend(of_column);
+                    value
                 }
             });
         }
         let fields: Vec<_> = self.row_schema.fields().iter().take(arrays.len()).cloned().collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(decoded.positions.len()));
         let batch = RecordBatch::try_new_with_options(relaxed(&Schema::new(fields)), arrays, &options);
-        Ok((batch.map_err(Error::arrow("put rows together"))?, lossy))
+        Ok((batch.map_err(Error::arrow("put rows together"))?, faults))
     }
 }
 

@@ -4,6 +4,8 @@
 //! plan in order of date, each with its position, so that a load that was stopped anywhere goes on with the next batch of the
 //! same plan. Memory is bounded by the spill budget and one micro-batch, whatever the size and the order of the file.
 
+mod added;
+mod computed;
 mod contract;
 mod dedupe;
 mod plan;
@@ -11,6 +13,7 @@ mod prepare;
 mod spill;
 mod split;
 
+pub(crate) use added::expand;
 pub use contract::{CompiledContract, provenance_fields, raw_schema};
 pub(crate) use contract::{LOADED_AT, RECEIPT};
 pub use dedupe::{Fate, RowIndex};

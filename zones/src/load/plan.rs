@@ -71,6 +71,8 @@ pub struct LoadPlan {
     /// Failures by check, whatever its way.
     pub checks: BTreeMap<String, u64>,
     pub drift: Drift,
+    /// The columns that the file's unknown fields become, by field.
+    pub added: BTreeMap<String, String>,
     /// Dates (and rows) that were older than the retention.
     pub too_old: BTreeMap<NaiveDate, u64>,
     pub sliced_off: BTreeMap<NaiveDate, u64>,
@@ -164,6 +166,7 @@ impl LoadPlan {
             rejects_by_reason: BTreeMap::new(),
             checks: BTreeMap::new(),
             drift: Drift::default(),
+            added: BTreeMap::new(),
             too_old: BTreeMap::new(),
             sliced_off: BTreeMap::new(),
             newest_event: newest_before,

@@ -13,6 +13,7 @@ use model::progress::Progress;
 use model::reject::RejectReason;
 use model::shutdown::Shutdown;
 
+use super::added::columns_for;
 use super::contract::CompiledContract;
 use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
@@ -163,9 +164,11 @@ impl<'a> Reading<'a> {
         }
         self.splitter.push(&accepted.rows, &mut self.rows)?;
         self.bounds.progress.advance(read);
-        let (consumed, whole) = (u128::from(self.consumed.bytes().max(1)), u128::from(self.bounds.file_bytes));
-        let expected = u128::from(self.plan.counts.read) * whole.max(consumed) / consumed;
-        self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
+        let (consumed, whole) = (u128::from(self.consumed.bytes()), u128::from(self.bounds.file_bytes));
+        // Nothing is consumed of a file that is read by places, and then nothing can be said.
+        if let Some(expected) = (u128::from(self.plan.counts.read) * whole.max(consumed)).checked_div(consumed) {
+            self.bounds.progress.expect(u64::try_from(expected).unwrap_or(u64::MAX));
+        }
         Ok(())
     }
 
@@ -187,6 +190,12 @@ impl<'a> Reading<'a> {
         self.rejects.finish()?;
 
         self.plan.stopped = stop_reason(self.bounds.table, &self.plan);
+        if self.bounds.table.unknown_fields == UnknownFields::Add {
+            match columns_for(&self.plan.drift, self.bounds.table) {
+                Ok(added) => self.plan.added = added,
+                Err(reason) => self.plan.stopped = self.plan.stopped.or(Some(reason)),
+            }
+        }
         let segments = without_old_dates(segments, &mut self.plan, self.bounds);
         let segments = without_sliced_dates(segments, &mut self.plan, self.bounds);
         self.plan.batches = LoadPlan::batches_of(segments, self.bounds.table.batch_rows, self.bounds.table.small_date_rows.0);

@@ -3,6 +3,8 @@
 //! A file with a load plan is known to the row. One without is known after it is read; how many rows it may have is estimated
 //! from the files before it.
 
+use std::collections::BTreeSet;
+
 use model::definition::{Landing, OnChange, RawTable, load_hash};
 use model::plan::{Amount, BatchToCommit, FileToLoad, RawPlan, Superseded};
 use model::position::{BatchNumber, FilePosition};
@@ -14,15 +16,17 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::landing::LandingZone;
 use crate::load::LoadPlan;
+use crate::raw::{self, Mixed, files_of_receipts};
 
 /// What a run would load into a raw table. `stored` is the table, where it is there; `to_fetch` are the bytes of files that
-/// would land before.
+/// would land before; `known` are the urls that the source has, where it may have several.
 pub async fn load(
     lake: &Lake,
     landing: &Landing,
     table: &RawTable,
     stored: Option<&Table>,
     to_fetch: &Amount,
+    known: Option<&BTreeSet<String>>,
 ) -> Result<RawPlan, Error> {
     let zone = lake.landing(&landing.source);
     let receipts = zone.receipts()?;
@@ -41,7 +45,9 @@ pub async fn load(
         }
         let planned = found.filter(|plan| plan.definition == definition);
         let supersedes = match table.on_change {
-            OnChange::Replace if !is_under_way => superseded(stored, files.last())?,
+            OnChange::Replace if !is_under_way => {
+                superseded(stored, &raw::superseded(&receipts, receipt.sequence, known), &files).await?
+            }
             _ => None,
         };
         files.push(match planned {
@@ -104,17 +110,27 @@ fn of_plan(
 }
 
 /// The snapshot that a new file takes the place of; `None` where it is the first.
-fn superseded(stored: Option<&Table>, before: Option<&FileToLoad>) -> Result<Option<Superseded>, Error> {
-    if let Some(before) = before {
-        let basis = format!("known after receipt {} is loaded", before.receipt);
-        let later = || Amount::later(&basis);
-        return Ok(before.rows.is_any().then(|| Superseded { rows: before.rows.clone(), files: later(), bytes: later() }));
+async fn superseded(
+    stored: Option<&Table>,
+    receipts: &BTreeSet<i64>,
+    before: &[FileToLoad],
+) -> Result<Option<Superseded>, Error> {
+    let is_one = |file: &&FileToLoad| i64::try_from(file.receipt).is_ok_and(|receipt| receipts.contains(&receipt));
+    if let Some(before) = before.iter().rfind(is_one) {
+        let later = || Amount::later(format!("known after receipt {} is loaded", before.receipt));
+        return Ok(Some(Superseded { rows: later(), files: later(), bytes: later() }));
     }
-    let files = match stored {
-        Some(stored) => stored.files(None)?,
-        None => Vec::new(),
+    let found = match stored {
+        Some(stored) if !receipts.is_empty() => files_of_receipts(stored, receipts).await?,
+        _ => Vec::new(),
     };
-    let superseded = Superseded { rows: Amount::exact(rows(&files)), files: files_in(&files), bytes: bytes_in(&files) };
+    let is_mixed = found.iter().any(|(_, mixed)| *mixed == Mixed::WithOthers);
+    let files: Vec<_> = found.into_iter().map(|(file, _)| file).collect();
+    let rows = match rows(&files) {
+        rows if is_mixed => Amount::at_most(rows, "some of the files hold rows of other urls as well"),
+        rows => Amount::exact(rows),
+    };
+    let superseded = Superseded { rows, files: files_in(&files), bytes: bytes_in(&files) };
     Ok((!files.is_empty()).then_some(superseded))
 }
 

@@ -56,7 +56,7 @@ pub struct Input {
 /// A statement over whole tables.
 #[derive(Debug)]
 pub struct Query {
-    /// For messages: "course_days.sql of use case course_days".
+    /// For messages: "`course_days.sql` of use case `course_days`".
     pub place: String,
     pub sql: String,
     pub inputs: Vec<Input>,
@@ -246,7 +246,7 @@ impl Query {
 
     async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
         let context = self.context()?;
-        let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), mistakes };
+        let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes };
         let plan = context.state().create_logical_plan(&self.sql).await;
         let plan = plan.map_err(|error| wrong(mistakes(&error, &self.sql, &self.scope())))?;
         if !is_select(&plan) {
@@ -260,14 +260,9 @@ impl Query {
         let catalog = context.catalog(CATALOG).expect("a session has its catalog");
         for input in &self.inputs {
             let table = Arc::new(LakeTable { schema: input.schema.clone(), table: input.table.clone() });
-            let zone = match catalog.schema(input.origin.zone()) {
-                Some(zone) => zone,
-                None => {
-                    let zone = Arc::new(MemorySchemaProvider::new());
-                    catalog.register_schema(input.origin.zone(), zone.clone())?;
-                    zone
-                }
-            };
+            let known = catalog.schema(input.origin.zone());
+            let zone = known.unwrap_or_else(|| Arc::new(MemorySchemaProvider::new()));
+            catalog.register_schema(input.origin.zone(), zone.clone())?;
             zone.register_table(input.origin.table().to_owned(), table.clone())?;
             let same_name = self.inputs.iter().filter(|other| other.origin.table() == input.origin.table()).count();
             if same_name == 1 {

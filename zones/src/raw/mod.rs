@@ -5,23 +5,26 @@
 
 mod replace;
 
+pub(crate) use replace::files_of_receipts;
+pub use replace::{Mixed, superseded};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{cast, concat_batches, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
-use model::definition::{ColumnSource, OnChange, RawTable};
+use model::definition::{ColumnSource, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
 use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, raw_schema};
+use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
 
 /// A raw table that is open for loading.
 pub struct Raw<'d> {
@@ -61,6 +64,7 @@ pub fn shape(definition: &RawTable) -> TableShape {
         partition_column: definition.partition_by.clone(),
         change_feed: definition.on_change == OnChange::Replace,
         may_grow: true,
+        takes_strings: definition.unknown_fields == UnknownFields::Add,
         description: format!("raw {}: {kind}", definition.name),
     }
 }
@@ -103,11 +107,30 @@ impl<'d> Raw<'d> {
         Ok(total)
     }
 
+    /// Gives the table the columns that a file adds; returns those that it did not have.
+    pub async fn add_columns(&mut self, plan: &LoadPlan) -> Result<Vec<String>, Error> {
+        let mut missing = Vec::new();
+        for name in plan.added.values() {
+            match self.table.schema().field_with_name(name) {
+                Err(_) => missing.push(Field::new(name, DataType::Utf8, true)),
+                Ok(field) if *field.data_type() == DataType::Utf8 && field.is_nullable() => {}
+                Ok(field) => {
+                    let difference = format!("column {name} is {}, and a field of that name is to be added", field.data_type());
+                    return Err(Error::TableDiffers { table: self.table.name().to_owned(), difference });
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.table.add_columns(&missing).await?;
+        }
+        Ok(missing.into_iter().map(|field| field.name().clone()).collect())
+    }
+
     /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
     pub async fn commit_batch(&mut self, plan: &LoadPlan, index: usize, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
         let batch = &plan.batches[index];
         let stored = if self.definition.unique_key.is_empty() { Vec::new() } else { self.files_of(batch)? };
-        let sifted = match read_batch(spill, batch)? {
+        let sifted = match read_batch(spill, batch, plan)? {
             Some(rows) => self.sift(&rows, &stored).await?,
             None => Sifted::default(),
         };
@@ -267,14 +290,15 @@ fn decided_before(plan: &LoadPlan) -> Counts {
     Counts { read: rejected + dropped + sliced_off + too_old, rejected, dropped, sliced_off, too_old, ..Counts::default() }
 }
 
-fn read_batch(spill: &Path, batch: &Batch) -> Result<Option<RecordBatch>, Error> {
+fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
     let mut reader = SpillReader::open(spill)?;
     let mut batches = Vec::new();
     for segment in &batch.segments {
         batches.extend(reader.read(segment)?);
     }
     let Some(first) = batches.first() else { return Ok(None) };
-    concat_batches(&first.schema(), &batches).map(Some).map_err(Error::arrow("put rows together"))
+    let rows = concat_batches(&first.schema(), &batches).map_err(Error::arrow("put rows together"))?;
+    if plan.added.is_empty() { Ok(Some(rows)) } else { expand(&rows, &plan.added).map(Some) }
 }
 
 fn project<'n>(rows: &RecordBatch, names: impl Iterator<Item = &'n str>) -> Result<RecordBatch, Error> {

@@ -4,38 +4,87 @@
 //! hash of their content (128 bits of SHA-256), which gives the change feed; then one commit removes the old files and
 //! adds the new ones. Memory holds one batch of rows, and 16 bytes and a count for each distinct row of one partition.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
 use arrow::row::{RowConverter, SortField};
 use deltalake::kernel::{Add, AddCDCFile};
 use futures::TryStreamExt;
 use model::counts::Counts;
 use model::position::BatchNumber;
+use model::receipt::Receipt;
 use sha2::{Digest, Sha256};
 
 use super::{FilePlace, LoadedBatch, Raw, decided_before, indices, place_of, read_batch};
 use crate::delta::feed::{DELETE, FeedWriter, INSERT};
-use crate::delta::{ChangedRows, Commit, DataFile, PartitionValue, ReadPlan};
+use crate::delta::{ChangedRows, Commit, DataFile, PartitionValue, ReadPlan, Table};
 use crate::error::Error;
-use crate::load::{LoadPlan, provenance_fields};
+use crate::load::{LoadPlan, RECEIPT, provenance_fields};
+
+/// Whether a file holds rows of other receipts as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixed {
+    No,
+    WithOthers,
+}
+
+/// The receipts whose rows the snapshot `of` takes the place of: earlier ones of its url, and of urls that are not `known` any
+/// more (`None`: the source has one url, which may move).
+pub fn superseded(receipts: &[Receipt], of: u64, known: Option<&BTreeSet<String>>) -> BTreeSet<i64> {
+    let location = receipts.iter().find(|receipt| receipt.sequence == of).map(|receipt| &receipt.location);
+    let is_gone = |receipt: &Receipt| known.is_none_or(|known| !known.contains(&receipt.location));
+    let is_superseded = |receipt: &&Receipt| receipt.sequence < of && (Some(&receipt.location) == location || is_gone(receipt));
+    let sequences = receipts.iter().filter(is_superseded);
+    sequences.map(|receipt| i64::try_from(receipt.sequence).unwrap_or(i64::MAX)).collect()
+}
+
+/// See [`Raw::files_of_receipts`].
+pub(crate) async fn files_of_receipts(table: &Table, receipts: &BTreeSet<i64>) -> Result<Vec<(DataFile, Mixed)>, Error> {
+    let column = ReadPlan::columns(table, &[RECEIPT.to_owned()]);
+    let mut found = Vec::new();
+    for file in table.files(None)? {
+        let (mut of_these, mut of_others) = (false, false);
+        let mut rows = table.read_file(&file.path, &file.partition, &column).await?;
+        while let Some(rows) = rows.try_next().await? {
+            for receipt in rows.column(0).as_primitive::<Int64Type>().values() {
+                let is_one = receipts.contains(receipt);
+                of_these |= is_one;
+                of_others |= !is_one;
+            }
+        }
+        if of_these {
+            found.push((file, if of_others { Mixed::WithOthers } else { Mixed::No }));
+        }
+    }
+    Ok(found)
+}
 
 impl Raw<'_> {
-    /// Whether there is an earlier snapshot to be replaced. The first one is loaded batch by batch, as any file.
-    pub fn holds_rows(&self) -> Result<bool, Error> {
-        Ok(!self.table.files(None)?.is_empty())
+    /// The live files that hold rows of these receipts, each with whether it holds others, too.
+    ///
+    /// Commits write the rows of one receipt; only who compacts the table puts rows of several into one file.
+    pub async fn files_of_receipts(&self, receipts: &BTreeSet<i64>) -> Result<Vec<(DataFile, Mixed)>, Error> {
+        files_of_receipts(&self.table, receipts).await
     }
 
-    /// Commits the whole file as the table's new content.
-    pub async fn commit_replacing(&mut self, plan: &LoadPlan, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
+    /// Commits the whole file in place of the rows of `superseded` receipts, which are in these files.
+    pub async fn commit_replacing(
+        &mut self,
+        plan: &LoadPlan,
+        superseded: (&BTreeSet<i64>, Vec<(DataFile, Mixed)>),
+        spill: &Path,
+        now: i64,
+    ) -> Result<LoadedBatch, Error> {
+        let (receipts, files) = superseded;
         let write_time = self.table.next_write_time(now).await?;
         let partition_column = self.table.partition_column().map(ToOwned::to_owned);
         let mut adds: Vec<Add> = Vec::new();
         let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
         for batch in &plan.batches {
-            let Some(rows) = read_batch(spill, batch)? else { continue };
+            let Some(rows) = read_batch(spill, batch, plan)? else { continue };
             let dates: Vec<PartitionValue> = batch.dates().into_iter().map(|date| date.map(|date| date.to_string())).collect();
             // Duplicates can only be within the snapshot; what is written of it so far is not in the table yet.
             let written: Vec<FilePlace> = if self.definition.unique_key.is_empty() {
@@ -52,12 +101,29 @@ impl Raw<'_> {
                 adds.extend(self.table.write_files(vec![self.with_provenance(&rows, plan.receipt, write_time)?]).await?);
             }
         }
-        let superseded = self.table.files(None)?;
-        let (change_files, changed) = self.difference(&superseded, &adds).await?;
+        let (removes, mixed): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+        for (file, _) in removes.iter().zip(&mixed).filter(|(_, mixed)| **mixed == Mixed::WithOthers) {
+            adds.extend(self.without_receipts(file, receipts).await?);
+        }
+        let (change_files, changed) = self.difference(&removes, &adds).await?;
         let mut note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
         note.changed = Some(changed);
-        let commit = Commit { adds, removes: superseded, change_files, note, ..Commit::default() };
+        let commit = Commit { adds, removes, change_files, note, ..Commit::default() };
         self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await
+    }
+
+    /// Writes the rows of a file that stay.
+    async fn without_receipts(&self, file: &DataFile, receipts: &BTreeSet<i64>) -> Result<Vec<Add>, Error> {
+        let at = self.table.schema().index_of(RECEIPT).expect("a raw table says where its rows come from");
+        let mut kept = Vec::new();
+        let mut rows = self.table.read_file(&file.path, &file.partition, &ReadPlan::all(&self.table)).await?;
+        while let Some(rows) = rows.try_next().await? {
+            let stays = rows.column(at).as_primitive::<Int64Type>().values().iter().map(|receipt| !receipts.contains(receipt));
+            let stays = BooleanArray::from(stays.collect::<Vec<_>>());
+            let stays = filter_record_batch(&rows, &stays).map_err(Error::arrow("leave out rows"))?;
+            kept.push(stays.with_schema(self.table.schema().clone()).map_err(Error::arrow("leave out rows"))?);
+        }
+        self.table.write_files(kept).await
     }
 
     /// The change feed from the old files to the new ones, and how many rows came and went.

@@ -15,6 +15,7 @@ use model::definition::{nearest, suggest};
 
 use super::engine;
 use super::types::in_our_words;
+use crate::explore::unknown_table;
 
 /// One thing that is wrong with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +192,7 @@ impl Reading<'_> {
     fn plan(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
         if let Some(name) = between(message, "table '", "' not found") {
             let bare = bare_table(name);
-            let tables = self.scope.tables.iter().map(String::as_str);
-            let hint = suggest(bare, tables, "tables");
+            let hint = unknown_table(bare, &self.scope.tables);
             let place = if at.is_some() { self.place(at) } else { self.word(bare).unwrap_or_else(|| self.beginning()) };
             return self.add(place, format!("there is no table `{bare}`"), hint);
         }
@@ -226,6 +226,9 @@ impl Reading<'_> {
 
     /// In the engine's words, without what only its authors need.
     fn other(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
+        if message.contains("only supports a single SQL statement") {
+            return self.add(self.place(at), "there is more than one statement", Some("keep one of them".to_owned()));
+        }
         let message = message.strip_prefix("Error during planning: ").unwrap_or(message);
         let message = message.strip_prefix("type_coercion\ncaused by\n").unwrap_or(message);
         // What follows the first lines repeats signatures of functions.
@@ -250,8 +253,12 @@ impl Reading<'_> {
     }
 
     fn words(&self, name: &str) -> impl DoubleEndedIterator<Item = usize> {
-        let is_it =
-            move |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+        let is_it = move |token: &TokenWithSpan| match &token.token {
+            Token::Word(word) => word.value.eq_ignore_ascii_case(name),
+            // A file's name where a table's is meant.
+            Token::SingleQuotedString(text) => text == name,
+            _ => false,
+        };
         (0..self.tokens.len()).filter(move |index| is_it(&self.tokens[*index]))
     }
 
@@ -272,7 +279,8 @@ impl Reading<'_> {
 
 /// Without the names that the engine puts before a table that has none.
 fn bare_table(name: &str) -> &str {
-    name.strip_prefix("datafusion.public.").or_else(|| name.strip_prefix("datafusion.")).unwrap_or(name)
+    let given = ["datafusion.public.", "datafusion.", "lake.tables.", "lake."];
+    given.iter().find_map(|given| name.strip_prefix(given)).unwrap_or(name)
 }
 
 fn between<'m>(message: &'m str, before: &str, after: &str) -> Option<&'m str> {

@@ -27,10 +27,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::delta::normalized;
 use crate::error::Error;
 
+pub(crate) use locate::beginning;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Scope, mistakes};
 pub use nulls::Facts;
-pub use types::type_name;
+pub use types::{in_our_words, type_name};
 
 /// A statement of the definition and where it stands.
 #[derive(Debug, Clone)]
@@ -104,7 +105,7 @@ impl Statement {
     }
 
     fn wrong(&self, mistakes: Vec<Mistake>) -> Error {
-        Error::Planning { step: format!("plan {}", self.place), mistakes }
+        Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes }
     }
 
     fn scope(&self) -> Scope {
@@ -201,8 +202,11 @@ pub struct Expression {
 impl Expression {
     /// Compiles `sql` over `schema`. `name` is for messages.
     pub fn compile(name: &str, sql: &str, schema: &Schema) -> Result<Self, Error> {
-        Self::inspect(name, sql, schema, Vec::new())
-            .map_err(|mistakes| Error::Planning { step: format!("plan {name}"), mistakes })
+        Self::inspect(name, sql, schema, Vec::new()).map_err(|mistakes| Error::Planning {
+            step: format!("plan {name}"),
+            text: sql.to_owned(),
+            mistakes,
+        })
     }
 
     /// Like [`Self::compile`]; `out_of_reach` are columns that exist and cannot be used here, with the reason.

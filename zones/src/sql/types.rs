@@ -56,7 +56,7 @@ const NAMES: [(&str, &str); 17] = [
 ];
 
 /// A message of the engine with the types named as a definition names them.
-pub(crate) fn in_our_words(message: &str) -> String {
+pub fn in_our_words(message: &str) -> String {
     let mut words = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(first) = rest.chars().next() {

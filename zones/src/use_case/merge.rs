@@ -111,15 +111,15 @@ impl UseCase<'_> {
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
     async fn outcome_anew(&self, fold: &Fold, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
-        let selected = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
-        let keys = self.hashes_of(&selected)?;
+        let touching = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
+        let keys = self.hashes_of(&touching)?;
         let partitions = self.keys.look_up(&keys)?;
-        let wanted = Wanted::Keys(KeySet::of(&selected, &self.definition.key)?);
-        let key = indices(&selected, &self.definition.key);
-        let key_schema = Arc::new(selected.schema_ref().project(&key).expect("the fold yields its key"));
+        let wanted = Wanted::Keys(KeySet::of(&touching, &self.definition.key)?);
+        let key = indices(&touching, &self.definition.key);
+        let key_schema = Arc::new(touching.schema_ref().project(&key).expect("the fold yields its key"));
         let every = (0..key.len()).collect::<Vec<_>>();
         let mut touched = GroupSet::new(every, &key_schema).map_err(Error::arrow("compare groups"))?;
-        let columns: Vec<_> = key.iter().map(|index| selected.column(*index).clone()).collect();
+        let columns: Vec<_> = key.iter().map(|index| touching.column(*index).clone()).collect();
         touched.insert(&columns).map_err(Error::arrow("compare groups"))?;
 
         let query = Query {

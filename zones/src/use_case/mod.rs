@@ -78,6 +78,7 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
         partition_column: definition.partition_by.clone(),
         change_feed: true,
         may_grow: false,
+        takes_strings: false,
         description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
     })
 }
@@ -182,9 +183,12 @@ impl<'d> UseCase<'d> {
 
     /// The tombstones that the last merge named.
     async fn find_tombstones(&mut self) -> Result<(), Error> {
-        if self.tombstones.is_some() {
-            let files = self.last_merge().await?.map(|note| note.tombstones).unwrap_or_default();
-            self.tombstones.as_mut().expect("just seen").files = files;
+        if self.tombstones.is_none() {
+            return Ok(());
+        }
+        let files = self.last_merge().await?.map(|note| note.tombstones).unwrap_or_default();
+        if let Some(tombstones) = &mut self.tombstones {
+            tombstones.files = files;
         }
         Ok(())
     }

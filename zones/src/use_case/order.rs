@@ -9,7 +9,7 @@ use model::definition::{Fold, UseCaseTable};
 
 /// Why the result may depend on how batches are cut, in words that follow the statement; `None` where it does not.
 pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<String> {
-    let Some(merge) = definition.merge().filter(|merge| !merge.order_dependent) else { return None };
+    let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
     let mut top = plan;
     // What stands above the aggregate may only choose, name and convert its columns.
     let mut projections = Vec::new();
@@ -148,15 +148,18 @@ fn fits(fold: &Fold, function: &AggregateFunction) -> Result<(), String> {
     let name = function.func.name();
     let is_distinct = function.params.distinct;
     match (fold, name) {
-        (Fold::Min, "min") | (Fold::Max, "max") | (Fold::Any, "bool_or") | (Fold::All, "bool_and") => Ok(()),
         (Fold::Sum, "sum" | "count") if is_distinct => {
             Err("counts distinct values, and a value may be in two batches (a view with mode = \"view\" can do that)".to_owned())
         }
-        (Fold::Sum, "sum" | "count") => Ok(()),
         (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") if function.params.order_by.is_empty() => {
             Err(format!("is {name} without ORDER BY: which row is first depends on how they arrive"))
         }
-        (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") => Ok(()),
+        (Fold::Min, "min")
+        | (Fold::Max, "max")
+        | (Fold::Sum, "sum" | "count")
+        | (Fold::Any, "bool_or")
+        | (Fold::All, "bool_and")
+        | (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") => Ok(()),
         (Fold::FirstBy(_) | Fold::LastBy(_), _) => {
             Err(format!("is {name}(...) over a batch: write first_value or last_value with ORDER BY"))
         }

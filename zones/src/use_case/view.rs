@@ -139,7 +139,7 @@ impl UseCase<'_> {
         let new = concat_batches(&self.content, &rows).map_err(Error::arrow("put rows together"))?;
         let partitions = self.partitions_of_groups(touched)?;
         let hits = self.hits(&wanted, partitions.as_ref()).await?;
-        let account = Account { is_pruned: partitions.is_some(), ..self.view_account(query, read) };
+        let account = Account { is_pruned: partitions.is_some(), ..Self::view_account(query, read) };
         self.apply(&new, hits, partitions.unwrap_or_default(), account, now).await
     }
 
@@ -167,7 +167,7 @@ impl UseCase<'_> {
         Ok(Some(partitions))
     }
 
-    fn view_account(&self, query: &Query, read: u64) -> Account {
+    fn view_account(query: &Query, read: u64) -> Account {
         let inputs: Vec<InputNote> = query
             .inputs
             .iter()

@@ -22,20 +22,20 @@ const DATES_EXAMPLE: &str = "dates = { from = \"2024-01-01\", to = \"yesterday\"
 
 /// One url, or a list of them.
 pub(super) fn urls(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<Vec<Placed<UrlTemplate>>> {
-    let texts = reader.required("url", |reader, key| match reader.value(key)?.get_ref() {
+    let urls: Vec<_> = reader.required("url", |reader, key| match reader.value(key)?.get_ref() {
         DeValue::Array(_) => {
             let list = reader.list(key, "a list")?;
-            // All are looked at before the first that is wrong ends the list.
-            list.iter().map(|value| reader.string_in(key, value)).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+            let one = |value| reader.string_in(key, value).and_then(|text| template(reader, text, known));
+            Some(list.iter().map(one).collect())
         }
-        DeValue::String(_) => reader.string(key).map(|url| vec![url]),
+        DeValue::String(_) => Some(vec![reader.string(key).and_then(|text| template(reader, text, known))]),
         _ => {
             let value = reader.value(key)?;
             reader.wrong_type(key, value, "a string or a list of strings");
             None
         }
     })?;
-    let urls: Vec<_> = texts.into_iter().map(|text| template(reader, text, known)).collect();
+    // All were looked at before the first that is wrong ends the list.
     let urls: Vec<_> = urls.into_iter().collect::<Option<_>>()?;
     let shown = |url: &Placed<UrlTemplate>| (url.value.has_date(), url.value.location(None).url);
     for (index, url) in urls.iter().enumerate() {
@@ -80,18 +80,18 @@ fn check(reader: &Reader<'_>, url: &Placed<String>) {
 
 /// The range, which has to be there if and only if a url has a date in it.
 pub(super) fn dates(reader: &mut Reader<'_>, urls: Option<&[Placed<UrlTemplate>]>) -> Option<Dates> {
-    let dated = urls.map(|urls| urls.iter().find(|url| url.value.has_date()));
+    let with_date = urls.map(|urls| urls.iter().find(|url| url.value.has_date()));
     if !reader.meant("dates") {
         // Asked for, so that it is a known key.
         reader.value("dates");
-        if let Some(Some(url)) = dated {
+        if let Some(Some(url)) = with_date {
             let complaint = Complaint::new("`${date}` in `url` needs a range of dates");
             reader.complain(&url.place, complaint.hint(format!("add `{DATES_EXAMPLE}`")));
         }
         return None;
     }
     let place = reader.value("dates")?.span();
-    if let Some(None) = dated {
+    if let Some(None) = with_date {
         let complaint = Complaint::new("`dates` are given, and no `url` has a date in it");
         reader.complain(&place, complaint.hint("write `${date}` where it is in the url, or a format as in `${date:%Y/%m/%d}`"));
     }

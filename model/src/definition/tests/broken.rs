@@ -6,20 +6,30 @@ use crate::failure::{Classify, Failure};
 /// Cases, apart by an empty line: `-` what is taken out of the whole definition, `+` what is put there, then the messages.
 const CASES: &str = include_str!("broken.txt");
 
+/// Every broken definition.
+pub(super) fn cases() -> Vec<String> {
+    let cases = CASES.split("\n\n").map(|case| case.trim_matches('\n')).filter(|case| !case.starts_with('#'));
+    cases.map(|case| WHOLE.replace(&taken_and_put(case).0, &taken_and_put(case).1)).collect()
+}
+
+/// What a case takes out and what it puts there. Lines for which nothing is put go with their line end.
+fn taken_and_put(case: &str) -> (String, String) {
+    let marked = |mark: char| {
+        let lines = case.lines().filter_map(move |line| line.strip_prefix(mark));
+        lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    };
+    let (taken, put) = (marked('-'), marked('+'));
+    assert_eq!(WHOLE.matches(&taken).count(), 1, "this must be in the definition once: {taken}");
+    if put.is_empty() { (format!("{taken}\n"), put) } else { (taken, put) }
+}
+
 #[test]
 fn every_broken_definition_is_explained_at_its_place() {
     let mut wrong = String::new();
     let mut count = 0;
     for case in CASES.split("\n\n").map(|case| case.trim_matches('\n')).filter(|case| !case.starts_with('#')) {
         count += 1;
-        let marked = |mark: char| {
-            let lines = case.lines().filter_map(move |line| line.strip_prefix(mark));
-            lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>()
-        };
-        let (taken, put) = (marked('-').join("\n"), marked('+').join("\n"));
-        assert_eq!(WHOLE.matches(&taken).count(), 1, "this must be in the definition once: {taken}");
-        // Lines for which nothing is put go with their line end.
-        let taken = if put.is_empty() { format!("{taken}\n") } else { taken };
+        let (taken, put) = taken_and_put(case);
         let said = errors(&WHOLE.replace(&taken, &put)).to_string().replace("pipeline.toml:", "");
         let expected: Vec<&str> = case.lines().filter(|line| !line.starts_with(['-', '+'])).collect();
         if said.lines().collect::<Vec<_>>() != expected {

@@ -4,6 +4,7 @@ mod broken;
 mod hashes;
 mod hostile;
 mod page;
+mod schema;
 mod shipped;
 
 use std::collections::BTreeMap;

@@ -128,7 +128,7 @@ async fn send(context: &Context, serving: Serving<'_>, table: &CassandraTable, h
             let unread = Amount::later("Cassandra was not read: its checkpoint is not known");
             return Ok(SendPlan { upserts: unread.clone(), deletes: unread, ..send });
         }
-        Serving::Read(store) if has_checkpoints => to_cassandra::position(store, table, &origin).await?,
+        Serving::Read(store) if has_checkpoints => to_cassandra::position(store, &context.pipeline.name, table, &origin).await?,
         Serving::Read(_) | Serving::NotNeeded => None,
     };
     send.checkpoint = position.map(|position| position.0);

@@ -2,7 +2,6 @@
 
 use arrow::datatypes::Schema;
 use cassandra::schema::{Ddl, ddl};
-use chrono::DateTime;
 use model::plan::{Amount, RunPlan, SourcePlan, SourceState, TableChange, TableToMake};
 use std::time::Duration;
 use zones::delta::{Made, Table};
@@ -13,6 +12,7 @@ use crate::context::Context;
 use crate::download::{self, Options, Request};
 use crate::error::{Boxed, Error};
 use crate::stages::create_tables::{design, wanted_in_lake};
+use crate::stages::landing_to_raw::known_locations;
 
 /// A plan is asked for by a person who waits.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub(super) async fn sources(context: &Context, plan: &mut RunPlan) -> Result<(),
             source,
             zone: &zone,
             clock: &context.clock,
-            today: DateTime::from_timestamp_micros(context.now).unwrap_or_default().date_naive(),
+            today: context.today(),
             shutdown: &context.shutdown,
             progress: &model::progress::Silent,
             options: &options,
@@ -90,9 +90,10 @@ pub(super) async fn loads(context: &Context, plan: &mut RunPlan) -> Result<(), E
     for table in &pipeline.raw {
         let landing = pipeline.landing(&table.from).expect("a validated definition");
         let stored = Table::open(&lake.raw_folder(&table.name), &lake.table_name(&table.name)).await?;
+        let known = known_locations(context, landing)?;
         let source = plan.sources.iter().find(|source| source.source == landing.source);
         let to_fetch = source.map_or(Amount::exact(0), |source| source.bytes.clone());
-        let load = plan::load(lake, landing, table, stored.as_ref(), &to_fetch).await.map_err(Error::from);
+        let load = plan::load(lake, landing, table, stored.as_ref(), &to_fetch, known.as_ref()).await.map_err(Error::from);
         if let Some(mut load) = or_problem(plan, &format!("landing-to-raw {}", table.name), load)? {
             load.to_come = to_come(plan, &landing.source);
             plan.loads.push(load);

@@ -8,7 +8,7 @@ use super::super::fields::tests::{decoder, field};
 use super::super::{Block, Piece};
 use super::*;
 
-pub(super) const CSV: Csv = Csv {
+pub(in crate::decode) const CSV: Csv = Csv {
     delimiter: b',',
     quote: Some(b'"'),
     escape: None,
@@ -119,26 +119,29 @@ fn each_kind_of_bad_record_is_set_aside_by_itself() {
     let mut rejects = read.rejects;
     rejects.sort_by_key(|reject| reject.0);
     let found: Vec<_> = rejects.iter().map(|(line, reason, detail, _)| (*line, *reason, detail.as_str())).collect();
-    use RejectReason::{Malformed, Missing, WrongType};
     assert_eq!(
         found,
         [
-            (2, Malformed, "2 fields where there should be 3"),
-            (3, Malformed, "4 fields where there should be 3"),
-            (4, WrongType, "id is not an int64: x"),
-            (5, Malformed, "the record is not UTF-8"),
-            (6, Malformed, "text follows the quote that closes at byte 5 of line 6"),
-            (7, WrongType, "at is not a date: 2024-02-30"),
-            (8, Missing, "id has no value"),
-            (10, Malformed, "the quote at byte 3 of the line is never closed"),
+            (2, RejectReason::Malformed, "2 fields where there should be 3"),
+            (3, RejectReason::Malformed, "4 fields where there should be 3"),
+            (4, RejectReason::WrongType, "id is not an int64: x"),
+            (5, RejectReason::Malformed, "the record is not UTF-8"),
+            (6, RejectReason::Malformed, "text follows the quote that closes at byte 5 of line 6"),
+            (7, RejectReason::WrongType, "at is not a date: 2024-02-30"),
+            (8, RejectReason::Missing, "id has no value"),
+            (10, RejectReason::Malformed, "the quote at byte 3 of the line is never closed"),
         ]
     );
     assert_eq!((rejects[0].3.as_str(), rejects[7].3.as_str()), ("1,a", "7,\"open,"));
 }
 
+fn numbered(count: u32) -> String {
+    (0..count).fold(String::new(), |text, id| text + &format!("{id},n,\n"))
+}
+
 #[test]
 fn neither_an_open_quote_nor_a_long_line_takes_the_rest_of_the_file_with_it() {
-    let many: String = (0..1000).map(|id| format!("{id},n,\n")).collect();
+    let many = numbered(1000);
     let text = format!("id,name,at\n{many}1000,\"open,\n{many}2000,{},\n{many}", "x".repeat(300));
     let read = read_with(&CSV, 200, text.as_bytes()).unwrap();
     assert_eq!(read.rows.len(), 3000);
@@ -147,7 +150,7 @@ fn neither_an_open_quote_nor_a_long_line_takes_the_rest_of_the_file_with_it() {
     assert_eq!(found[1..], [(2003, RejectReason::TooLarge, "306 bytes, more than the limit of 200")]);
 
     // Larger than what is read at once: given up at the limit, not at the end.
-    let many: String = (0..400_000).map(|id| format!("{id},n,\n")).collect();
+    let many = numbered(400_000);
     let read = read_with(&CSV, 200, format!("id,name,at\n1,\"open,\n{many}").as_bytes()).unwrap();
     assert_eq!((read.rows.len(), read.rejects.len()), (400_000, 1));
     assert!(read.rejects[0].2.contains("not closed within 200 bytes"), "{:?}", read.rejects);
