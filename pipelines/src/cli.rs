@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cassandra::Store;
 use cassandra::connect::Waiting;
@@ -20,6 +20,7 @@ use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::plan::{self, PlanArgs, Serving};
 use crate::commands::rebuild::{RebuildArgs, Removal};
 use crate::commands::schema::SchemaArgs;
 use crate::context::Context;
@@ -49,6 +50,9 @@ enum Command {
     /// Check a pipeline's folder without running it: definition, SQL, tables
     #[command(after_help = "Example: sluice check pipelines/orders --output json | jq '.problems[]'")]
     Check(CheckArgs),
+    /// Say what a run would do now, and do none of it: files, rows, merges, views, rows to Cassandra, DDL
+    #[command(after_help = "Example: sluice plan session_events --output json | jq '.merges[].batches[]'")]
+    Plan(PlanArgs),
     /// Show rows of one table: of any zone, as it is or as it was
     #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         }
         Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
+        Command::Plan(arguments) => return runtime().block_on(plan(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
@@ -161,7 +166,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     match Box::pin(work(&arguments, stage, shutdown)).await {
         Ok(report) => {
             match output {
-                Output::Table => println!("{}", report::table(&report)),
+                Output::Table => println!("{}", report::table(&report, arguments.talk.detail())),
                 Output::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
             }
             if report.accounting_closes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -250,6 +255,47 @@ async fn rebuild(arguments: RebuildArgs) -> ExitCode {
     match Box::pin(rebuilt).await {
         Ok(said) => {
             println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => commands::fail(&error),
+    }
+}
+
+/// How long a plan waits for Cassandra: it is made without it then.
+const PLAN_CONNECT: Duration = Duration::from_secs(3);
+
+async fn plan(arguments: PlanArgs) -> ExitCode {
+    let run = &arguments.run;
+    logs::start(&run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let planned = async {
+        let pipeline = Arc::new(read(run).await?);
+        let lake = Lake::new(run.lake_folder()?, &pipeline.name);
+        let keyspace = run.keyspace(&pipeline.name)?;
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        if context.pipeline.cassandra.is_empty() {
+            return plan::make(&context, Serving::NotNeeded).await;
+        }
+        let settings = run.cassandra.settings(keyspace, commands::node::recorded())?;
+        if arguments.offline {
+            return plan::make(&context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
+        }
+        let connecting = Store::connect(&settings, PLAN_CONNECT, |_| {});
+        match signals::unless_stopped(&context.shutdown, connecting).await? {
+            Ok(store) => plan::make(&context, Serving::Read(&store)).await,
+            Err(error) => {
+                let reason = error.to_string();
+                plan::make(&context, Serving::NotRead { settings: &settings, reason: &reason }).await
+            }
+        }
+    };
+    match Box::pin(planned).await {
+        Ok(plan) => {
+            match run.talk.output {
+                Output::Table => println!("{}", plan::text(&plan)),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data")),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => commands::fail(&error),
