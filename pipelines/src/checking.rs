@@ -119,7 +119,8 @@ pub async fn check(reading: &DefinitionReading) -> Checked {
     let is_whole = problems.is_empty();
     let is_whole = is_whole && checking.found.iter().all(|problem| problem.severity == Severity::Warning);
     problems.extend(checking.found.into_iter().filter(|problem| is_whole || problem.severity == Severity::Error));
-    let definition_first = |problem: &Problem| (!problem.file.ends_with(".toml"), problem.file.clone(), problem.offset);
+    let definition = reading.places.path();
+    let definition_first = |problem: &Problem| (problem.file != definition, problem.file.clone(), problem.offset);
     problems.sort_by_key(definition_first);
     problems.dedup();
     Checked { tables, problems }
@@ -168,7 +169,7 @@ impl Checking<'_> {
         let columns = design.columns().map(|(name, cql_type)| ColumnLayout {
             name: name.to_owned(),
             data_type: cql_type,
-            nullable: schema.field_with_name(name).is_ok_and(|field| field.is_nullable()),
+            nullable: schema.field_with_name(name).is_ok_and(arrow::datatypes::Field::is_nullable),
             role: if table.partition_key.iter().any(|key| key == name) {
                 Some("partition")
             } else {

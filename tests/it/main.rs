@@ -16,6 +16,7 @@ mod interruption;
 mod landing;
 mod node;
 mod oulad;
+mod plan;
 mod session_events;
 mod sessions;
 mod several_files;

@@ -5,12 +5,14 @@
 
 mod design;
 mod existing;
+mod missing;
 
 use model::{Classify, Failure};
 
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
+pub use missing::{Ddl, Missing, ddl};
 
 use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
@@ -34,11 +36,7 @@ impl Store {
         if self.keyspace_exists().await? {
             return Ok(Made::Existed);
         }
-        let statement = format!(
-            "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}",
-            cql::name(&self.keyspace),
-            self.replication.cql(self.datacenter.as_deref())
-        );
+        let statement = missing::keyspace_ddl(&self.keyspace, &self.replication, self.datacenter.as_deref());
         self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
         self.session.await_schema_agreement().await.purpose(purpose)?;
         self.session.refresh_metadata().await.purpose(purpose)?;
@@ -104,10 +102,7 @@ impl Store {
             return Ok(());
         }
         // The checkpoint first: a table without one is filled from nothing, and rows that are there are written again.
-        let before = match self.checkpoints_exist().await? {
-            true => self.read_checkpoint_time(table).await?,
-            false => None,
-        };
+        let before = if self.checkpoints_exist().await? { self.read_checkpoint_time(table).await? } else { None };
         if let Some(before) = before {
             let reset =
                 Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };

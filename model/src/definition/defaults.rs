@@ -32,8 +32,8 @@ pub const FUTURE_TOLERANCE_SECONDS: u64 = SECONDS_PER_DAY;
 /// A batch is held in memory, its keys and contents a second time in comparable form, to find duplicates.
 pub const RAW_BATCH_ROWS: u64 = 250_000;
 
-/// A commit costs some 10 ms, as much as writing this many rows: dates below it share one.
-pub const SMALL_DATE_ROWS: u64 = 10_000;
+/// A commit costs some 20 ms, as much as writing this many rows: dates below it share one.
+pub const SMALL_DATE_ROWS: u64 = 20_000;
 
 /// A merge holds the folded rows of its batch in memory, beside the rows that they meet.
 pub const USE_CASE_BATCH_ROWS: u64 = 250_000;

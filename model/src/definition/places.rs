@@ -70,6 +70,11 @@ impl Places {
         }
     }
 
+    /// `pipeline.toml` as it was named by the caller.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A problem at a place.
     pub fn problem(&self, severity: Severity, spot: &Spot<'_>, message: impl Into<String>, hint: Option<String>) -> Problem {
         let (file, text, place) = match spot {

@@ -127,6 +127,7 @@ impl Default for SmallDate {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_default_small_date(rows: &SmallDate) -> bool {
     *rows == SmallDate::default()
 }
@@ -143,6 +144,7 @@ pub enum OnChange {
 }
 
 impl OnChange {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_append(&self) -> bool {
         *self == Self::Append
     }

@@ -3,7 +3,9 @@
 pub mod check;
 pub mod completions;
 pub mod explore;
+pub mod init;
 pub mod node;
+pub mod plan;
 mod problems;
 pub mod rebuild;
 mod rows;

@@ -19,8 +19,8 @@ pub struct RebuildArgs {
     #[command(flatten)]
     pub run: RunArgs,
 
-    /// The tables to make anew: raw.NAME, use_case.NAME, cassandra.NAME, or a name that only one table has
     #[arg(required = true, value_name = "TABLE")]
+    #[arg(help = "The tables to make anew: raw.NAME, use_case.NAME, cassandra.NAME, or a name that only one table has")]
     pub tables: Vec<String>,
 }
 

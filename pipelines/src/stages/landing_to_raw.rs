@@ -13,13 +13,14 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
+use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
-use model::report::{CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
+use model::report::{Beside, CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
-use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
-use zones::raw::{LoadedBatch, Raw};
+use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
+use zones::raw::{self, LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
 use crate::context::Context;
@@ -63,6 +64,14 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
 /// Whether the same url has been fetched again since, with other content.
 fn has_newer(receipt: &Receipt, later: &[Receipt]) -> bool {
     later.iter().any(|later| later.location == receipt.location)
+}
+
+/// The urls that a landing's source has today; `None` where it has one, which may move.
+pub(crate) fn known_locations(context: &Context, landing: &Landing) -> Result<Option<BTreeSet<String>>, Error> {
+    let source = context.pipeline.source(&landing.source).expect("a validated definition");
+    let step = || format!("find the urls of {}", source.name);
+    let known = download::known_locations(source, context.today());
+    known.map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })
 }
 
 /// The state of one run over the files of one landing.
@@ -170,14 +179,18 @@ impl Load<'_> {
             // The first snapshot goes in batch by batch, as any file.
             if !files.is_empty() {
                 self.context.shutdown.check()?;
+                let (count, bytes) = (files.len() as u64, files.iter().map(|(file, _)| file.size).sum());
                 let batch = self.raw.commit_replacing(plan, (&superseded, files), &spill, self.context.now).await?;
-                self.add(&batch);
+                self.add(&batch, plan.batches.iter().map(Batch::rows).sum());
+                let planned = &mut self.report.planned;
+                Beside::add(&mut planned.files, Beside::new(count, Known::Exact, batch.superseded.0));
+                Beside::add(&mut planned.bytes, Beside::new(bytes, Known::Exact, batch.superseded.1));
                 return Ok(());
             }
         }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, 0);
         }
         for index in 0..plan.batches.len() {
             let number = BatchNumber::of(index, plan.batches.len())
@@ -187,7 +200,7 @@ impl Load<'_> {
             }
             self.context.shutdown.check()?;
             let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, plan.batches[index].rows());
         }
         Ok(())
     }
@@ -200,19 +213,15 @@ impl Load<'_> {
             return Ok(BTreeSet::new());
         }
         let receipts = self.zone.receipts().map_err(LakeError::from)?;
-        let location = receipts.iter().find(|receipt| receipt.sequence == plan.receipt).map(|receipt| &receipt.location);
-        let source = self.context.pipeline.source(&self.landing.source).expect("a validated definition");
-        let step = || format!("find the urls of {}", source.name);
-        let known = download::known_locations(source, self.context.today())
-            .map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })?;
-        let is_gone = |receipt: &Receipt| known.as_ref().is_none_or(|known| !known.contains(&receipt.location));
-        let is_superseded =
-            |receipt: &&Receipt| receipt.sequence < plan.receipt && (Some(&receipt.location) == location || is_gone(receipt));
-        let sequences = receipts.iter().filter(is_superseded).map(|receipt| i64::try_from(receipt.sequence).unwrap_or(i64::MAX));
-        Ok(sequences.collect())
+        let known = known_locations(self.context, self.landing)?;
+        Ok(raw::superseded(&receipts, plan.receipt, known.as_ref()))
     }
 
-    fn add(&mut self, batch: &LoadedBatch) {
+    fn add(&mut self, batch: &LoadedBatch, planned_rows: u64) {
+        // Which of the rows are duplicates is seen when they are committed.
+        let known = if self.table.unique_key.is_empty() { Known::Exact } else { Known::AtMost };
+        let planned = &mut self.report.planned;
+        Beside::add(&mut planned.rows, Beside::new(planned_rows, known, batch.counts.accepted));
         self.report.outcome = Outcome::Done;
         self.report.counts += batch.counts;
         self.report.written += batch.counts.accepted;

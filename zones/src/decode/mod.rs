@@ -16,6 +16,7 @@ mod json_paths;
 mod parquet;
 mod readers;
 mod rows;
+pub mod sample;
 mod text;
 mod time;
 

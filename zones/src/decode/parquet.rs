@@ -5,6 +5,8 @@ use std::io::Seek;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatchReader;
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::rows::RowBlock;
@@ -40,6 +42,10 @@ impl RowReader {
         let opened = opened.and_then(|builder| builder.with_batch_size(ROWS_AT_ONCE).build());
         let reader = opened.map_err(|error| unreadable(&entry, &error.to_string()))?;
         Ok(Self { entry, reader, next_row: 1 })
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.reader.schema()
     }
 
     pub(super) fn next_piece(&mut self) -> Result<Option<Piece>, Error> {

@@ -33,13 +33,7 @@ pub fn open(entry: Entry, format: &Format, decoder: &Decoder, max_record_bytes: 
     let reader = match format {
         Format::JsonLines => Reader::Lines(BlockReader::new(entry.reader, name.clone(), max_record_bytes)),
         Format::Csv(csv) => {
-            let input: Box<dyn Read + Send> = match csv.encoding {
-                TextEncoding::Utf8 => entry.reader,
-                TextEncoding::Latin1 | TextEncoding::Windows1252 => {
-                    Box::new(Transcoded::new(entry.reader, WINDOWS_1252.new_decoder_without_bom_handling()))
-                }
-                TextEncoding::Utf16 => Box::new(Transcoded::new(entry.reader, UTF_16LE.new_decoder())),
-            };
+            let input = as_utf8(entry.reader, csv.encoding);
             Reader::Csv(Box::new(CsvReader::new(input, name.clone(), csv, decoder.fields.clone(), max_record_bytes)))
         }
         Format::Parquet => Reader::Rows(RowReader::open(entry, folder)?),
@@ -58,6 +52,17 @@ impl Pieces {
             }),
             Reader::Rows(reader) => reader.next_piece(),
         }
+    }
+}
+
+/// Text of an encoding as UTF-8.
+pub(super) fn as_utf8(text: Box<dyn Read + Send>, encoding: TextEncoding) -> Box<dyn Read + Send> {
+    match encoding {
+        TextEncoding::Utf8 => text,
+        TextEncoding::Latin1 | TextEncoding::Windows1252 => {
+            Box::new(Transcoded::new(text, WINDOWS_1252.new_decoder_without_bom_handling()))
+        }
+        TextEncoding::Utf16 => Box::new(Transcoded::new(text, UTF_16LE.new_decoder())),
     }
 }
 

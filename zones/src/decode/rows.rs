@@ -30,6 +30,12 @@ pub struct RowBlock {
 }
 
 impl RowBlock {
+    /// Each row as a JSON object.
+    pub(super) fn records(&self) -> Vec<String> {
+        let all = json(&whole(&self.rows), true);
+        (0..self.rows.num_rows()).map(|row| all.value(row).to_owned()).collect()
+    }
+
     /// A row as a JSON object.
     pub(super) fn record(&self, row: usize) -> Vec<u8> {
         json(&whole(&self.rows.slice(row, 1)), true).value(0).as_bytes().to_vec()

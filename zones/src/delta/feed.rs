@@ -63,13 +63,12 @@ impl<'t> FeedWriter<'t> {
 
     async fn append(&mut self, partition: PartitionValue, changes: &RecordBatch) -> Result<(), Error> {
         let in_table = in_feed_of(self.table);
-        let mut writer = match self.open.remove(&partition) {
-            Some(writer) => writer,
-            None => {
-                let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-                ArrowWriter::try_new(Vec::new(), changes.schema(), Some(properties)).map_err(&in_table)?
-            }
+        let mut writer = if let Some(writer) = self.open.remove(&partition) {
+            writer
+        } else {
+            let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
+            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+            ArrowWriter::try_new(Vec::new(), changes.schema(), Some(properties)).map_err(&in_table)?
         };
         writer.write(changes).map_err(&in_table)?;
         if writer.in_progress_size() + writer.inner().len() > OPEN_FILE_BYTES {

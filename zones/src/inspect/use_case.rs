@@ -206,12 +206,11 @@ fn folded(table: &UseCaseTable, merge: &Merge, yielded: &SchemaRef, found: &mut 
         fields.push(field.clone());
     }
     for column in merge.columns.iter().filter(|column| !matches!(column.fold, Folding::Sql(_))) {
-        match yielded.field_with_name(&column.name) {
-            Ok(field) => fields.extend(fold(column, field, found)),
-            Err(_) => {
-                let (message, hint) = missing(&column.name);
-                found.error(Part::Key(path(["columns", &column.name])), message, hint);
-            }
+        if let Ok(field) = yielded.field_with_name(&column.name) {
+            fields.extend(fold(column, field, found));
+        } else {
+            let (message, hint) = missing(&column.name);
+            found.error(Part::Key(path(["columns", &column.name])), message, hint);
         }
     }
     (!found.is_wrong()).then(|| Arc::new(Schema::new(fields)))

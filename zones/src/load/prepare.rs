@@ -213,21 +213,26 @@ impl<'a> Reading<'a> {
 
 /// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.
 fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
-    let now = match bounds.clock {
-        PipelineClock::Wall => Some(bounds.now),
-        PipelineClock::NewestEvent => plan.newest_event,
-        PipelineClock::Fixed(instant) => Some(instant.timestamp_micros()),
-    };
-    let (Some(days), Some(now)) = (bounds.table.retention_days, now.and_then(DateTime::from_timestamp_micros)) else {
-        return segments;
-    };
-    let Some(oldest) = now.date_naive().checked_sub_days(Days::new(u64::from(days))) else { return segments };
+    let Some(oldest) = oldest_kept(bounds.table, bounds.clock, bounds.now, plan.newest_event) else { return segments };
     let (old, kept): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| segment.date.is_some_and(|date| date < oldest));
     for segment in old {
         plan.counts.too_old += segment.rows;
         *plan.too_old.entry(segment.date.expect("only dated segments are old")).or_default() += segment.rows;
     }
     kept
+}
+
+/// The oldest date that the retention keeps; `None` where there is no retention, or the clock has not begun to run.
+///
+/// `wall` and `newest_event` are in microseconds.
+pub fn oldest_kept(table: &RawTable, clock: PipelineClock, wall: i64, newest_event: Option<i64>) -> Option<NaiveDate> {
+    let now = match clock {
+        PipelineClock::Wall => Some(wall),
+        PipelineClock::NewestEvent => newest_event,
+        PipelineClock::Fixed(instant) => Some(instant.timestamp_micros()),
+    };
+    let now = now.and_then(DateTime::from_timestamp_micros)?;
+    now.date_naive().checked_sub_days(Days::new(u64::from(table.retention_days?)))
 }
 
 fn without_sliced_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {

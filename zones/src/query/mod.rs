@@ -11,6 +11,7 @@ mod outer_join;
 mod scan;
 mod touched;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use model::definition::Origin;
 
 pub use touched::GroupSet;
 
-use crate::delta::{Table, normalized};
+use crate::delta::{DataFile, Table, normalized};
 use crate::error::Error;
 use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line};
 use outer_join::TouchedAcrossOuterJoins;
@@ -55,7 +56,7 @@ pub struct Input {
 /// A statement over whole tables.
 #[derive(Debug)]
 pub struct Query {
-    /// For messages: "course_days.sql of use case course_days".
+    /// For messages: "`course_days.sql` of use case `course_days`".
     pub place: String,
     pub sql: String,
     pub inputs: Vec<Input>,
@@ -114,6 +115,39 @@ impl Query {
         let frame = context.execute_logical_plan(plan).await.map_err(|error| self.error(error))?;
         let rows = frame.collect().await.map_err(|error| self.error(error))?;
         rows.iter().filter(|rows| rows.num_rows() > 0).map(|rows| conformed(rows, &schema)).collect()
+    }
+
+    /// The files that [`Self::run`] with the same groups would read, by input; reads none of them.
+    ///
+    /// An input that the statement mentions twice is listed once, with the files of both.
+    pub async fn reads(&self, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<(Origin, Vec<DataFile>)>, Error> {
+        let (context, plan) = self.plan().await?;
+        let plan = match touched {
+            Some((key, sets)) => self.restricted(plan, key, sets)?,
+            None => plan,
+        };
+        let optimized = context.state().optimize(&plan).map_err(|error| self.error(error))?;
+        let mut reads: Vec<(Origin, BTreeMap<object_store::path::Path, DataFile>)> = Vec::new();
+        let visited = optimized.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                let input = self.input_named(&scan.table_name);
+                let files = match &input.table {
+                    Some(table) => {
+                        let partitions = scan::partitions(table, &scan.filters)?;
+                        table.files(partitions.as_ref()).map_err(|error| DataFusionError::External(Box::new(error)))?
+                    }
+                    None => Vec::new(),
+                };
+                if reads.iter().all(|(origin, _)| *origin != input.origin) {
+                    reads.push((input.origin.clone(), BTreeMap::new()));
+                }
+                let known = reads.iter_mut().find(|(origin, _)| *origin == input.origin).expect("just pushed");
+                known.1.extend(files.into_iter().map(|file| (file.path.clone(), file)));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        visited.map_err(|error| self.error(error))?;
+        Ok(reads.into_iter().map(|(origin, files)| (origin, files.into_values().collect())).collect())
     }
 
     /// For each mention of an input, where the key columns come from.
@@ -226,14 +260,9 @@ impl Query {
         let catalog = context.catalog(CATALOG).expect("a session has its catalog");
         for input in &self.inputs {
             let table = Arc::new(LakeTable { schema: input.schema.clone(), table: input.table.clone() });
-            let zone = match catalog.schema(input.origin.zone()) {
-                Some(zone) => zone,
-                None => {
-                    let zone = Arc::new(MemorySchemaProvider::new());
-                    catalog.register_schema(input.origin.zone(), zone.clone())?;
-                    zone
-                }
-            };
+            let known = catalog.schema(input.origin.zone());
+            let zone = known.unwrap_or_else(|| Arc::new(MemorySchemaProvider::new()));
+            catalog.register_schema(input.origin.zone(), zone.clone())?;
             zone.register_table(input.origin.table().to_owned(), table.clone())?;
             let same_name = self.inputs.iter().filter(|other| other.origin.table() == input.origin.table()).count();
             if same_name == 1 {

@@ -26,30 +26,28 @@ pub(super) struct LakeTable {
     pub(super) table: Option<Table>,
 }
 
-impl LakeTable {
-    /// The partitions in which rows that pass the filters can be; `None` for all.
-    fn partitions(&self, table: &Table, filters: &[Expr]) -> Result<Option<BTreeSet<PartitionValue>>, DataFusionError> {
-        let Some(column) = table.partition_column() else { return Ok(None) };
-        let mut chosen: Option<BTreeSet<PartitionValue>> = None;
-        for calls in filters.iter().filter_map(branches) {
-            let mut of_filter = BTreeSet::new();
-            let mut is_bounded = true;
-            for (touched, arguments) in calls {
-                let place = arguments.iter().position(|argument| matches!(argument, Expr::Column(found) if found.name == column));
-                match place {
-                    Some(place) => of_filter.extend(touched.set.partition_values(place)?),
-                    None => is_bounded = false,
-                }
-            }
-            if is_bounded {
-                chosen = Some(match chosen {
-                    Some(earlier) => earlier.intersection(&of_filter).cloned().collect(),
-                    None => of_filter,
-                });
+/// The partitions in which rows that pass the filters can be; `None` for all.
+pub(super) fn partitions(table: &Table, filters: &[Expr]) -> Result<Option<BTreeSet<PartitionValue>>, DataFusionError> {
+    let Some(column) = table.partition_column() else { return Ok(None) };
+    let mut chosen: Option<BTreeSet<PartitionValue>> = None;
+    for calls in filters.iter().filter_map(branches) {
+        let mut of_filter = BTreeSet::new();
+        let mut is_bounded = true;
+        for (touched, arguments) in calls {
+            let place = arguments.iter().position(|argument| matches!(argument, Expr::Column(found) if found.name == column));
+            match place {
+                Some(place) => of_filter.extend(touched.set.partition_values(place)?),
+                None => is_bounded = false,
             }
         }
-        Ok(chosen)
+        if is_bounded {
+            chosen = Some(match chosen {
+                Some(earlier) => earlier.intersection(&of_filter).cloned().collect(),
+                None => of_filter,
+            });
+        }
     }
+    Ok(chosen)
 }
 
 #[async_trait]
@@ -83,7 +81,7 @@ impl TableProvider for LakeTable {
         };
         let files = match &self.table {
             Some(table) => {
-                let partitions = self.partitions(table, filters)?;
+                let partitions = partitions(table, filters)?;
                 table.files(partitions.as_ref()).map_err(|error| DataFusionError::External(Box::new(error)))?
             }
             None => Vec::new(),

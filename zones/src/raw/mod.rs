@@ -5,7 +5,8 @@
 
 mod replace;
 
-pub use replace::Mixed;
+pub(crate) use replace::files_of_receipts;
+pub use replace::{Mixed, superseded};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,6 +40,8 @@ pub struct LoadedBatch {
     pub counts: Counts,
     /// Rows of an earlier snapshot that are not in this one.
     pub deleted: u64,
+    /// Files of an earlier snapshot that this one superseded, and their bytes.
+    pub superseded: (u64, u64),
 }
 
 /// A data file that rows are compared with: its path and partition.
@@ -180,9 +183,10 @@ impl<'d> Raw<'d> {
 
     async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
         let counts = commit.note.counts;
+        let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
         let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
-        Ok(LoadedBatch { version, counts, deleted })
+        Ok(LoadedBatch { version, counts, deleted, superseded })
     }
 
     /// The stored files in which duplicates of a batch's rows can be: equal rows have an equal date.

@@ -285,6 +285,9 @@ impl Reading<'_> {
 
     /// In the engine's words, without what only its authors need.
     fn other(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
+        if message.contains("only supports a single SQL statement") {
+            return self.add(self.place(at), "there is more than one statement", Some("keep one of them".to_owned()));
+        }
         let message = message.strip_prefix("Error during planning: ").unwrap_or(message);
         let message = message.strip_prefix("type_coercion\ncaused by\n").unwrap_or(message);
         if let Some(operation) = between(message, "Cannot coerce arithmetic expression ", " to valid types") {

@@ -40,7 +40,7 @@ impl Facts {
         let mut holds = self.holds.clone();
         let looked_at = plan.apply(|node| {
             if let LogicalPlan::Filter(filter) = node {
-                holds.extend(unqualified(filter.predicate.clone()));
+                holds.push(unqualified(filter.predicate.clone()));
             }
             Ok(TreeNodeRecursion::Continue)
         });
@@ -116,8 +116,8 @@ fn equality(condition: &Expr) -> Option<(String, Expr)> {
     }
 }
 
-fn unqualified(expression: Expr) -> Option<Expr> {
-    Some(replace_columns(expression, &|name| Some(Expr::Column(Column::new_unqualified(name)))))
+fn unqualified(expression: Expr) -> Expr {
+    replace_columns(expression, &|name| Some(Expr::Column(Column::new_unqualified(name))))
 }
 
 fn replace_columns(expression: Expr, by: &dyn Fn(&str) -> Option<Expr>) -> Expr {

@@ -24,7 +24,7 @@ impl Dependence {
 
 /// Why the result may depend on how batches are cut; `None` where it does not.
 pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<Dependence> {
-    let Some(merge) = definition.merge().filter(|merge| !merge.order_dependent) else { return None };
+    let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
     if let Some(function) = varying_function(plan) {
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
         return Some(Dependence::new(problem, &function));
@@ -197,15 +197,18 @@ fn fits(fold: &Fold, function: &AggregateFunction) -> Result<(), String> {
     let name = function.func.name();
     let is_distinct = function.params.distinct;
     match (fold, name) {
-        (Fold::Min, "min") | (Fold::Max, "max") | (Fold::Any, "bool_or") | (Fold::All, "bool_and") => Ok(()),
         (Fold::Sum, "sum" | "count") if is_distinct => {
             Err("counts distinct values, and a value may be in two batches".to_owned())
         }
-        (Fold::Sum, "sum" | "count") => Ok(()),
         (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") if function.params.order_by.is_empty() => {
             Err(format!("is {name} without ORDER BY: which row is first depends on how they arrive"))
         }
-        (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") => Ok(()),
+        (Fold::Min, "min")
+        | (Fold::Max, "max")
+        | (Fold::Sum, "sum" | "count")
+        | (Fold::Any, "bool_or")
+        | (Fold::All, "bool_and")
+        | (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") => Ok(()),
         (Fold::FirstBy(_) | Fold::LastBy(_), _) => {
             Err(format!("is {name}(...) over a batch: write first_value or last_value with ORDER BY"))
         }

@@ -136,12 +136,12 @@ impl UseCase<'_> {
         let new = concat_batches(&self.content, &rows).map_err(Error::arrow("put rows together"))?;
         let partitions = self.partitions_of_groups(touched)?;
         let hits = self.hits(&wanted, partitions.as_ref()).await?;
-        let account = self.view_account(query, read);
+        let account = Account { is_pruned: partitions.is_some(), ..Self::view_account(query, read) };
         self.apply(&new, hits, partitions.unwrap_or_default(), account, now).await
     }
 
     /// The partitions in which stored rows of the touched groups can be; `None` where that cannot be said.
-    fn partitions_of_groups(&self, touched: &Touched) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
+    pub(crate) fn partitions_of_groups(&self, touched: &Touched) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
         let sets = match touched {
             Touched::Nothing => return Ok(Some(BTreeSet::new())),
             Touched::All { .. } => return Ok(None),
@@ -164,7 +164,7 @@ impl UseCase<'_> {
         Ok(Some(partitions))
     }
 
-    fn view_account(&self, query: &Query, read: u64) -> Account {
+    fn view_account(query: &Query, read: u64) -> Account {
         let inputs: Vec<InputNote> = query
             .inputs
             .iter()
@@ -177,6 +177,6 @@ impl UseCase<'_> {
         let positions = positions.collect();
         let counts = Counts { read, accepted: read, ..Counts::default() };
         let note = CommitNote { input: "view".to_owned(), inputs, counts, ..CommitNote::default() };
-        Account { positions, note, tombstones: Vec::new() }
+        Account { positions, note, tombstones: Vec::new(), is_pruned: true }
     }
 }

@@ -37,13 +37,13 @@ const CASSANDRA: &str = "[cassandra.NAME]";
 pub const SECTIONS: &[Section] = &[
     Section { header: PIPELINE, path: &["pipeline"], description: "The pipeline as a whole", together: None },
     Section { header: SOURCE, path: &["source", "*"], description: "Where files come from", together: None },
-    Section { header: LANDING, path: &["landing", "*"], description: "How a landed file is read", together: None },
+    Section { header: LANDING, path: &["landing", "*"], description: "How a landed file is read", together: Some(of_csv) },
     Section { header: RAW, path: &["raw", "*"], description: "The typed log of all records", together: None },
     Section {
         header: COLUMN,
         path: &["raw", "*", "columns", "*"],
         description: "The contract: one line a column, in the order of the table",
-        together: Some(|| json!({ "not": { "required": ["field", "sql"] } })),
+        together: Some(of_columns),
     },
     Section { header: CHECK, path: &["raw", "*", "checks", "[]"], description: "A condition on each row", together: None },
     Section {
@@ -84,6 +84,27 @@ impl Key {
     const fn default_words(self, words: &'static str) -> Self {
         Self { default: Default::Words(words), ..self }
     }
+}
+
+/// Keys that only one format has.
+fn of_csv() -> Value {
+    let refused: serde_json::Map<String, Value> = ["delimiter", "quote", "escape", "header", "null_values", "encoding"]
+        .map(|key| (key.to_owned(), json!(false)))
+        .into_iter()
+        .collect();
+    json!({ "if": { "properties": { "format": { "const": "csv" } } }, "else": { "properties": refused } })
+}
+
+/// Keys that only columns of some types have.
+fn of_columns() -> Value {
+    json!({ "allOf": [
+        { "not": { "required": ["field", "sql"] } },
+        {
+            "if": { "properties": { "type": { "enum": ["date", "timestamp"] } } },
+            "else": { "properties": { "format": false, "zone": false, "ambiguous": false } },
+        },
+        { "if": { "properties": { "type": { "const": "binary" } } }, "else": { "properties": { "encoding": false } } },
+    ] })
 }
 
 fn dates() -> Value {

@@ -50,7 +50,10 @@ pub enum Default {
 
 /// The tables of docs/definition.md, one for each section, in its order.
 pub fn tables() -> String {
-    SECTIONS.iter().map(|section| format!("{}\n\n{}\n", section.header, table(section.header))).collect()
+    SECTIONS
+        .iter()
+        .flat_map(|section| [section.header.to_owned(), "\n\n".to_owned(), table(section.header), "\n".to_owned()])
+        .collect()
 }
 
 /// The page with the tables between its marks (`<!-- keys: [pipeline] -->` to `<!-- end of keys -->`) made anew.

@@ -7,10 +7,14 @@ use crate::definition::{MAX_NAME_LENGTH, URL_SCHEMES, defaults, read, sources, u
 const PAGE: &str = include_str!("../../../../docs/definition.md");
 
 #[test]
-fn the_example_of_the_page_is_a_definition() {
-    let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let example = blocks.into_iter().find(|block| block.starts_with("[pipeline]")).unwrap();
-    let pipeline = read(&text(example), &environment).unwrap_or_else(|errors| panic!("{errors}"));
+fn the_examples_of_the_page_are_definitions() {
+    let examples: Vec<&str> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let (whole, parts): (Vec<_>, Vec<_>) = examples.into_iter().partition(|example| example.contains("[pipeline]"));
+    for part in parts.into_iter().filter(|part| part.starts_with("[source.")) {
+        let completed = format!("[pipeline]\nname = \"a\"\n{part}");
+        read(&text(&completed), &environment).unwrap_or_else(|errors| panic!("{part}\n{errors}"));
+    }
+    let pipeline = read(&text(whole[0]), &environment).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(pipeline.sources[0].urls[0].location(None).url, "https://example.org/orders.zip");
 }
 

@@ -13,6 +13,12 @@ use crate::definition::reference::{self, KEYS, SECTIONS};
 /// What a schema cannot see, by what is said about it: names that refer to something, texts that must parse, numbers within a
 /// text, keys that go together across tables, and what is no TOML at all.
 const BEYOND_A_SCHEMA: &[&str] = &[
+    "is not a path",
+    "is not a format of dates",
+    "strftime does not know",
+    "has no year",
+    "the name of a zone",
+    "is about local times",
     "there is no zone",
     "are the same character",
     "is about quotes",
@@ -165,17 +171,17 @@ fn the_schema_takes_definitions_that_are_right() {
 #[test]
 fn the_schema_refuses_what_is_broken_unless_no_schema_could() {
     let schema = reference::schema();
-    let (mut taken, mut caught) = (String::new(), 0);
+    let (mut taken, mut caught) = (Vec::new(), 0);
     for toml in cases() {
         let is_refused = document(&toml).is_some_and(|document| refused(&schema, &document).is_some());
         caught += u32::from(is_refused);
         let problems = errors(&toml).problems;
         let beyond = |message: &str| BEYOND_A_SCHEMA.iter().any(|beyond| message.contains(beyond));
         if !is_refused && !problems.iter().all(|problem| beyond(&problem.message)) {
-            taken += &format!("{:?}\n", problems.iter().map(|problem| &problem.message).collect::<Vec<_>>());
+            taken.push(problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>());
         }
     }
-    assert!(taken.is_empty(), "the schema takes these:\n{taken}");
+    assert!(taken.is_empty(), "the schema takes these: {taken:#?}");
     assert!(caught >= 40, "{caught}");
 }
 

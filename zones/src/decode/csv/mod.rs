@@ -9,6 +9,7 @@ mod reader;
 mod scan;
 
 pub(super) use reader::{CsvReader, Stop};
+pub(super) use scan::{Dialect, Field, Found};
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use super::fields::{Columnwise, Fields, Places};
 use super::json_lines::{add_member, json_string};
 use super::{Decoded, Drift, Reject};
 use header::Layout;
-use scan::{Dialect, Field};
 
 /// Whole records of one entry, cut into fields.
 #[derive(Debug)]
@@ -142,4 +142,4 @@ fn unknown(csv: &CsvFields, block: &CsvBlock, text: &str) -> StringArray {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

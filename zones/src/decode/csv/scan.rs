@@ -4,7 +4,7 @@ use model::definition::Csv;
 
 /// A field's content: without its quotes, with its escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field {
+pub(in crate::decode) struct Field {
     start: u32,
     /// The end, and in the highest bit whether there are escapes to be taken out.
     end: u32,
@@ -18,18 +18,18 @@ impl Field {
         Self { start: place(start), end: place(end) | if is_escaped { ESCAPED } else { 0 } }
     }
 
-    pub(super) fn range(self) -> std::ops::Range<usize> {
+    pub(in crate::decode) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..(self.end & !ESCAPED) as usize
     }
 
-    pub(super) fn is_escaped(self) -> bool {
+    pub(in crate::decode) fn is_escaped(self) -> bool {
         self.end & ESCAPED != 0
     }
 }
 
 /// What was found where a record should begin.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::decode) enum Found {
     Record {
         /// The end of its last field, without the line end.
         end: usize,
@@ -48,19 +48,19 @@ pub(super) enum Found {
 
 /// The characters that mean something.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Dialect {
+pub(in crate::decode) struct Dialect {
     pub(super) delimiter: u8,
     pub(super) quote: Option<u8>,
     pub(super) escape: Option<u8>,
 }
 
 impl Dialect {
-    pub(super) fn of(csv: &Csv) -> Self {
+    pub(in crate::decode) fn of(csv: &Csv) -> Self {
         Self { delimiter: csv.delimiter, quote: csv.quote, escape: csv.escape }
     }
 
     /// Finds the record that begins at `start` and appends its fields. `is_whole`: no bytes follow these.
-    pub(super) fn scan(self, bytes: &[u8], start: usize, is_whole: bool, fields: &mut Vec<Field>) -> Found {
+    pub(in crate::decode) fn scan(self, bytes: &[u8], start: usize, is_whole: bool, fields: &mut Vec<Field>) -> Found {
         let cut = |open: Option<usize>| match open {
             Some(at) if is_whole => Found::Open(at),
             _ => Found::Cut,
@@ -146,7 +146,7 @@ impl Dialect {
     }
 
     /// The content of a field with escapes.
-    pub(super) fn unescaped(self, text: &str) -> String {
+    pub(in crate::decode) fn unescaped(self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let quote = self.quote.map(char::from);
         let escape = self.escape.or(self.quote).map(char::from);

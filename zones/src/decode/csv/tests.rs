@@ -8,7 +8,7 @@ use super::super::fields::tests::{decoder, field};
 use super::super::{Block, Piece};
 use super::*;
 
-pub(super) const CSV: Csv = Csv {
+pub(in crate::decode) const CSV: Csv = Csv {
     delimiter: b',',
     quote: Some(b'"'),
     escape: None,
