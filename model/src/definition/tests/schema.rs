@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::broken::cases;
-use super::shipped::SESSION_EVENTS;
+use super::shipped::{OULAD, SESSION_EVENTS};
 use super::{WHOLE, errors};
 use crate::definition::reference::{self, KEYS, SECTIONS};
 
@@ -163,7 +163,7 @@ fn json(value: toml::Value) -> Value {
 #[test]
 fn the_schema_takes_definitions_that_are_right() {
     let schema = reference::schema();
-    for toml in [WHOLE, SESSION_EVENTS] {
+    for toml in [WHOLE, SESSION_EVENTS, OULAD] {
         assert_eq!(refused(&schema, &document(toml).unwrap()), None);
     }
 }
