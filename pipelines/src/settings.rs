@@ -141,6 +141,15 @@ impl RunArgs {
 
     /// The lake's folder; a debug run has its own.
     pub fn lake_folder(&self) -> Result<PathBuf, Error> {
+        let shown = self.lake.to_string_lossy();
+        if shown.contains("://") {
+            let hint = "give --lake (LAKE_URI) the path of a folder of this machine";
+            return Err(Error::Semantics {
+                place: format!("lake {shown}"),
+                problem: "a url, and the lake must be a folder".to_owned(),
+                hint: Some(hint.to_owned()),
+            });
+        }
         if self.slice()?.is_none() {
             return Ok(self.lake.clone());
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;
+mod broken;
 mod cassandra_connect;
 mod cassandra_store;
 mod change_stream;

@@ -6,6 +6,7 @@
 //! read and its limits hold; holds more in memory than the spill budget and one batch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use model::receipt::Receipt;
 use model::report::{Beside, CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
-use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
+use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
 use zones::raw::{self, LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
@@ -91,9 +92,13 @@ impl Load<'_> {
         self.report.bytes += receipt.size;
         let rejects = folder.join(REJECTS_FILE);
         quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
-        if let Some(reason) = &plan.stopped {
+        if let Some(Stop { reason, advice }) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
-            return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
+            let mut advice = advice.clone();
+            if plan.counts.rejected > 0 {
+                let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
+            }
+            return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;
         if !added.is_empty() {

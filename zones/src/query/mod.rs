@@ -89,7 +89,7 @@ impl Query {
             Err(error) => return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await),
         };
         if !is_select(&plan) {
-            return Err(vec![locate::beginning(&self.sql, "this is not a SELECT")]);
+            return Err(vec![locate::not_a_select(&self.sql)]);
         }
         if let Err(error) = context.state().optimize(&plan) {
             return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await);
@@ -99,7 +99,7 @@ impl Query {
 
     fn scope(&self) -> Scope {
         let names = self.inputs.iter().flat_map(|input| [input.origin.to_string(), input.origin.table().to_owned()]);
-        Scope { tables: names.collect(), ..Scope::default() }
+        Scope { tables: names.collect(), is_definition: true, ..Scope::default() }
     }
 
     /// The rows of the result, of the touched groups only where some are given.
@@ -277,7 +277,7 @@ impl Query {
         match source {
             // What a scan hit is an error of the lake, not of the statement.
             DataFusionError::External(inner) if inner.is::<Error>() => *inner.downcast().expect("just looked"),
-            source => Error::Sql { step: format!("run {}", self.place), sql: one_line(&self.sql), source: Box::new(source) },
+            source => Error::sql(format!("run {}", self.place), &source),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableSha
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
+use crate::sql::type_name;
 
 /// A raw table that is open for loading.
 pub struct Raw<'d> {
@@ -115,7 +116,8 @@ impl<'d> Raw<'d> {
                 Err(_) => missing.push(Field::new(name, DataType::Utf8, true)),
                 Ok(field) if *field.data_type() == DataType::Utf8 && field.is_nullable() => {}
                 Ok(field) => {
-                    let difference = format!("column {name} is {}, and a field of that name is to be added", field.data_type());
+                    let difference =
+                        format!("column {name} is {}, and a field of that name is to be added", type_name(field.data_type()));
                     return Err(Error::TableDiffers { table: self.table.name().to_owned(), difference });
                 }
             }

@@ -32,7 +32,7 @@ use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
 use crate::query::Input;
 use crate::raw::indices;
-use crate::sql::one_line;
+use crate::sql::{one_line, type_name};
 
 use tombstones::Tombstones;
 
@@ -117,8 +117,11 @@ fn expect_partition_type(definition: &UseCaseTable, schema: &SchemaRef) -> Resul
     if can_partition(field.data_type()) {
         return Ok(());
     }
-    let problem =
-        format!("yields a {} for the partition column {}: use a date, a text or an integer", field.data_type(), field.name());
+    let problem = format!(
+        "yields a {} for the partition column {}: use a date, a text or an integer",
+        type_name(field.data_type()),
+        field.name()
+    );
     Err(Error::SqlShape { step: format!("use case {}", definition.name), sql: definition.sql_file.clone(), problem })
 }
 

@@ -106,11 +106,8 @@ impl UseCase<'_> {
         for (index, expression) in mention.key.iter().enumerate() {
             let Some(expression) = expression else { continue };
             let value = expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
-            values.push(value.map_err(|error| Error::Sql {
-                step: format!("find the groups of {}", mention.origin),
-                sql: self.definition.sql_file.clone(),
-                source: Box::new(error),
-            })?);
+            let step = || format!("find the groups of {} for {}", mention.origin, self.definition.sql_file);
+            values.push(value.map_err(|error| Error::sql(step(), &error))?);
             columns.push(index);
         }
         let key = Arc::new(self.content.project(&self.key_columns).expect("the key is among the columns"));

@@ -290,7 +290,7 @@ impl Download<'_> {
             let part = self.part.as_mut().expect("a body belongs to a part");
             let total = part.note().total;
             let got = part.length();
-            let broken = |error: reqwest::Error| Trouble::Broken { got, total, source: error.without_url() };
+            let broken = |error: reqwest::Error| Trouble::Broken { got, total, error: error.without_url() };
             let Some(chunk) = chunk.map_err(broken)? else {
                 return match total {
                     Some(total) if got != total => Err(Trouble::Short { got, total }.into()),
