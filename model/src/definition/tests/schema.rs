@@ -13,6 +13,7 @@ use crate::definition::reference::{self, KEYS, SECTIONS};
 /// What a schema cannot see, by what is said about it: names that refer to something, texts that must parse, numbers within a
 /// text, keys that go together across tables, and what is no TOML at all.
 const BEYOND_A_SCHEMA: &[&str] = &[
+    "is the name of a file, and this is a statement",
     "is not a path",
     "is not a format of dates",
     "strftime does not know",
