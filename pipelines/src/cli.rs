@@ -51,7 +51,7 @@ enum Command {
     #[command(after_help = "Example: sluice check pipelines/orders --output json | jq '.problems[]'")]
     Check(CheckArgs),
     /// Say what a run would do now, and do none of it: files, rows, merges, views, rows to Cassandra, DDL
-    #[command(after_help = "Example: sluice plan session_events --output json | jq '.merges[].batches[]'")]
+    #[command(after_help = "Example: sluice plan orders --output json | jq '.merges[].batches[]'")]
     Plan(PlanArgs),
     /// Show rows of one table: of any zone, as it is or as it was
     #[command(after_help = SHOW_EXAMPLES)]
