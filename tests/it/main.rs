@@ -11,6 +11,8 @@ mod commands;
 mod file_server;
 mod formats;
 mod generator;
+mod guides;
+mod init;
 mod interruption;
 mod landing;
 mod node;

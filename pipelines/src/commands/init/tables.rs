@@ -372,7 +372,7 @@ fn time_rank(name: &str) -> usize {
     NAMES
         .iter()
         .position(|wanted| name == *wanted)
-        .or_else(|| NAMES.iter().position(|wanted| word(wanted)).map(|at| at + NAMES.len()))
+        .or_else(|| NAMES.iter().position(word).map(|at| at + NAMES.len()))
         .unwrap_or(usize::MAX)
 }
 
