@@ -143,6 +143,10 @@ impl CqlType {
     }
 
     /// Every name that [`CqlType::parse`] knows.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TYPES.iter().map(|(_, cql_type)| *cql_type)
+    }
+
     pub fn names() -> impl Iterator<Item = &'static str> {
         TYPES.iter().map(|(name, _)| *name)
     }

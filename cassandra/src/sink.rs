@@ -125,6 +125,16 @@ impl Sink {
     }
 }
 
+/// What writing these versions would send, netted as [`Sink::write`] nets them; needs no Cassandra.
+pub fn rehearse(design: &TableDesign, nulls: Nulls, versions: &[Changes]) -> Result<Written, encode::Error> {
+    let mutations = Mutations::of(design, nulls, versions, BatchLimits::of(design))?;
+    let mut written = Written { superseded: mutations.superseded, ..Written::default() };
+    for batch in 0..mutations.len() {
+        written.add(&mutations, batch);
+    }
+    Ok(written)
+}
+
 impl Written {
     /// Counts an acknowledged batch; returns its number of rows, removed ones included.
     pub(crate) fn add(&mut self, mutations: &Mutations, batch: usize) -> u64 {

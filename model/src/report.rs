@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
 use crate::definition::OnFailure;
+use crate::plan::Known;
 
 /// The stages, in the order of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +61,66 @@ pub struct StageReport {
     /// Where the files differ from the contract of a raw table.
     #[serde(default)]
     pub drift: Vec<DriftReport>,
+    /// What was planned just before the stage did it, beside what it did.
+    #[serde(default)]
+    pub planned: Planned,
+}
+
+/// Numbers that could be had from logs and load plans before a stage began. `None`: not of this stage, or not known then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Rows to load, to merge, or to look at for sending.
+    pub rows: Option<Beside>,
+    pub commits: Option<Beside>,
+    /// Groups of a view that were touched, beside rows of it that came, changed or went.
+    pub groups: Option<Beside>,
+    /// Files that may have to be rewritten, or that a snapshot supersedes.
+    pub files: Option<Beside>,
+    /// Bytes of these.
+    pub bytes: Option<Beside>,
+}
+
+/// A number as planned, and as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    pub planned: u64,
+    pub known: Known,
+    pub fact: u64,
+}
+
+impl Beside {
+    pub fn new(planned: u64, known: Known, fact: u64) -> Self {
+        Self { planned, known, fact }
+    }
+
+    /// Adds a further part of the same stage.
+    pub fn add(to: &mut Option<Self>, part: Self) {
+        let sum = to.map_or(part, |sum| Self { planned: sum.planned + part.planned, fact: sum.fact + part.fact, ..part });
+        *to = Some(sum);
+    }
+
+    /// Whether the plan did not hold, or far less came than it allowed for.
+    pub fn is_worth_telling(self) -> bool {
+        match self.known {
+            Known::Exact => self.planned != self.fact,
+            Known::AtMost => self.fact > self.planned || self.fact < self.planned / 2,
+            Known::Estimated | Known::Later => self.fact > self.planned * 2 || self.fact < self.planned / 2,
+        }
+    }
+}
+
+impl Planned {
+    /// The numbers that there are, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, Beside)> {
+        let named = [
+            ("rows", self.rows),
+            ("commits", self.commits),
+            ("groups", self.groups),
+            ("files", self.files),
+            ("bytes", self.bytes),
+        ];
+        named.into_iter().filter_map(|(name, beside)| beside.map(|beside| (name, beside)))
+    }
 }
 
 /// How often one check failed.
@@ -112,6 +173,7 @@ impl StageReport {
             notes: Vec::new(),
             checks: Vec::new(),
             drift: Vec::new(),
+            planned: Planned::default(),
         }
     }
 

@@ -161,7 +161,7 @@ impl Checking<'_> {
                     let path = mistake.column.map_or_else(Vec::new, |column| place_of(table, &column));
                     let path: Vec<String> = ["cassandra".to_owned(), table.name.clone()].into_iter().chain(path).collect();
                     let message = in_our_words(&mistake.message);
-                    self.found.push(self.places.problem(Severity::Error, &Spot::Value(&path), message, None));
+                    self.found.push(self.places.problem(Severity::Error, &Spot::Value(&path), message, mistake.hint));
                 }
                 return None;
             }

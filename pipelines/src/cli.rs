@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cassandra::Store;
 use cassandra::connect::Waiting;
@@ -20,6 +20,7 @@ use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
+use crate::commands::plan::{self, PlanArgs, Serving};
 use crate::commands::rebuild::{RebuildArgs, Removal};
 use crate::commands::schema::SchemaArgs;
 use crate::context::Context;
@@ -44,11 +45,14 @@ enum Command {
     #[command(after_help = "Example: sluice init orders --from https://example.org/orders.csv.gz")]
     Init(InitArgs),
     /// Run the whole chain: URL to landing, raw, use case and Cassandra; run again, it goes on where it stopped
-    #[command(after_help = "Example: sluice run session_events --lake /data/lake --output json > report.json")]
+    #[command(after_help = "Example: sluice run orders --lake /data/lake --output json > report.json")]
     Run(RunArgs),
     /// Check a pipeline's folder without running it: definition, SQL, tables
-    #[command(after_help = "Example: sluice check pipelines/session_events --output json | jq '.problems[]'")]
+    #[command(after_help = "Example: sluice check pipelines/orders --output json | jq '.problems[]'")]
     Check(CheckArgs),
+    /// Say what a run would do now, and do none of it: files, rows, merges, views, rows to Cassandra, DDL
+    #[command(after_help = "Example: sluice plan orders --output json | jq '.merges[].batches[]'")]
+    Plan(PlanArgs),
     /// Show rows of one table: of any zone, as it is or as it was
     #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
@@ -61,30 +65,30 @@ enum Command {
     )]
     Schema(SchemaArgs),
     /// Make the Delta tables, the keyspace and the Cassandra tables
-    #[command(after_help = "Example: sluice create-tables session_events --cassandra-host db1,db2 --cassandra-replication 3")]
+    #[command(after_help = "Example: sluice create-tables orders --cassandra-host db1,db2 --cassandra-replication 3")]
     CreateTables(RunArgs),
     /// Fetch the sources that have changed into the landing zone
-    #[command(after_help = "Example: sluice url-to-landing session_events")]
+    #[command(after_help = "Example: sluice url-to-landing orders")]
     UrlToLanding(RunArgs),
     /// Load landed files into the raw tables, one micro-batch per event date
-    #[command(after_help = "Example: sluice landing-to-raw session_events")]
+    #[command(after_help = "Example: sluice landing-to-raw orders")]
     LandingToRaw(RunArgs),
     /// Merge new raw versions into the use-case tables
-    #[command(after_help = "Example: sluice raw-to-use-case session_events")]
+    #[command(after_help = "Example: sluice raw-to-use-case orders")]
     RawToUseCase(RunArgs),
     /// Send new raw rows to Cassandra
-    #[command(after_help = "Example: sluice raw-to-cassandra session_events --cassandra-host db1")]
+    #[command(after_help = "Example: sluice raw-to-cassandra orders --cassandra-host db1")]
     RawToCassandra(RunArgs),
     /// Send changed use-case rows to Cassandra
-    #[command(after_help = "Example: sluice use-case-to-cassandra session_events --cassandra-host db1")]
+    #[command(after_help = "Example: sluice use-case-to-cassandra orders --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
     /// Remove tables and all that was made from them; the next run makes them anew from the landed files
     #[command(
-        after_help = "Example: after a change of sessions.sql\n  sluice rebuild session_events use_case.sessions\n  sluice run session_events"
+        after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
     )]
     Rebuild(RebuildArgs),
     /// A real Cassandra on this machine, without Docker
-    #[command(after_help = "Example: sluice node up && sluice run session_events && sluice node down")]
+    #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
     /// Print the script with which a shell completes `sluice`
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
@@ -92,14 +96,14 @@ enum Command {
 }
 
 const SHOW_EXAMPLES: &str = "Examples:
-  sluice show session_events sessions --where \"country = 'FI'\" --columns session_id,start_ts
-  sluice show session_events raw.session_events --at 2024-01-31 --limit 0 --output csv > day.csv
-  sluice show session_events quarantine --columns position,reason,detail";
+  sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
+  sluice show orders raw.orders --at 2024-01-31 --limit 0 --output csv > day.csv
+  sluice show orders quarantine --columns position,reason,detail";
 
 const SQL_EXAMPLES: &str = "Examples:
-  sluice sql session_events \"SELECT event_date, count(*) FROM raw.session_events GROUP BY 1 ORDER BY 1\"
-  sluice sql session_events --file report.sql --output ndjson
-  sluice sql session_events - < report.sql
+  sluice sql orders \"SELECT day, count(*) FROM raw.orders GROUP BY 1 ORDER BY 1\"
+  sluice sql orders --file report.sql --output ndjson
+  sluice sql orders - < report.sql
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         }
         Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
+        Command::Plan(arguments) => return runtime().block_on(plan(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
@@ -161,7 +166,7 @@ async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
     match Box::pin(work(&arguments, stage, shutdown)).await {
         Ok(report) => {
             match output {
-                Output::Table => println!("{}", report::table(&report)),
+                Output::Table => println!("{}", report::table(&report, arguments.talk.detail())),
                 Output::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
             }
             if report.accounting_closes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -250,6 +255,47 @@ async fn rebuild(arguments: RebuildArgs) -> ExitCode {
     match Box::pin(rebuilt).await {
         Ok(said) => {
             println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => commands::fail(&error),
+    }
+}
+
+/// How long a plan waits for Cassandra: it is made without it then.
+const PLAN_CONNECT: Duration = Duration::from_secs(3);
+
+async fn plan(arguments: PlanArgs) -> ExitCode {
+    let run = &arguments.run;
+    logs::start(&run.talk);
+    let shutdown = Shutdown::default();
+    signals::listen(shutdown.clone());
+    let planned = async {
+        let pipeline = Arc::new(read(run).await?);
+        let lake = Lake::new(run.lake_folder()?, &pipeline.name);
+        let keyspace = run.keyspace(&pipeline.name)?;
+        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
+        if context.pipeline.cassandra.is_empty() {
+            return plan::make(&context, Serving::NotNeeded).await;
+        }
+        let settings = run.cassandra.settings(keyspace, commands::node::recorded())?;
+        if arguments.offline {
+            return plan::make(&context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
+        }
+        let connecting = Store::connect(&settings, PLAN_CONNECT, |_| {});
+        match signals::unless_stopped(&context.shutdown, connecting).await? {
+            Ok(store) => plan::make(&context, Serving::Read(&store)).await,
+            Err(error) => {
+                let reason = error.to_string();
+                plan::make(&context, Serving::NotRead { settings: &settings, reason: &reason }).await
+            }
+        }
+    };
+    match Box::pin(planned).await {
+        Ok(plan) => {
+            match run.talk.output {
+                Output::Table => println!("{}", plan::text(&plan)),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data")),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => commands::fail(&error),

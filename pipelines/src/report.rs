@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use model::plan::Known;
 use model::report::{Outcome, RunReport, StageName, StageReport};
 
 const HEADER: [&str; 13] = [
@@ -24,8 +25,16 @@ const HEADER: [&str; 13] = [
 const FATES: std::ops::Range<usize> = 3..10;
 const EMPTY: &str = "-";
 
+/// How much of the plan is shown beside what came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Where they differ in a way worth telling.
+    Differences,
+    All,
+}
+
 /// The report as a table, with the accounting line below it.
-pub fn table(report: &RunReport) -> String {
+pub fn table(report: &RunReport, detail: Detail) -> String {
     let mut rows: Vec<Vec<String>> = report.stages.iter().map(row).collect();
     let mut header: Vec<&str> = HEADER.to_vec();
     // Most fates are empty in most runs: a column in which nothing stands is left out.
@@ -37,14 +46,16 @@ pub fn table(report: &RunReport) -> String {
             }
         }
     }
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-    table.set_header(header);
-    table.add_rows(rows);
+    let mut table = lined(&header, rows);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut text = format!("{table}\n");
+    for stage in &report.stages {
+        if let Some(line) = beside(stage, detail) {
+            text.push_str(&line);
+        }
+    }
     for stage in &report.stages {
         for note in &stage.notes {
             let _ = writeln!(text, "{} {}: {note}", stage.stage.name(), stage.target);
@@ -59,6 +70,35 @@ pub fn table(report: &RunReport) -> String {
     }
     text.push_str(&summary(report));
     text
+}
+
+/// A table in the style of all others.
+pub(crate) fn styled(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    lined(header, rows).to_string()
+}
+
+fn lined(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_header(header.to_vec());
+    table.add_rows(rows);
+    table
+}
+
+/// What was planned beside what came, where that is worth a line.
+fn beside(stage: &StageReport, detail: Detail) -> Option<String> {
+    let told = stage.planned.named().filter(|(_, beside)| detail == Detail::All || beside.is_worth_telling());
+    let told: Vec<_> = told
+        .map(|(name, beside)| {
+            let bound = match beside.known {
+                Known::Exact => "",
+                Known::AtMost => "at most ",
+                Known::Estimated | Known::Later => "about ",
+            };
+            format!("{name} {bound}{}, came {}", grouped(beside.planned), grouped(beside.fact))
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("{} {}: planned {}\n", stage.stage.name(), stage.target, told.join("; ")))
 }
 
 fn row(report: &StageReport) -> Vec<String> {
@@ -99,7 +139,7 @@ fn summary(report: &RunReport) -> String {
 }
 
 /// Digits in groups of three.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     group(&number.to_string())
 }
 

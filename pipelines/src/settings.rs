@@ -9,6 +9,7 @@ use model::slice::Slice;
 use secrecy::SecretString;
 
 use crate::error::{Boxed, Error};
+use crate::report::Detail;
 
 /// Which pipeline, which lake, how to talk.
 #[derive(Debug, Clone, Args)]
@@ -105,6 +106,10 @@ pub struct TalkArgs {
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 
+    /// In the table, what was planned beside what came, also where they are equal
+    #[arg(long)]
+    pub verbose: bool,
+
     /// Logs on stderr as text or JSON lines
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -136,6 +141,15 @@ impl RunArgs {
 
     /// The lake's folder; a debug run has its own.
     pub fn lake_folder(&self) -> Result<PathBuf, Error> {
+        let shown = self.lake.to_string_lossy();
+        if shown.contains("://") {
+            let hint = "give --lake (LAKE_URI) the path of a folder of this machine";
+            return Err(Error::Semantics {
+                place: format!("lake {shown}"),
+                problem: "a url, and the lake must be a folder".to_owned(),
+                hint: Some(hint.to_owned()),
+            });
+        }
         if self.slice()?.is_none() {
             return Ok(self.lake.clone());
         }
@@ -153,6 +167,12 @@ impl RunArgs {
     pub fn keyspace(&self, pipeline: &str) -> Result<String, Error> {
         let keyspace = self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline);
         Ok(if self.slice()?.is_some() { format!("{keyspace}{DEBUG_SUFFIX}") } else { keyspace.to_owned() })
+    }
+}
+
+impl TalkArgs {
+    pub fn detail(&self) -> Detail {
+        if self.verbose { Detail::All } else { Detail::Differences }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;
+mod broken;
 mod cassandra_connect;
 mod cassandra_store;
 mod change_stream;
@@ -17,6 +18,7 @@ mod interruption;
 mod landing;
 mod node;
 mod oulad;
+mod plan;
 mod session_events;
 mod sessions;
 mod several_files;

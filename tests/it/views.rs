@@ -95,13 +95,13 @@ const FILES: [(&str, &str); 7] = [
     ("c_top.sql", "SELECT day, amount, product, customers FROM product_days WHERE amount IS NOT NULL"),
 ];
 
-fn order(id: u32, day: u32, customer: &str, product: &str, amount: u32) -> String {
+pub(crate) fn order(id: u32, day: u32, customer: &str, product: &str, amount: u32) -> String {
     format!(
         "{{\"id\":{id},\"ts\":\"2024-03-{day:02}T10:00:00Z\",\"customer\":\"{customer}\",\"product\":\"{product}\",\"amount\":{amount}}}\n"
     )
 }
 
-fn product(name: &str, kind: &str, price: u32) -> String {
+pub(crate) fn product(name: &str, kind: &str, price: u32) -> String {
     format!("{{\"product\":\"{name}\",\"kind\":\"{kind}\",\"price\":{price}}}\n")
 }
 
@@ -109,7 +109,7 @@ fn stage<'r>(report: &'r RunReport, stage: StageName, target: &str) -> &'r Stage
     report.stages.iter().find(|one| one.stage == stage && one.target == target).unwrap_or_else(|| panic!("{report:#?}"))
 }
 
-async fn shop() -> TestPipeline {
+pub(crate) async fn shop() -> TestPipeline {
     let t = TestPipeline::written("shop", &FILES).await;
     t.serve_at("orders", order(1, 1, "ann", "tea", 5) + &order(2, 1, "bob", "tea", 2) + &order(3, 2, "ann", "pot", 1));
     t.serve_at("products", product("tea", "drink", 3) + &product("pot", "ware", 20) + &product("cup", "ware", 7));

@@ -19,13 +19,11 @@ pub enum Error {
     CommitGone { table: String, version: u64 },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
-    #[error("{step}: `{sql}`")]
-    Sql { step: String, sql: String, source: Box<datafusion::error::DataFusionError> },
+    #[error("{step}: {message}")]
+    Sql { step: String, message: String, hint: Option<&'static str> },
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
-    #[error("a value does not fit the statement: {message}")]
-    SqlValue { message: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
     NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
@@ -41,7 +39,7 @@ pub enum Error {
     #[error("{path} is not what was written: {problem}")]
     Damaged { path: String, problem: String },
     #[error("{file}: {reason}; nothing of the file is committed")]
-    Stopped { file: String, reason: String },
+    Stopped { file: String, reason: String, advice: String },
     #[error("the definition of {table} changed while the load of {file} was half done")]
     DefinitionChanged { table: String, file: String },
     #[error("{table} was folded under another definition of its SQL, key or folds")]
@@ -58,11 +56,8 @@ pub enum Error {
     Worker { step: &'static str },
     #[error("{entry}: {problem}")]
     Unreadable { entry: String, problem: String, hint: Option<String> },
-    #[error("read a landed file")]
-    Entry {
-        #[source]
-        source: Box<crate::entries::Error>,
-    },
+    #[error(transparent)]
+    Entry { source: Box<crate::entries::Error> },
     #[error(transparent)]
     LandingZone(#[from] Box<crate::landing::Error>),
     #[error(transparent)]
@@ -86,6 +81,12 @@ impl Error {
         move |source| Self::ReadFile { table: table.to_owned(), path: path.to_owned(), source }
     }
 
+    /// Something that came up while rows were computed.
+    pub(crate) fn sql(step: String, error: &datafusion::error::DataFusionError) -> Self {
+        let said = crate::sql::of_error(error);
+        Self::Sql { step, message: said.message, hint: said.hint }
+    }
+
     /// A defect of a landed file.
     pub fn entry(source: crate::entries::Error) -> Self {
         Self::Entry { source: Box::new(source) }
@@ -103,6 +104,12 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Delta { source, .. } if matches!(**source, Delta::Transaction { .. } | Delta::VersionAlreadyExists(_)))
     }
+}
+
+/// Whether a file cannot be made where it should be, whatever it is.
+fn is_of_the_place(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    matches!(kind, NotADirectory | PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// The two ways out where a table does not go with its definition or its input. Names of tables are `<pipeline>/<table>`.
@@ -130,7 +137,6 @@ impl Classify for Error {
             | Self::TableDiffers { .. }
             | Self::Sql { .. }
             | Self::Planning { .. }
-            | Self::SqlValue { .. }
             | Self::NoVersion { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
@@ -139,6 +145,7 @@ impl Classify for Error {
             | Self::KeyRepeated { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
+            Self::Io { source, .. } if is_of_the_place(source.kind()) => Failure::Definition,
             Self::Delta { .. }
             | Self::CommitGone { .. }
             | Self::Arrow { .. }
@@ -156,11 +163,10 @@ impl Classify for Error {
             Self::LandingZone(source) => return source.hint(),
             Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
             Self::Unreadable { hint, .. } => return hint.clone(),
+            Self::Sql { hint, .. } => return hint.map(str::to_owned),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { table, .. } => return Some(rebuild("take the change back", table)),
-            Self::Stopped { .. } => {
-                "its rejects are in the quarantine table with their reasons; mend the source, or change the limit or the check in pipeline.toml"
-            }
+            Self::Stopped { advice, .. } => return Some(advice.clone()),
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
             Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",
             Self::InputReplaced { table, .. } => return Some(rebuild("bring the earlier one back", table)),
@@ -171,6 +177,9 @@ impl Classify for Error {
             Self::Held { .. } => "wait for it to end, then run again",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "free some space and run again: it goes on where it stopped"
+            }
+            Self::Io { source, .. } if is_of_the_place(source.kind()) => {
+                "the lake (--lake, LAKE_URI) must be a folder that this user may write to"
             }
             Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
             _ => return None,

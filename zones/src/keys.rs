@@ -24,6 +24,7 @@ use crate::error::Error;
 const MANIFEST: &str = "keys.json";
 const MANIFEST_VERSION: u32 = 1;
 const PARTITION_BITS: u32 = 16;
+const WORD_BYTES: u64 = 8;
 /// Words read at once: one page of 4 KiB.
 const BLOCK_WORDS: u64 = 512;
 /// More runs than this are merged into one.
@@ -46,32 +47,63 @@ struct Run {
     words: u64,
 }
 
+impl Manifest {
+    fn read(folder: &Path, table_id: &str, current: TableVersion) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+        let is_of_table = manifest.version == MANIFEST_VERSION && manifest.table_id == table_id && manifest.as_of <= current;
+        (is_of_table && manifest.runs.iter().all(|run| is_whole(folder, run))).then_some(manifest)
+    }
+
+    fn empty(table_id: &str) -> Self {
+        // Version 0 makes the table and holds no rows.
+        let as_of = TableVersion(0);
+        Self { version: MANIFEST_VERSION, table_id: table_id.to_owned(), as_of, partitions: Vec::new(), runs: Vec::new() }
+    }
+}
+
 /// An open directory.
 pub struct KeyDirectory {
     folder: PathBuf,
     manifest: Manifest,
     number_of: BTreeMap<PartitionValue, u64>,
+    /// Of a directory that is only looked at.
+    held: Option<Held>,
+}
+
+/// What a look at a directory holds on to, so that a run may go on with it meanwhile.
+struct Held {
+    /// The runs of the manifest: one that is removed stays readable.
+    runs: Vec<File>,
+    /// Sorted; what came since.
+    words: Vec<u64>,
 }
 
 impl KeyDirectory {
     /// The directory in `folder` for the table `table_id`, or an empty one as of "before the first version".
     pub fn open(folder: &Path, table_id: &str, current: TableVersion) -> Result<Self, Error> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let manifest = std::fs::read(folder.join(MANIFEST))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
-            .filter(|manifest| manifest.version == MANIFEST_VERSION && manifest.table_id == table_id && manifest.as_of <= current)
-            .filter(|manifest| manifest.runs.iter().all(|run| is_whole(folder, run)));
-        let manifest = manifest.unwrap_or_else(|| Manifest {
-            version: MANIFEST_VERSION,
-            table_id: table_id.to_owned(),
-            // Version 0 makes the table and holds no rows.
-            as_of: TableVersion(0),
-            partitions: Vec::new(),
-            runs: Vec::new(),
+        let manifest = Manifest::read(folder, table_id, current).unwrap_or_else(|| Manifest::empty(table_id));
+        Ok(Self::of(folder, manifest, None))
+    }
+
+    /// The same to be looked at only: nothing is written, and what is added is kept in memory. A directory that changes under
+    /// the look is as one that is lost.
+    pub fn look(folder: &Path, table_id: &str, current: TableVersion) -> Self {
+        let found = Manifest::read(folder, table_id, current).and_then(|manifest| {
+            let runs = manifest.runs.iter().map(|run| File::open(folder.join(&run.file))).collect::<Result<Vec<_>, _>>().ok()?;
+            let are_whole = runs
+                .iter()
+                .zip(&manifest.runs)
+                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES));
+            are_whole.then_some((manifest, runs))
         });
+        let (manifest, runs) = found.unwrap_or_else(|| (Manifest::empty(table_id), Vec::new()));
+        Self::of(folder, manifest, Some(Held { runs, words: Vec::new() }))
+    }
+
+    fn of(folder: &Path, manifest: Manifest, held: Option<Held>) -> Self {
         let number_of = (0..).zip(&manifest.partitions).map(|(number, value)| (value.clone(), number)).collect();
-        Ok(Self { folder: folder.to_owned(), manifest, number_of })
+        Self { folder: folder.to_owned(), manifest, number_of, held }
     }
 
     pub fn as_of(&self) -> TableVersion {
@@ -81,9 +113,20 @@ impl KeyDirectory {
     /// The partitions in which rows with any of these hashes may be. `hashes` must be sorted.
     pub fn look_up(&self, hashes: &[u64]) -> Result<BTreeSet<PartitionValue>, Error> {
         let mut numbers = BTreeSet::new();
-        for run in &self.manifest.runs {
+        for (at, run) in self.manifest.runs.iter().enumerate() {
             let path = self.folder.join(&run.file);
-            RunReader::open(&path, run.words)?.look_up(hashes, &mut numbers)?;
+            let mut reader = match &self.held {
+                Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
+                None => RunReader::open(&path, run.words)?,
+            };
+            reader.look_up(hashes, &mut numbers)?;
+        }
+        if let Some(held) = &self.held {
+            for hash in hashes {
+                let from = held.words.partition_point(|word| *word < *hash);
+                let same = held.words[from..].iter().take_while(|word| *word >> PARTITION_BITS == hash >> PARTITION_BITS);
+                numbers.extend(same.map(|word| word & 0xFFFF));
+            }
         }
         let numbered = (0_u64..).zip(&self.manifest.partitions);
         Ok(numbered.filter(|(number, _)| numbers.contains(&(number & 0xFFFF))).map(|(_, value)| value.clone()).collect())
@@ -95,6 +138,13 @@ impl KeyDirectory {
         for (partition, hashes) in keys {
             let number = self.number(partition);
             words.extend(hashes.iter().map(|hash| (hash & !0xFFFF) | (number & 0xFFFF)));
+        }
+        if let Some(held) = &mut self.held {
+            held.words.extend(words);
+            held.words.sort_unstable();
+            held.words.dedup();
+            self.manifest.as_of = version;
+            return Ok(());
         }
         if !words.is_empty() {
             if self.manifest.runs.len() >= MAX_RUNS {
@@ -160,7 +210,7 @@ fn hash(key: &[u8]) -> u64 {
 }
 
 fn is_whole(folder: &Path, run: &Run) -> bool {
-    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.words * 8)
+    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES)
 }
 
 fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -184,7 +234,11 @@ struct RunReader<'p> {
 impl<'p> RunReader<'p> {
     fn open(path: &'p Path, words: u64) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("open", path))?;
-        Ok(Self { file, path, words, block: Vec::new(), block_start: 0 })
+        Ok(Self::of(file, path, words))
+    }
+
+    fn of(file: File, path: &'p Path, words: u64) -> Self {
+        Self { file, path, words, block: Vec::new(), block_start: 0 }
     }
 
     fn load(&mut self, block: u64) -> Result<(), Error> {

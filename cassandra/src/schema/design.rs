@@ -92,7 +92,13 @@ impl TableDesign {
             let stated = definition.types.iter().find(|column| column.name == name);
             match column_type(name, field.data_type(), stated.map(|column| column.cql_type.as_str())) {
                 Ok(cql_type) => columns.push(Column { name: name.to_owned(), cql_type, role }),
-                Err(message) => mistakes.push(Mistake::column(name, message)),
+                Err(message) => {
+                    let fitting: Vec<_> =
+                        CqlType::all().filter(|cql_type| encode::can_encode(field.data_type(), *cql_type)).collect();
+                    let fitting = fitting.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    let hint = (!fitting.is_empty()).then(|| format!("it can be written as {fitting}"));
+                    mistakes.push(Mistake { hint, ..Mistake::column(name, message) });
+                }
             }
         }
         if !mistakes.is_empty() {
@@ -234,15 +240,16 @@ pub struct Mistake {
     /// The column that it is about, if it is about one.
     pub column: Option<String>,
     pub message: String,
+    pub hint: Option<String>,
 }
 
 impl Mistake {
     fn table(message: impl Into<String>) -> Self {
-        Self { column: None, message: message.into() }
+        Self { column: None, message: message.into(), hint: None }
     }
 
     fn column(name: &str, message: impl Into<String>) -> Self {
-        Self { column: Some(name.to_owned()), message: message.into() }
+        Self { column: Some(name.to_owned()), message: message.into(), hint: None }
     }
 }
 

@@ -5,12 +5,14 @@
 
 mod design;
 mod existing;
+mod missing;
 
 use model::{Classify, Failure};
 
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
+pub use missing::{Ddl, Missing, ddl};
 
 use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
@@ -34,11 +36,7 @@ impl Store {
         if self.keyspace_exists().await? {
             return Ok(Made::Existed);
         }
-        let statement = format!(
-            "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}",
-            cql::name(&self.keyspace),
-            self.replication.cql(self.datacenter.as_deref())
-        );
+        let statement = missing::keyspace_ddl(&self.keyspace, &self.replication, self.datacenter.as_deref());
         self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
         self.session.await_schema_agreement().await.purpose(purpose)?;
         self.session.refresh_metadata().await.purpose(purpose)?;

@@ -31,8 +31,15 @@ fn is_identifier(name: &str) -> bool {
 }
 
 fn nearest_identifier(name: &str) -> Option<String> {
-    let plain: String =
-        name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let mut plain = String::new();
+    let mut before = ' ';
+    for c in name.trim().chars() {
+        if c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
+            plain.push('_');
+        }
+        plain.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+        before = c;
+    }
     is_identifier(&plain).then_some(plain)
 }
 

@@ -1,7 +1,7 @@
 //! Masks what may be secret in the text that travels with an error: a caret under line 7 shows line 7 and its neighbours.
 //!
 //! Masked are, always: user name, password and query of anything that looks like a url. In `[source]` and in every section that is
-//! not known (it may be a misspelt one): every string but `url`, `sha256`, `dates` and `on_missing`; `url` too, if it does not
+//! not known and not near to another one (it may be a misspelt `[source]`): every string but `url`, `sha256`, `dates` and `on_missing`; `url` too, if it does not
 //! look like one.
 //! Where the file does not parse: all words of such sections. References to variables stay: they say where the secret is, not what.
 //! The masked text is as long as the text, byte for byte.
@@ -29,7 +29,7 @@ pub(super) fn mask_parsed(text: &str, root: &DeTable<'_>) -> String {
             for (_, source) in value.get_ref().as_table().into_iter().flatten() {
                 mask.source(source);
             }
-        } else if OPEN_SECTIONS.contains(&section) {
+        } else if is_open(section) {
             mask.headers_in(value);
         } else {
             mask.strings_in(value);
@@ -65,6 +65,11 @@ pub(super) fn mask_unparsed(text: &str) -> String {
         offset += line.len();
     }
     mask.finish()
+}
+
+/// Whether a section's values are no secrets: one that is known, or nearest to such a one.
+fn is_open(section: &str) -> bool {
+    nearest(section, ["source"].into_iter().chain(OPEN_SECTIONS)).is_some_and(|near| OPEN_SECTIONS.contains(&near))
 }
 
 fn is_headers(key: &str) -> bool {

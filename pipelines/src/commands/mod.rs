@@ -5,6 +5,7 @@ pub mod completions;
 pub mod explore;
 pub mod init;
 pub mod node;
+pub mod plan;
 mod problems;
 pub mod rebuild;
 mod rows;

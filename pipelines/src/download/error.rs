@@ -31,7 +31,7 @@ pub enum Error {
     Encoding { url: String, encoding: String },
     #[error("{url} has sha256 {found}; the definition pins {expected}")]
     Hash { url: String, expected: String, found: String },
-    #[error("{url} could not be fetched: {attempts} attempts in a row brought nothing new, {kept} bytes are kept")]
+    #[error("{url} could not be fetched: {}", tried(*attempts, *kept))]
     GaveUp { url: String, attempts: u32, kept: u64, source: Trouble },
     #[error("{url} asks to be left alone for {} s", wait.as_secs())]
     Postponed { url: String, wait: Duration, source: Trouble },
@@ -67,10 +67,10 @@ pub enum Error {
 pub enum Trouble {
     #[error("the server answered {status}")]
     Status { status: StatusCode, retry_after: Option<Duration> },
-    #[error("no answer")]
-    NoAnswer { source: reqwest::Error },
-    #[error("the body broke off after {got} bytes{}", of_total(*total))]
-    Broken { got: u64, total: Option<u64>, source: reqwest::Error },
+    #[error("no answer: {}", root(error))]
+    NoAnswer { error: reqwest::Error },
+    #[error("the body broke off after {got} bytes{}: {}", of_total(*total), root(error))]
+    Broken { got: u64, total: Option<u64>, error: reqwest::Error },
     #[error("the body ended after {got} of {total} bytes")]
     Short { got: u64, total: u64 },
     #[error("not a byte came for {} s", silent.as_secs_f64())]
@@ -113,6 +113,23 @@ fn severity(failure: Failure) -> u8 {
 
 fn worst(failed: &[Error]) -> Option<&Error> {
     failed.iter().rev().max_by_key(|error| severity(error.failure()))
+}
+
+fn tried(attempts: u32, kept: u64) -> String {
+    match kept {
+        0 => format!("{attempts} attempts failed"),
+        kept => format!("{attempts} attempts in a row brought nothing new, {kept} bytes are kept"),
+    }
+}
+
+/// The cause of all causes: those before it say that something was asked for, which is known.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let said = cause.to_string();
+    said.split(" (os error").next().unwrap_or(&said).to_ascii_lowercase()
 }
 
 fn of_total(total: Option<u64>) -> String {
@@ -171,7 +188,8 @@ impl Classify for Error {
             }
             Self::Encoding { .. } => "serve the file as it is, without a content encoding",
             Self::Hash { .. } => "set the source's `sha256` to the new value if this content is the right one",
-            Self::GaveUp { .. } | Self::ChangedWhileRead { .. } => "run again later",
+            Self::GaveUp { .. } => "see whether the address is right and the server can be reached from here, then run again",
+            Self::ChangedWhileRead { .. } => "run again later",
             Self::Postponed { .. } => "run again after that time",
             Self::File { .. } | Self::NotAFile { .. } => "check the source's `url`, and that the file can be read",
             Self::NoFile { .. } => "check the source's `url`; where there may be no file, set `on_missing = \"skip\"`",

@@ -54,7 +54,7 @@ pub(super) async fn fetch(request: &Request<'_>, address: &Address, path: &Path,
 }
 
 /// Time and length, the time only where it can be relied on.
-fn validators(address: &Address, metadata: &Metadata, now: DateTime<Utc>) -> Validators {
+pub(super) fn validators(address: &Address, metadata: &Metadata, now: DateTime<Utc>) -> Validators {
     let modified = metadata.modified().ok().map(DateTime::<Utc>::from).filter(|modified| now - modified > TIME_GRAIN);
     Validators {
         url_sha256: Some(address.sha256.clone()),

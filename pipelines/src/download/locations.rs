@@ -1,6 +1,6 @@
 //! Which urls a source has today.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use glob::MatchOptions;
@@ -25,7 +25,7 @@ pub(super) struct Locations {
 }
 
 /// What tells the urls of today apart; `None` where the source has one url and cannot have more.
-pub fn known_locations(source: &Source, today: NaiveDate) -> Result<Option<HashSet<String>>, Error> {
+pub fn known_locations(source: &Source, today: NaiveDate) -> Result<Option<BTreeSet<String>>, Error> {
     let locations = of(source, today)?;
     Ok((!locations.is_single).then(|| locations.addresses.into_iter().map(|address| address.location).collect()))
 }

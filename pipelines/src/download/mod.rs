@@ -20,6 +20,7 @@ mod error;
 mod http;
 mod local;
 mod locations;
+mod look;
 mod one;
 mod retry;
 mod several;
@@ -27,6 +28,7 @@ mod share;
 
 pub use error::{Error, Trouble};
 pub use locations::known_locations;
+pub use look::look;
 pub use retry::Options;
 pub use several::fetch;
 

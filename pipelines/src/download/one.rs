@@ -73,7 +73,7 @@ pub(super) async fn download(
     Ok(Delivery { result, transferred, notes })
 }
 
-fn is_missing(error: &Error) -> bool {
+pub(super) fn is_missing(error: &Error) -> bool {
     match error {
         Error::Status { status, .. } => matches!(status.as_u16(), 404 | 410),
         Error::File { source, .. } => source.kind() == io::ErrorKind::NotFound,

@@ -14,7 +14,7 @@ use super::share::Together;
 use super::{Error, Evidence, Fetched, Request, http};
 
 /// Enough to hide the time between a request and its answer; more would only crowd the server.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// Each took half a minute of attempts: a server that is down is not asked for the other thousand dates.
 const MOST_FAILURES_IN_A_ROW: usize = 8;
@@ -62,7 +62,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Fetched, Error> {
     arrivals.end(&latests)
 }
 
-fn client_for(request: &Request<'_>, addresses: &[Address]) -> Result<Option<Client>, Error> {
+pub(super) fn client_for(request: &Request<'_>, addresses: &[Address]) -> Result<Option<Client>, Error> {
     let mut urls = addresses.iter().filter_map(|address| match &address.place {
         Place::Http(url) => Some(url),
         Place::File(_) => None,

@@ -4,6 +4,7 @@
 //! that only lacks nullable columns gets them; a table that differs in another way is left as it is, and the error says how it
 //! differs. Idempotent.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -22,19 +23,7 @@ use crate::error::Error;
 pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::CreateTables, "lake");
-    let (lake, pipeline) = (&context.lake, &context.pipeline);
-    let mut wanted: Vec<(std::path::PathBuf, String, TableShape)> = Vec::new();
-    for table in &pipeline.raw {
-        wanted.push((lake.raw_folder(&table.name), lake.table_name(&table.name), raw::shape(table)));
-    }
-    if !pipeline.raw.is_empty() {
-        wanted.push((lake.quarantine_folder(), lake.quarantine_name(), quarantine::shape(&pipeline.name)));
-    }
-    for table in &pipeline.use_cases {
-        let shape = use_case_shape(pipeline, &table.name).await?;
-        wanted.push((lake.use_case_folder(&table.name), lake.table_name(&table.name), shape));
-    }
-    for (folder, name, shape) in wanted {
+    for (folder, name, shape) in wanted_in_lake(context).await? {
         match Table::open_or_create(&folder, &name, &shape).await?.1 {
             MadeTable::Found => {}
             MadeTable::Created => made(context, &mut report, &format!("created Delta table {name} in {}", folder.display())),
@@ -45,6 +34,23 @@ pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Every Delta table of the pipeline: its folder, its name and its shape.
+pub(crate) async fn wanted_in_lake(context: &Context) -> Result<Vec<(PathBuf, String, TableShape)>, Error> {
+    let (lake, pipeline) = (&context.lake, &context.pipeline);
+    let mut wanted: Vec<(PathBuf, String, TableShape)> = Vec::new();
+    for table in &pipeline.raw {
+        wanted.push((lake.raw_folder(&table.name), lake.table_name(&table.name), raw::shape(table)));
+    }
+    if !pipeline.raw.is_empty() {
+        wanted.push((lake.quarantine_folder(), lake.quarantine_name(), quarantine::shape(&pipeline.name)));
+    }
+    for table in &pipeline.use_cases {
+        let shape = use_case_shape(pipeline, &table.name).await?;
+        wanted.push((lake.use_case_folder(&table.name), lake.table_name(&table.name), shape));
+    }
+    Ok(wanted)
 }
 
 /// Makes the keyspace and the Cassandra tables.

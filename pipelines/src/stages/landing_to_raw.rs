@@ -6,19 +6,21 @@
 //! read and its limits hold; holds more in memory than the spill budget and one batch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
 use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
+use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
-use model::report::{CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
+use model::report::{Beside, CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
-use zones::load::{Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, prepare};
-use zones::raw::{LoadedBatch, Raw};
+use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
+use zones::raw::{self, LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine};
 
 use crate::context::Context;
@@ -64,6 +66,14 @@ fn has_newer(receipt: &Receipt, later: &[Receipt]) -> bool {
     later.iter().any(|later| later.location == receipt.location)
 }
 
+/// The urls that a landing's source has today; `None` where it has one, which may move.
+pub(crate) fn known_locations(context: &Context, landing: &Landing) -> Result<Option<BTreeSet<String>>, Error> {
+    let source = context.pipeline.source(&landing.source).expect("a validated definition");
+    let step = || format!("find the urls of {}", source.name);
+    let known = download::known_locations(source, context.today());
+    known.map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })
+}
+
 /// The state of one run over the files of one landing.
 struct Load<'c> {
     context: &'c Context,
@@ -82,9 +92,13 @@ impl Load<'_> {
         self.report.bytes += receipt.size;
         let rejects = folder.join(REJECTS_FILE);
         quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
-        if let Some(reason) = &plan.stopped {
+        if let Some(Stop { reason, advice }) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
-            return Err(LakeError::Stopped { file, reason: reason.clone() }.into());
+            let mut advice = advice.clone();
+            if plan.counts.rejected > 0 {
+                let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
+            }
+            return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;
         if !added.is_empty() {
@@ -165,14 +179,18 @@ impl Load<'_> {
             // The first snapshot goes in batch by batch, as any file.
             if !files.is_empty() {
                 self.context.shutdown.check()?;
+                let (count, bytes) = (files.len() as u64, files.iter().map(|(file, _)| file.size).sum());
                 let batch = self.raw.commit_replacing(plan, (&superseded, files), &spill, self.context.now).await?;
-                self.add(&batch);
+                self.add(&batch, plan.batches.iter().map(Batch::rows).sum());
+                let planned = &mut self.report.planned;
+                Beside::add(&mut planned.files, Beside::new(count, Known::Exact, batch.superseded.0));
+                Beside::add(&mut planned.bytes, Beside::new(bytes, Known::Exact, batch.superseded.1));
                 return Ok(());
             }
         }
         if plan.batches.is_empty() {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, 0);
         }
         for index in 0..plan.batches.len() {
             let number = BatchNumber::of(index, plan.batches.len())
@@ -182,7 +200,7 @@ impl Load<'_> {
             }
             self.context.shutdown.check()?;
             let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
-            self.add(&batch);
+            self.add(&batch, plan.batches[index].rows());
         }
         Ok(())
     }
@@ -195,19 +213,15 @@ impl Load<'_> {
             return Ok(BTreeSet::new());
         }
         let receipts = self.zone.receipts().map_err(LakeError::from)?;
-        let location = receipts.iter().find(|receipt| receipt.sequence == plan.receipt).map(|receipt| &receipt.location);
-        let source = self.context.pipeline.source(&self.landing.source).expect("a validated definition");
-        let step = || format!("find the urls of {}", source.name);
-        let known = download::known_locations(source, self.context.today())
-            .map_err(|error| Error::Landing { step: step(), source: Boxed::new(error) })?;
-        let is_gone = |receipt: &Receipt| known.as_ref().is_none_or(|known| !known.contains(&receipt.location));
-        let is_superseded =
-            |receipt: &&Receipt| receipt.sequence < plan.receipt && (Some(&receipt.location) == location || is_gone(receipt));
-        let sequences = receipts.iter().filter(is_superseded).map(|receipt| i64::try_from(receipt.sequence).unwrap_or(i64::MAX));
-        Ok(sequences.collect())
+        let known = known_locations(self.context, self.landing)?;
+        Ok(raw::superseded(&receipts, plan.receipt, known.as_ref()))
     }
 
-    fn add(&mut self, batch: &LoadedBatch) {
+    fn add(&mut self, batch: &LoadedBatch, planned_rows: u64) {
+        // Which of the rows are duplicates is seen when they are committed.
+        let known = if self.table.unique_key.is_empty() { Known::Exact } else { Known::AtMost };
+        let planned = &mut self.report.planned;
+        Beside::add(&mut planned.rows, Beside::new(planned_rows, known, batch.counts.accepted));
         self.report.outcome = Outcome::Done;
         self.report.counts += batch.counts;
         self.report.written += batch.counts.accepted;

@@ -8,10 +8,10 @@
 use std::time::Instant;
 
 use model::definition::{RawTable, UseCaseTable};
-use model::position::TableVersion;
-use model::report::{Outcome, StageName, StageReport};
+use model::plan::Known;
+use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::Table;
+use zones::delta::{CommitContent, Table};
 use zones::query::Input;
 use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
@@ -52,13 +52,9 @@ async fn fold(
     let mut target = UseCase::open(&context.lake, table, &[input]).await?;
 
     let position = target.position().await?;
-    expect_not_ahead(&raw, &target, position)?;
-    let last = expect_same_definition(&target, table).await?;
-    if last.is_some_and(|id| id != raw.id()) {
-        let input = raw.name().to_owned();
-        return Err(LakeError::InputReplaced { table: target.table().name().to_owned(), input }.into());
-    }
+    target.expect_input(&raw, position).await?;
     let groups = grouped(raw.commits_after(position).await?, batch_rows);
+    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
     progress.expect(groups.iter().map(|group| group.rows).sum());
     for group in &groups {
@@ -66,6 +62,12 @@ async fn fold(
         let (merged, read) = merge(context, &raw, &mut target, group).await?;
         add(report, merged, read);
         progress.advance(group.rows);
+    }
+    if let Some(planned) = planned.filter(|_| !groups.is_empty()) {
+        report.planned.rows = Some(Beside::new(planned, Known::Exact, report.counts.read));
+    }
+    if !groups.is_empty() {
+        report.planned.commits = Some(Beside::new(groups.len() as u64, Known::Exact, report.commits));
     }
     report.position = Some(target.table().version().0);
     Ok(())
@@ -100,7 +102,7 @@ async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageRepo
         inputs.push(Input { origin: origin.clone(), schema: input.schema().clone(), table: Some(input) });
     }
     let mut target = UseCase::open(&context.lake, table, &inputs).await?;
-    expect_same_definition(&target, table).await?;
+    target.expect_definition().await?;
     let query = query(table, inputs, Some(context.lake.spill_folder()?));
     let (touched, read) = target.touched(&query).await?;
     report.position = Some(target.table().version().0);
@@ -123,6 +125,12 @@ async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageRepo
         attempt += 1;
     };
     add(report, merged, read);
+    if let Touched::Groups(sets) = &touched {
+        // A set over a part of the key stands for more groups than it has members.
+        let known = if sets.iter().all(|set| set.columns().len() == table.key.len()) { Known::AtMost } else { Known::Estimated };
+        let groups = sets.iter().map(|set| set.len() as u64).sum();
+        report.planned.groups = Some(Beside::new(groups, known, report.written));
+    }
     progress.advance(merged.inserted + merged.updated + merged.deleted);
     report.position = Some(target.table().version().0);
     Ok(())
@@ -135,6 +143,13 @@ fn add(report: &mut StageReport, merged: Merged, read: u64) {
     report.written += merged.inserted + merged.updated + merged.deleted;
     report.deleted += merged.deleted;
     report.commits += 1;
+    let planned = &mut report.planned;
+    Beside::add(&mut planned.files, Beside::new(merged.files_looked_into, Known::AtMost, merged.files_rewritten));
+    Beside::add(&mut planned.bytes, Beside::new(merged.bytes_looked_into, Known::AtMost, merged.bytes_rewritten));
+}
+
+fn rows_changed(commit: &CommitContent) -> Option<u64> {
+    commit.changed_rows().map(|rows| rows.inserted + rows.updated + rows.deleted)
 }
 
 fn contended(error: LakeError, target: &UseCase<'_>, step: &'static str) -> LakeError {
@@ -142,26 +157,4 @@ fn contended(error: LakeError, target: &UseCase<'_>, step: &'static str) -> Lake
         return error;
     }
     LakeError::Contended { table: target.table().name().to_owned(), step, attempts: ATTEMPTS }
-}
-
-/// The id of the input that was last read from, where that was noted.
-async fn expect_same_definition(target: &UseCase<'_>, table: &UseCaseTable) -> Result<Option<String>, Error> {
-    let Some(last) = target.last_merge().await? else { return Ok(None) };
-    if last.definition != table.fold_hash() {
-        return Err(LakeError::FoldChanged { table: target.table().name().to_owned() }.into());
-    }
-    Ok(last.input_id)
-}
-
-fn expect_not_ahead(raw: &Table, target: &UseCase<'_>, position: Option<TableVersion>) -> Result<(), Error> {
-    match position {
-        Some(position) if position > raw.version() => Err(LakeError::PositionAhead {
-            table: target.table().name().to_owned(),
-            input: raw.name().to_owned(),
-            position: position.0,
-            available: raw.version().0,
-        }
-        .into()),
-        _ => Ok(()),
-    }
 }

@@ -11,11 +11,12 @@ use arrow::datatypes::SchemaRef;
 use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store};
 use model::Progress;
 use model::definition::{CassandraTable, Origin};
+use model::plan::Known;
 use model::position::TableVersion;
-use model::report::{Outcome, StageName, StageReport};
+use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::Error as LakeError;
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::Table;
+use zones::delta::{CommitContent, Table};
 use zones::sql::Statement;
 
 use super::create_tables::{design, statement};
@@ -49,11 +50,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     }
 
     let design = design(&context.pipeline, table).await?;
-    let nulls = match table.from {
-        // Appended rows are never changed later: a null needs no tombstone.
-        Origin::Raw(_) => Nulls::Unset,
-        Origin::UseCase(_) => Nulls::Write,
-    };
+    let nulls = nulls(table);
     let mut send = Send {
         context,
         origin: &origin,
@@ -63,7 +60,8 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         progress: context.watch.start(stage, &table.name),
         report,
     };
-    let groups = grouped(origin.commits_after(position).await?, GROUP_ROWS);
+    let groups = waiting(&origin, position).await?;
+    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(upserted).sum();
     send.progress.expect(groups.iter().map(|group| group.rows).sum());
     let read_time = store.read_checkpoint_time(&table.name).await;
     let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
@@ -81,12 +79,36 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
             .map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
     }
     let mut report = send.report;
+    report.planned.rows = planned.map(|planned| Beside::new(planned, Known::Exact, report.counts.read));
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
+/// How nulls are written.
+pub(crate) fn nulls(table: &CassandraTable) -> Nulls {
+    match table.from {
+        // Appended rows are never changed later: a null needs no tombstone.
+        Origin::Raw(_) => Nulls::Unset,
+        Origin::UseCase(_) => Nulls::Write,
+    }
+}
+
+/// The versions after a position, in the groups in which they are sent.
+pub(crate) async fn waiting(origin: &Table, position: Option<TableVersion>) -> Result<Vec<Group>, Error> {
+    Ok(grouped(origin.commits_after(position).await?, GROUP_ROWS))
+}
+
+fn upserted(commit: &CommitContent) -> Option<u64> {
+    commit.changed_rows().map(|rows| rows.inserted + rows.updated)
+}
+
 /// How far the table has got in this origin, under this definition.
-async fn position(store: &Store, pipeline: &str, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
+pub(crate) async fn position(
+    store: &Store,
+    pipeline: &str,
+    table: &CassandraTable,
+    origin: &Table,
+) -> Result<Option<TableVersion>, Error> {
     let read =
         store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
@@ -118,6 +140,36 @@ fn rebuild_command(pipeline: &str, table: &CassandraTable) -> String {
     format!("sluice rebuild {pipeline} cassandra.{0}`, then `sluice run {pipeline}", table.name)
 }
 
+/// What a group of versions changes in a Cassandra table.
+pub(crate) struct Computed {
+    pub(crate) changes: Vec<Changes>,
+    /// The newest version's write time.
+    newest: i64,
+    /// Rows of the origin that came or changed.
+    read: u64,
+}
+
+/// Runs the table's SQL over the rows that came and went.
+pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &SchemaRef, group: &Group) -> Result<Computed, Error> {
+    let mut computed = Computed { changes: Vec::new(), newest: 0, read: 0 };
+    for commit in &group.commits {
+        let version = changes_of(origin, commit).await?;
+        // The commit that made the table, or compacted it, holds no change; it only moves the position on.
+        if version.upserts.is_empty() && version.deletes.is_empty() {
+            continue;
+        }
+        // Our own commits' write times grow. One of another writer has only that writer's clock.
+        computed.newest = version.write_time.max(computed.newest + 1);
+        computed.read += version.upserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        computed.changes.push(Changes {
+            write_time_micros: computed.newest,
+            upserts: statement.run(input, version.upserts).await?,
+            deletes: statement.run(input, version.deletes).await?,
+        });
+    }
+    Ok(computed)
+}
+
 /// What sending needs.
 struct Send<'c> {
     context: &'c Context,
@@ -132,24 +184,8 @@ struct Send<'c> {
 impl Send<'_> {
     /// Sends the changes of consecutive versions together; returns the newest version's write time.
     async fn group(&mut self, group: &Group) -> Result<i64, Error> {
-        let mut changes = Vec::new();
-        let mut newest = 0;
-        for commit in &group.commits {
-            let version = changes_of(self.origin, commit).await?;
-            // The commit that made the table, or compacted it, holds no change; it only moves the position on.
-            if version.upserts.is_empty() && version.deletes.is_empty() {
-                continue;
-            }
-            // Our own commits' write times grow. One of another writer has only that writer's clock.
-            newest = version.write_time.max(newest + 1);
-            let rows = |batches: &[arrow::array::RecordBatch]| batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-            self.report.counts.read += rows(&version.upserts);
-            changes.push(Changes {
-                write_time_micros: newest,
-                upserts: self.statement.run(&self.input, version.upserts).await?,
-                deletes: self.statement.run(&self.input, version.deletes).await?,
-            });
-        }
+        let Computed { changes, newest, read } = changes(self.origin, &self.statement, &self.input, group).await?;
+        self.report.counts.read += read;
         let written = self
             .sink
             .write(changes, self.progress.as_ref(), &self.context.shutdown)

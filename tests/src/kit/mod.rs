@@ -17,9 +17,11 @@ use std::time::Instant;
 use model::Progress;
 use model::clock::Clock;
 use model::failure::Classify;
+use model::plan::RunPlan;
 use model::report::{RunReport, StageName, StageReport};
 use model::shutdown::Shutdown;
 use model::slice::Slice;
+use pipelines::commands::plan::{self, Serving};
 use pipelines::context::{Context, Watch};
 use pipelines::{Error, folder, runner};
 use scylla::client::session::Session;
@@ -163,6 +165,16 @@ impl TestPipeline {
         let context = self.context()?;
         let store = self.store().await;
         Box::pin(runner::stage(&context, Some(&store), stage)).await
+    }
+
+    /// What a run would do now, read from the lake and from Cassandra.
+    pub async fn plan(&self) -> RunPlan {
+        let context = self.context().unwrap();
+        let store = self.store().await;
+        match Box::pin(plan::make(&context, Serving::Read(&store))).await {
+            Ok(plan) => plan,
+            Err(error) => panic!("{}", chain(&error)),
+        }
     }
 
     /// Rows of the lake, each as its columns parted by ` | `. Tables are named as in the definition; `quarantine` is one.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, StringBuilder};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::blocks::LineBlock;
@@ -88,7 +89,7 @@ impl<'f, 'a> LineDecoder<'f, 'a> {
         self.object.clear();
         let keeps = self.fields.keeps_unknown();
         let record = Record { names: &self.fields.names, unknown: &mut self.unknown, object: keeps.then_some(&mut self.object) };
-        let not_an_object = |error: serde_json::Error| Refusal::malformed(format!("not a JSON object: {error}"));
+        let not_an_object = |error: serde_json::Error| Refusal::malformed(format!("not a JSON object: {}", why(text, &error)));
         let tokens = record.deserialize(&mut json).and_then(|tokens| json.end().map(|()| tokens)).map_err(not_an_object)?;
 
         self.columns.fill(None);
@@ -206,6 +207,22 @@ pub(super) fn add_member(object: &mut String, name: &str, json: &str) {
 /// A text as a JSON string.
 pub(super) fn json_string(text: &str) -> Cow<'static, str> {
     Cow::Owned(serde_json::to_string(text).expect("a text has a JSON form"))
+}
+
+/// Why a line is no object, as one sees it who looks at the line.
+fn why(line: &str, error: &serde_json::Error) -> String {
+    match (line.trim_start().chars().next(), error.classify()) {
+        (Some('['), _) => "it is a list".to_owned(),
+        (Some('{'), Category::Eof) => "it ends within the object".to_owned(),
+        (Some('{'), _) => {
+            // The line is given by itself: only the column is news.
+            let said = error.to_string();
+            let said = said.split(" at line ").next().unwrap_or(&said);
+            format!("{said} at byte {}", error.column())
+        }
+        (None, _) => "it is empty".to_owned(),
+        (Some(_), _) => "it does not begin with `{`".to_owned(),
+    }
 }
 
 #[cfg(test)]

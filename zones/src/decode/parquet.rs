@@ -57,10 +57,15 @@ impl RowReader {
     }
 }
 
+fn in_plain_words(reason: &str) -> &str {
+    let reason = ["Parquet error: ", "Arrow: ", "EOF: "].iter().fold(reason, |reason, prefix| reason.trim_start_matches(prefix));
+    if reason.contains("Corrupt footer") { "it does not end as one" } else { reason }
+}
+
 fn unreadable(entry: &str, reason: &str) -> Error {
     Error::Unreadable {
         entry: entry.to_owned(),
-        problem: format!("it is not a whole Parquet file: {reason}"),
+        problem: format!("it is not a whole Parquet file: {}", in_plain_words(reason)),
         hint: Some("set the landing's `format` if it is another one; if the file was cut, fetch it again".to_owned()),
     }
 }

@@ -54,12 +54,23 @@ pub struct CommitNote {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputNote>,
     pub counts: Counts,
+    /// Rows that came, changed and went, where the files alone do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<ChangedRows>,
     pub definition: String,
     /// Microseconds since the epoch.
     pub write_time: i64,
     /// The newest event time accepted so far, in microseconds, where the table has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_event: Option<i64>,
+}
+
+/// What a commit did to rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedRows {
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
 }
 
 /// One of several inputs, taken in up to a version.

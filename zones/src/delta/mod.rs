@@ -27,7 +27,7 @@ use url::Url;
 
 use crate::error::Error;
 
-pub use commit::{Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
@@ -100,6 +100,18 @@ impl Table {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
         Self::from_inner(inner, &self.name)
+    }
+
+    /// What [`Self::open_or_create`] would do; does nothing.
+    pub async fn would_make(folder: &Path, name: &str, shape: &TableShape) -> Result<Made, Error> {
+        let Some(table) = Self::open(folder, name).await? else { return Ok(Made::Created) };
+        let added = schema::added(&table.schema, &shape.schema);
+        if shape.may_grow && !added.is_empty() {
+            table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
+            return Ok(Made::Added(added.iter().map(|field| field.name().clone()).collect()));
+        }
+        table.expect_shape(shape)?;
+        Ok(Made::Found)
     }
 
     /// The table as it was at an instant: the newest version that was committed by then.
@@ -281,6 +293,25 @@ impl CommitContent {
             }
             _ => None,
         })
+    }
+
+    /// How many rows came, changed and went: from the note, or from the statistics of a commit that only adds files. `None`
+    /// where only the rows themselves would tell.
+    pub fn changed_rows(&self) -> Option<ChangedRows> {
+        if let Some(changed) = self.note().and_then(|note| note.changed) {
+            return Some(changed);
+        }
+        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
+        let mut inserted = 0;
+        for action in &self.actions {
+            match action {
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Remove(remove) if remove.data_change => return None,
+                Action::Cdc(_) => return None,
+                _ => {}
+            }
+        }
+        Some(ChangedRows { inserted, ..ChangedRows::default() })
     }
 
     /// Whether rows came or went.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::sql::type_name;
+
 /// The same columns in the types that a Delta table stores them in: plain strings, timestamps in UTC with microseconds.
 pub(crate) fn normalized(schema: &Schema) -> SchemaRef {
     let fields: Vec<Field> = schema
@@ -58,24 +60,32 @@ pub(crate) fn difference(
     let mut differences = Vec::new();
     for field in wanted.fields() {
         match actual.field_with_name(field.name()) {
-            Err(_) => differences.push(format!("column {} is missing", field.name())),
+            Err(_) => {
+                differences.push(format!("column {} is new, and the rows that are there have no value for it", field.name()))
+            }
             Ok(found) if found.data_type() != field.data_type() => {
-                differences.push(format!("column {} is {}, not {}", field.name(), found.data_type(), field.data_type()));
+                let (was, now) = (type_name(found.data_type()), type_name(field.data_type()));
+                differences.push(format!("column {} is {was} in the table and {now} in the definition", field.name()));
             }
             Ok(found) if field.is_nullable() && !found.is_nullable() => {
-                differences.push(format!("column {} was made for rows that all have a value in it", field.name()));
+                differences.push(format!(
+                    "column {} may now be null, and the table was made for rows that all have a value in it",
+                    field.name()
+                ));
             }
             Ok(_) => {}
         }
     }
     for field in actual.fields() {
         if wanted.field_with_name(field.name()).is_err() {
-            differences.push(format!("column {} is not in the definition", field.name()));
+            differences.push(format!("column {} is in the table and not in the definition", field.name()));
         }
     }
     if actual_partition != wanted_partition {
-        let shown = |partition: Option<&String>| partition.map_or("nothing".to_owned(), Clone::clone);
-        differences.push(format!("it is partitioned by {}, not by {}", shown(actual_partition), shown(wanted_partition)));
+        let shown =
+            |partition: Option<&String>| partition.map_or("not partitioned".to_owned(), |name| format!("partitioned by {name}"));
+        let (was, now) = (shown(actual_partition), shown(wanted_partition));
+        differences.push(format!("it is {was}, and the definition says {now}"));
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }

@@ -30,7 +30,7 @@ use model::definition::{Pipeline, suggest};
 
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::sql::{Expression, Mistake, Scope, in_our_words, mistakes, one_line};
+use crate::sql::{Expression, Mistake, Scope, mistakes, one_line};
 
 pub use tables::Name;
 
@@ -176,7 +176,7 @@ pub(crate) fn unknown_table(written: &str, names: &[String]) -> Option<String> {
     let bare = written.rsplit('.').next().unwrap_or(written);
     let same: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.rsplit('.').next() == Some(bare)).collect();
     if !same.is_empty() {
-        return Some(format!("write {}", same.join(" or ")));
+        return Some(format!("write `{}`", same.join("` or `")));
     }
     let bare_names = names.iter().map(|name| name.rsplit('.').next().unwrap_or(name));
     if let Some(near) = model::definition::nearest(bare, bare_names) {
@@ -220,10 +220,7 @@ fn in_statement(sql: &str) -> impl FnOnce(DataFusionError) -> Error {
     let sql = one_line(sql);
     move |error| match error {
         DataFusionError::External(inner) if inner.is::<Error>() => *inner.downcast().expect("just looked"),
-        // A value that does not fit what the statement does with it.
-        DataFusionError::Execution(message) => Error::SqlValue { message: in_our_words(&message) },
-        DataFusionError::ArrowError(error, _) => Error::SqlValue { message: in_our_words(&error.to_string()) },
-        source => Error::Sql { step: "run".to_owned(), sql, source: Box::new(source) },
+        error => Error::sql(format!("run `{sql}`"), &error),
     }
 }
 

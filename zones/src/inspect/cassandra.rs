@@ -86,10 +86,10 @@ fn bounds(table: &CassandraTable, origin: &Inspection, planned: &Planned, found:
             format!("all rows go into a few partitions, which grow without bound: `{}` has few values", few.join("`, `"))
         }
         (_, [date, ..]) if is_log => {
-            format!("all events with one `{date}` go into the same few partitions, however many they are")
+            format!("all events of one `{date}` go into one partition, or a few, however many they are")
         }
         _ => return,
     };
-    let hint = "add a column that spreads rows and is known when they are asked for".to_owned();
+    let hint = "add a column to the key that spreads rows and that whoever asks for them knows".to_owned();
     found.warn(Part::Value(path(["partition_key"])), message, Some(hint));
 }

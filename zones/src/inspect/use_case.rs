@@ -6,8 +6,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use model::definition::{Fold as Folding, Merge, Severity, UseCaseColumn, UseCaseTable};
 
 use super::{Inspection, Part, not_yielded, path};
+use crate::delta::normalized;
 use crate::query::{Input, Query};
-use crate::sql::{Expression, Statement, type_name};
+use crate::sql::{Expression, Statement, locate, type_name};
 use crate::use_case::{self, summed};
 
 /// Looks at a use-case table over its inputs, which were looked at before, in the order of the definition.
@@ -52,10 +53,9 @@ async fn view(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
         let (message, hint) = missing(name);
         found.error(Part::Value(path(["partition_by"])), message, hint);
     }
-    for (index, field) in yielded.fields().iter().enumerate() {
-        if yielded.fields()[..index].iter().any(|earlier| earlier.name() == field.name()) {
-            found.error(Part::Value(path(["sql"])), format!("`{}` yields `{}` twice", table.sql_file, field.name()), None);
-        }
+    names(table, &query.sql, &yielded, &mut found);
+    partition(table, &yielded, &mut found);
+    for field in yielded.fields() {
         if *field.data_type() == DataType::Boolean {
             found.few_values.insert(field.name().clone());
         }
@@ -71,11 +71,36 @@ async fn view(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
             Err(error) => found.error(Part::Key(Vec::new()), error.to_string(), None),
         }
     }
-    if let Some(schema) = found.schema.clone() {
-        partition(table, &schema, &mut found);
+    if found.schema.is_some() {
         touch(table, &query, &mut found).await;
     }
     found
+}
+
+/// Each column of a view needs a name, and one of its own.
+fn names(table: &UseCaseTable, sql: &str, yielded: &SchemaRef, found: &mut Inspection) {
+    let names: Vec<&str> = yielded.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut twice: Vec<&str> =
+        names.iter().enumerate().filter(|(at, name)| names[..*at].contains(name)).map(|(_, name)| *name).collect();
+    twice.dedup();
+    if let [first, rest @ ..] = twice.as_slice() {
+        let others = if rest.is_empty() { String::new() } else { format!(", and so `{}`", rest.join("`, `")) };
+        let hint = "list the columns that are wanted, and name one of two with AS".to_owned();
+        let mistake = locate::first_of(sql, &[first], &format!("`{}` yields `{first}` twice{others}", table.sql_file));
+        found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
+    }
+    for name in names.iter().filter(|name| !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')) {
+        // The engine calls a column after its expression.
+        let begins = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        let message = if name.contains(['(', ' ']) {
+            format!("`{}` yields a column without a name of its own", table.sql_file)
+        } else {
+            format!("`{name}` cannot be the name of a column")
+        };
+        let hint = "give it one with AS, of a-z, 0-9 and _".to_owned();
+        let mistake = locate::first_of(sql, &[begins], &message);
+        found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
+    }
 }
 
 /// Says which inputs make a change of theirs compute every group anew.
@@ -110,11 +135,6 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
             return found;
         }
     };
-    if let Some(problem) = use_case::dependence(planned.plan(), table) {
-        let mistake = statement.mistake(&format!("the rows may depend on how batches are cut: it {problem}"));
-        let hint = "a view (mode = \"view\") sees whole tables; `order_dependent = true` takes it as it is".to_owned();
-        found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
-    }
     let yielded = &planned.schema;
     let sources = planned.sources();
     for (column, source) in yielded.fields().iter().zip(sources) {
@@ -123,8 +143,18 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
         }
     }
     if let Some(folded) = folded(table, merge, yielded, &mut found) {
-        computed(merge, &folded, &mut found);
+        if let Some(dependence) = use_case::dependence(planned.plan(), table) {
+            let message = format!("the result may depend on which raw rows come in one batch: {}", dependence.problem);
+            let mistake = statement.mistake_at(&[&dependence.word], &message);
+            let hint = "a view (mode = \"view\") sees whole tables; `order_dependent = true` takes it as it is".to_owned();
+            found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
+        }
+        let columns = computed(merge, &folded, &mut found);
         unused(table, merge, yielded, &mut found);
+        if !found.is_wrong() {
+            delete_when(merge, &columns, raw_schema, &mut found);
+            partition(table, &columns, &mut found);
+        }
         // What is left, the engine finds when it folds nothing.
         if !found.is_wrong() {
             let input = Input { origin: table.input().clone(), schema: raw_schema.clone(), table: None };
@@ -134,10 +164,28 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
             }
         }
     }
-    if let Some(schema) = found.schema.clone() {
-        partition(table, &schema, &mut found);
-    }
     found
+}
+
+/// The condition for deleted rows, over the table's own columns.
+fn delete_when(merge: &Merge, columns: &SchemaRef, raw: &SchemaRef, found: &mut Inspection) {
+    let Some(sql) = &merge.delete_when else { return };
+    let raw_only = raw.fields().iter().map(|field| field.name()).filter(|name| columns.field_with_name(name).is_err());
+    let why = |name: &String| {
+        (name.clone(), "it is a column of the raw table: fold it into a column of this table, and use that".to_owned())
+    };
+    let at = |range| Part::InText(path(["delete_when"]), range);
+    match Expression::inspect("delete_when", sql, columns, raw_only.map(why).collect()) {
+        Err(mistakes) => found.mistakes(mistakes, at),
+        Ok(condition) => match condition.data_type(columns) {
+            Ok(DataType::Boolean) => {}
+            other => {
+                let yields = other.map_or("something else".to_owned(), |other| format!("a {}", type_name(&other)));
+                let hint = "write a condition, as in `state = 'cancelled'`".to_owned();
+                found.error(at(0..sql.len()), format!("this is no condition: it yields {yields}"), Some(hint));
+            }
+        },
+    }
 }
 
 /// Key and folded columns with their types; `None` where one is missing or cannot be folded.
@@ -183,7 +231,9 @@ fn fold(column: &UseCaseColumn, field: &Field, found: &mut Inspection) -> Option
     None
 }
 
-fn computed(merge: &Merge, folded: &SchemaRef, found: &mut Inspection) {
+/// Looks at the computed columns; the table's columns with their types, in so far as they can be told.
+fn computed(merge: &Merge, folded: &SchemaRef, found: &mut Inspection) -> SchemaRef {
+    let mut columns: Vec<Field> = folded.fields().iter().map(|field| field.as_ref().clone()).collect();
     let computed = merge.columns.iter().filter(|column| matches!(column.fold, Folding::Sql(_)));
     let out_of_reach: Vec<(String, String)> = computed
         .map(|column| {
@@ -196,13 +246,17 @@ fn computed(merge: &Merge, folded: &SchemaRef, found: &mut Inspection) {
         match Expression::inspect(&column.name, sql, folded, out_of_reach.clone()) {
             Err(mistakes) => found.mistakes(mistakes, |range| Part::InText(path(["columns", &column.name, "sql"]), range)),
             Ok(expression) => {
-                if expression.data_type(folded).is_ok_and(|data_type| data_type == DataType::Boolean) {
-                    found.few_values.insert(column.name.clone());
+                if let Ok(data_type) = expression.data_type(folded) {
+                    if data_type == DataType::Boolean {
+                        found.few_values.insert(column.name.clone());
+                    }
+                    columns.push(Field::new(&column.name, data_type, true));
                 }
                 found.facts.computes(&column.name, &expression);
             }
         }
     }
+    normalized(&Schema::new(columns))
 }
 
 /// What is yielded and taken by nothing is most often a column that somebody forgot to fold.

@@ -59,11 +59,8 @@ pub(super) fn evaluated(expression: &Expression, rows: &RecordBatch) -> Result<(
     }
 }
 
-/// The engine's words, without its own names for kinds of errors.
 fn reason(error: &Error) -> String {
-    let source = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    let plain = ["Arrow error: ", "Cast error: ", "Execution error: ", "Invalid argument error: "];
-    plain.iter().fold(source, |text, prefix| text.strip_prefix(prefix).map_or(text.clone(), ToOwned::to_owned))
+    if let Error::Sql { message, .. } = error { message.clone() } else { error.to_string() }
 }
 
 #[cfg(test)]
@@ -94,7 +91,7 @@ mod tests {
         let (values, faults) = computed("cast(text as bigint)", DataType::Int64);
         assert_eq!(values, ["1", "", "", "4", ""]);
         assert_eq!(faults.iter().map(|fault| fault.0).collect::<Vec<_>>(), [1, 4]);
-        assert_eq!(faults[0].1, "c cannot be computed: Cannot cast string 'x' to value of Int64 type");
+        assert_eq!(faults[0].1, "c cannot be computed: the text 'x' is not an int64");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use model::definition::{Check, ColumnSource, Format, OnFailure, OnNull, RawTable
 use model::reject::RejectReason;
 
 use super::computed::{self, Fault};
+use super::stop::failure_of;
 use crate::decode::{Block, Decoded, Decoder, Drift, Reject, arrow_type};
 use crate::error::Error;
 use crate::sql::Expression;
@@ -166,10 +167,16 @@ impl CompiledContract {
         }
         if let Some(index) = self.event_time {
             let times = contract.column(index).as_primitive::<TimestampMicrosecondType>();
-            verdicts.reject_where(
+            let name = self.row_schema.field(index).name();
+            verdicts.reject_each(
                 |row| times.is_valid(row) && times.value(row) > latest_event,
                 RejectReason::Future,
-                "the event is later than the wall clock and its tolerance",
+                |row| match times.value_as_datetime(row) {
+                    Some(time) => {
+                        format!("{name} is {}Z, later than the clock and its tolerance", time.format("%Y-%m-%dT%H:%M:%S"))
+                    }
+                    None => format!("{name} is later than the clock and its tolerance"),
+                },
             );
         }
         if let Some(index) = self.partition {
@@ -188,7 +195,7 @@ impl CompiledContract {
             let failed = |row: usize| if holds.is_null(row) { null_fails } else { !holds.value(row) };
             failures.push(match check.on_failure {
                 OnFailure::Quarantine | OnFailure::Fail => {
-                    verdicts.reject_where(failed, RejectReason::CheckFailed, &format!("check failed: {}", check.name))
+                    verdicts.reject_where(failed, RejectReason::CheckFailed, &failure_of(&check.name))
                 }
                 OnFailure::Drop => verdicts.drop_where(failed),
                 OnFailure::Warn => verdicts.count_where(failed),
@@ -266,6 +273,10 @@ impl<'b> Verdicts<'b> {
 
     /// Rejects the rows that are still in and for which `is_bad` holds; the first reason stays.
     fn reject_where(&mut self, is_bad: impl Fn(usize) -> bool, reason: RejectReason, detail: &str) -> u64 {
+        self.reject_each(is_bad, reason, |_| detail.to_owned())
+    }
+
+    fn reject_each(&mut self, is_bad: impl Fn(usize) -> bool, reason: RejectReason, detail: impl Fn(usize) -> String) -> u64 {
         let before = self.rejects.len();
         for row in 0..self.kept.len() {
             if self.kept[row] && is_bad(row) {
@@ -275,7 +286,7 @@ impl<'b> Verdicts<'b> {
                     entry: self.block.entry().clone(),
                     position: self.decoded.positions[row],
                     reason,
-                    detail: detail.to_owned(),
+                    detail: detail(row),
                     bytes: self.block.record(&self.decoded.spans[row]),
                 });
             }

@@ -12,11 +12,13 @@ mod plan;
 mod prepare;
 mod spill;
 mod split;
+mod stop;
 
 pub(crate) use added::expand;
 pub use contract::{CompiledContract, provenance_fields, raw_schema};
 pub(crate) use contract::{LOADED_AT, RECEIPT};
 pub use dedupe::{Fate, RowIndex};
 pub use plan::{Batch, LoadPlan, Segment};
-pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, prepare};
+pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, oldest_kept, prepare};
 pub use spill::{SpillReader, SpillWriter};
+pub use stop::Stop;

@@ -12,6 +12,7 @@ use chrono::NaiveDate;
 use model::counts::Counts;
 use serde::{Deserialize, Serialize};
 
+use super::stop::Stop;
 use crate::decode::Drift;
 use crate::error::Error;
 
@@ -83,7 +84,7 @@ pub struct LoadPlan {
     /// Rejects per quarantine segment, in the order of the file.
     pub rejects: Vec<Segment>,
     /// Set where the file broke a limit: nothing of it is committed but its rejects.
-    pub stopped: Option<String>,
+    pub stopped: Option<Stop>,
 }
 
 impl LoadPlan {

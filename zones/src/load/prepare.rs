@@ -3,12 +3,12 @@
 //! One thread unpacks and cuts into blocks, this one decodes, checks, splits by date and spills; between them stand a few
 //! blocks at most. Nothing here touches a Delta table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use chrono::{DateTime, Days, NaiveDate};
-use model::definition::{Format, MissingFields, OnFailure, PipelineClock, RawTable, UnknownFields};
+use model::definition::{Format, PipelineClock, RawTable, UnknownFields};
 use model::progress::Progress;
 use model::reject::RejectReason;
 use model::shutdown::Shutdown;
@@ -18,6 +18,7 @@ use super::contract::CompiledContract;
 use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
 use super::split::DateSplitter;
+use super::stop::{Firsts, Stop, stop};
 use crate::decode::{self, Block, Piece, Reject};
 use crate::entries;
 use crate::error::Error;
@@ -102,6 +103,7 @@ struct Reading<'a> {
     rejects: SpillWriter,
     splitter: DateSplitter,
     reject_buffer: RejectBuffer,
+    firsts: Firsts,
     plan: LoadPlan,
     latest_event: i64,
     consumed: entries::Consumed,
@@ -126,6 +128,7 @@ impl<'a> Reading<'a> {
                 bounds.table.batch_rows,
             ),
             reject_buffer: RejectBuffer::new(),
+            firsts: Firsts::default(),
             latest_event: bounds.now.saturating_add(tolerance.saturating_mul(MICROS)),
             consumed,
             plan,
@@ -175,6 +178,7 @@ impl<'a> Reading<'a> {
     fn reject(&mut self, reject: &Reject) -> Result<(), Error> {
         self.plan.counts.rejected += 1;
         *self.plan.rejects_by_reason.entry(reject.reason.name().to_owned()).or_default() += 1;
+        self.firsts.see(reject);
         self.reject_buffer.push(reject);
         if self.reject_buffer.is_full() {
             self.plan.rejects.extend(self.reject_buffer.spill(&mut self.rejects)?);
@@ -189,11 +193,15 @@ impl<'a> Reading<'a> {
         self.rows.finish()?;
         self.rejects.finish()?;
 
-        self.plan.stopped = stop_reason(self.bounds.table, &self.plan);
+        self.plan.stopped = stop(self.bounds.table, self.bounds.format, &self.plan, &self.firsts);
         if self.bounds.table.unknown_fields == UnknownFields::Add {
             match columns_for(&self.plan.drift, self.bounds.table) {
                 Ok(added) => self.plan.added = added,
-                Err(reason) => self.plan.stopped = self.plan.stopped.or(Some(reason)),
+                Err(reason) => {
+                    let advice = "make a column of the field in the contract, with a name of its own and the field's in `field`; or \
+                                  set `unknown_fields = \"keep\"`";
+                    self.plan.stopped = self.plan.stopped.or_else(|| Some(Stop { reason, advice: advice.to_owned() }));
+                }
             }
         }
         let segments = without_old_dates(segments, &mut self.plan, self.bounds);
@@ -203,62 +211,28 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Why nothing of the file may be committed, where that is so.
-fn stop_reason(table: &RawTable, plan: &LoadPlan) -> Option<String> {
-    let fails = |name: &String| table.checks.iter().any(|check| check.on_failure == OnFailure::Fail && check.name == *name);
-    if let Some((check, failed)) = plan.checks.iter().find(|(name, _)| fails(name)) {
-        return Some(format!("{failed} records break the check `{check}`, whose way is to fail"));
-    }
-    let drift = &plan.drift;
-    if table.unknown_fields == UnknownFields::Fail && !drift.unknown.is_empty() {
-        return Some(format!("it has fields that the contract does not name: {}", by_records(&drift.unknown)));
-    }
-    if table.missing_fields == MissingFields::Fail && !drift.missing.is_empty() {
-        return Some(format!("it lacks fields of the contract: {}", by_records(&drift.missing)));
-    }
-    let share = plan.counts.rejected as f64 / plan.counts.read.max(1) as f64;
-    (share > table.reject_limit).then(|| {
-        let reasons: Vec<_> = plan.rejects_by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        format!(
-            "{} of {} records were rejected ({:.2} %), more than the limit of {:.2} % ({})",
-            plan.counts.rejected,
-            plan.counts.read,
-            share * 100.0,
-            table.reject_limit * 100.0,
-            reasons.join(", ")
-        )
-    })
-}
-
-/// Names with their records, the most frequent first.
-fn by_records(counts: &BTreeMap<String, u64>) -> String {
-    const SHOWN: usize = 10;
-    let mut sorted: Vec<_> = counts.iter().collect();
-    sorted.sort_by_key(|(_, records)| std::cmp::Reverse(**records));
-    let mut shown: Vec<_> = sorted.iter().take(SHOWN).map(|(name, records)| format!("`{name}` ({records} records)")).collect();
-    if sorted.len() > SHOWN {
-        shown.push(format!("{} others", sorted.len() - SHOWN));
-    }
-    shown.join(", ")
-}
-
 /// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.
 fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
-    let now = match bounds.clock {
-        PipelineClock::Wall => Some(bounds.now),
-        PipelineClock::NewestEvent => plan.newest_event,
-        PipelineClock::Fixed(instant) => Some(instant.timestamp_micros()),
-    };
-    let (Some(days), Some(now)) = (bounds.table.retention_days, now.and_then(DateTime::from_timestamp_micros)) else {
-        return segments;
-    };
-    let Some(oldest) = now.date_naive().checked_sub_days(Days::new(u64::from(days))) else { return segments };
+    let Some(oldest) = oldest_kept(bounds.table, bounds.clock, bounds.now, plan.newest_event) else { return segments };
     let (old, kept): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| segment.date.is_some_and(|date| date < oldest));
     for segment in old {
         plan.counts.too_old += segment.rows;
         *plan.too_old.entry(segment.date.expect("only dated segments are old")).or_default() += segment.rows;
     }
     kept
+}
+
+/// The oldest date that the retention keeps; `None` where there is no retention, or the clock has not begun to run.
+///
+/// `wall` and `newest_event` are in microseconds.
+pub fn oldest_kept(table: &RawTable, clock: PipelineClock, wall: i64, newest_event: Option<i64>) -> Option<NaiveDate> {
+    let now = match clock {
+        PipelineClock::Wall => Some(wall),
+        PipelineClock::NewestEvent => newest_event,
+        PipelineClock::Fixed(instant) => Some(instant.timestamp_micros()),
+    };
+    let now = now.and_then(DateTime::from_timestamp_micros)?;
+    now.date_naive().checked_sub_days(Days::new(u64::from(table.retention_days?)))
 }
 
 fn without_sliced_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {

@@ -11,6 +11,7 @@ mod outer_join;
 mod scan;
 mod touched;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use model::definition::Origin;
 
 pub use touched::GroupSet;
 
-use crate::delta::{Table, normalized};
+use crate::delta::{DataFile, Table, normalized};
 use crate::error::Error;
 use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line};
 use outer_join::TouchedAcrossOuterJoins;
@@ -88,7 +89,7 @@ impl Query {
             Err(error) => return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await),
         };
         if !is_select(&plan) {
-            return Err(vec![locate::beginning(&self.sql, "this is not a SELECT")]);
+            return Err(vec![locate::not_a_select(&self.sql)]);
         }
         if let Err(error) = context.state().optimize(&plan) {
             return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await);
@@ -98,7 +99,7 @@ impl Query {
 
     fn scope(&self) -> Scope {
         let names = self.inputs.iter().flat_map(|input| [input.origin.to_string(), input.origin.table().to_owned()]);
-        Scope { tables: names.collect(), ..Scope::default() }
+        Scope { tables: names.collect(), is_definition: true, ..Scope::default() }
     }
 
     /// The rows of the result, of the touched groups only where some are given.
@@ -114,6 +115,39 @@ impl Query {
         let frame = context.execute_logical_plan(plan).await.map_err(|error| self.error(error))?;
         let rows = frame.collect().await.map_err(|error| self.error(error))?;
         rows.iter().filter(|rows| rows.num_rows() > 0).map(|rows| conformed(rows, &schema)).collect()
+    }
+
+    /// The files that [`Self::run`] with the same groups would read, by input; reads none of them.
+    ///
+    /// An input that the statement mentions twice is listed once, with the files of both.
+    pub async fn reads(&self, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<(Origin, Vec<DataFile>)>, Error> {
+        let (context, plan) = self.plan().await?;
+        let plan = match touched {
+            Some((key, sets)) => self.restricted(plan, key, sets)?,
+            None => plan,
+        };
+        let optimized = context.state().optimize(&plan).map_err(|error| self.error(error))?;
+        let mut reads: Vec<(Origin, BTreeMap<object_store::path::Path, DataFile>)> = Vec::new();
+        let visited = optimized.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                let input = self.input_named(&scan.table_name);
+                let files = match &input.table {
+                    Some(table) => {
+                        let partitions = scan::partitions(table, &scan.filters)?;
+                        table.files(partitions.as_ref()).map_err(|error| DataFusionError::External(Box::new(error)))?
+                    }
+                    None => Vec::new(),
+                };
+                if reads.iter().all(|(origin, _)| *origin != input.origin) {
+                    reads.push((input.origin.clone(), BTreeMap::new()));
+                }
+                let known = reads.iter_mut().find(|(origin, _)| *origin == input.origin).expect("just pushed");
+                known.1.extend(files.into_iter().map(|file| (file.path.clone(), file)));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        visited.map_err(|error| self.error(error))?;
+        Ok(reads.into_iter().map(|(origin, files)| (origin, files.into_values().collect())).collect())
     }
 
     /// For each mention of an input, where the key columns come from.
@@ -243,7 +277,7 @@ impl Query {
         match source {
             // What a scan hit is an error of the lake, not of the statement.
             DataFusionError::External(inner) if inner.is::<Error>() => *inner.downcast().expect("just looked"),
-            source => Error::Sql { step: format!("run {}", self.place), sql: one_line(&self.sql), source: Box::new(source) },
+            source => Error::sql(format!("run {}", self.place), &source),
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct LakeTable {
 }
 
 /// The partitions in which rows that pass the filters can be; `None` for all.
-fn partitions(table: &Table, filters: &[Expr]) -> Result<Option<BTreeSet<PartitionValue>>, DataFusionError> {
+pub(super) fn partitions(table: &Table, filters: &[Expr]) -> Result<Option<BTreeSet<PartitionValue>>, DataFusionError> {
     let Some(column) = table.partition_column() else { return Ok(None) };
     let mut chosen: Option<BTreeSet<PartitionValue>> = None;
     for calls in filters.iter().filter_map(branches) {

@@ -5,7 +5,8 @@
 
 mod replace;
 
-pub use replace::Mixed;
+pub(crate) use replace::files_of_receipts;
+pub use replace::{Mixed, superseded};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableSha
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
+use crate::sql::type_name;
 
 /// A raw table that is open for loading.
 pub struct Raw<'d> {
@@ -38,6 +40,8 @@ pub struct LoadedBatch {
     pub counts: Counts,
     /// Rows of an earlier snapshot that are not in this one.
     pub deleted: u64,
+    /// Files of an earlier snapshot that this one superseded, and their bytes.
+    pub superseded: (u64, u64),
 }
 
 /// A data file that rows are compared with: its path and partition.
@@ -112,7 +116,8 @@ impl<'d> Raw<'d> {
                 Err(_) => missing.push(Field::new(name, DataType::Utf8, true)),
                 Ok(field) if *field.data_type() == DataType::Utf8 && field.is_nullable() => {}
                 Ok(field) => {
-                    let difference = format!("column {name} is {}, and a field of that name is to be added", field.data_type());
+                    let difference =
+                        format!("column {name} is {}, and a field of that name is to be added", type_name(field.data_type()));
                     return Err(Error::TableDiffers { table: self.table.name().to_owned(), difference });
                 }
             }
@@ -178,9 +183,10 @@ impl<'d> Raw<'d> {
 
     async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
         let counts = commit.note.counts;
+        let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
         let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
-        Ok(LoadedBatch { version, counts, deleted })
+        Ok(LoadedBatch { version, counts, deleted, superseded })
     }
 
     /// The stored files in which duplicates of a batch's rows can be: equal rows have an equal date.

@@ -15,11 +15,12 @@ use deltalake::kernel::{Add, AddCDCFile};
 use futures::TryStreamExt;
 use model::counts::Counts;
 use model::position::BatchNumber;
+use model::receipt::Receipt;
 use sha2::{Digest, Sha256};
 
 use super::{FilePlace, LoadedBatch, Raw, decided_before, indices, place_of, read_batch};
 use crate::delta::feed::{DELETE, FeedWriter, INSERT};
-use crate::delta::{Commit, DataFile, PartitionValue, ReadPlan};
+use crate::delta::{ChangedRows, Commit, DataFile, PartitionValue, ReadPlan, Table};
 use crate::error::Error;
 use crate::load::{LoadPlan, RECEIPT, provenance_fields};
 
@@ -30,28 +31,43 @@ pub enum Mixed {
     WithOthers,
 }
 
+/// The receipts whose rows the snapshot `of` takes the place of: earlier ones of its url, and of urls that are not `known` any
+/// more (`None`: the source has one url, which may move).
+pub fn superseded(receipts: &[Receipt], of: u64, known: Option<&BTreeSet<String>>) -> BTreeSet<i64> {
+    let location = receipts.iter().find(|receipt| receipt.sequence == of).map(|receipt| &receipt.location);
+    let is_gone = |receipt: &Receipt| known.is_none_or(|known| !known.contains(&receipt.location));
+    let is_superseded = |receipt: &&Receipt| receipt.sequence < of && (Some(&receipt.location) == location || is_gone(receipt));
+    let sequences = receipts.iter().filter(is_superseded);
+    sequences.map(|receipt| i64::try_from(receipt.sequence).unwrap_or(i64::MAX)).collect()
+}
+
+/// See [`Raw::files_of_receipts`].
+pub(crate) async fn files_of_receipts(table: &Table, receipts: &BTreeSet<i64>) -> Result<Vec<(DataFile, Mixed)>, Error> {
+    let column = ReadPlan::columns(table, &[RECEIPT.to_owned()]);
+    let mut found = Vec::new();
+    for file in table.files(None)? {
+        let (mut of_these, mut of_others) = (false, false);
+        let mut rows = table.read_file(&file.path, &file.partition, &column).await?;
+        while let Some(rows) = rows.try_next().await? {
+            for receipt in rows.column(0).as_primitive::<Int64Type>().values() {
+                let is_one = receipts.contains(receipt);
+                of_these |= is_one;
+                of_others |= !is_one;
+            }
+        }
+        if of_these {
+            found.push((file, if of_others { Mixed::WithOthers } else { Mixed::No }));
+        }
+    }
+    Ok(found)
+}
+
 impl Raw<'_> {
     /// The live files that hold rows of these receipts, each with whether it holds others, too.
     ///
     /// Commits write the rows of one receipt; only who compacts the table puts rows of several into one file.
     pub async fn files_of_receipts(&self, receipts: &BTreeSet<i64>) -> Result<Vec<(DataFile, Mixed)>, Error> {
-        let column = ReadPlan::columns(&self.table, &[RECEIPT.to_owned()]);
-        let mut found = Vec::new();
-        for file in self.table.files(None)? {
-            let (mut of_these, mut of_others) = (false, false);
-            let mut rows = self.table.read_file(&file.path, &file.partition, &column).await?;
-            while let Some(rows) = rows.try_next().await? {
-                for receipt in rows.column(0).as_primitive::<Int64Type>().values() {
-                    let is_one = receipts.contains(receipt);
-                    of_these |= is_one;
-                    of_others |= !is_one;
-                }
-            }
-            if of_these {
-                found.push((file, if of_others { Mixed::WithOthers } else { Mixed::No }));
-            }
-        }
-        Ok(found)
+        files_of_receipts(&self.table, receipts).await
     }
 
     /// Commits the whole file in place of the rows of `superseded` receipts, which are in these files.
@@ -89,10 +105,11 @@ impl Raw<'_> {
         for (file, _) in removes.iter().zip(&mixed).filter(|(_, mixed)| **mixed == Mixed::WithOthers) {
             adds.extend(self.without_receipts(file, receipts).await?);
         }
-        let (change_files, deleted) = self.difference(&removes, &adds).await?;
-        let note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
+        let (change_files, changed) = self.difference(&removes, &adds).await?;
+        let mut note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
+        note.changed = Some(changed);
         let commit = Commit { adds, removes, change_files, note, ..Commit::default() };
-        self.commit(commit, plan, BatchNumber::LAST, deleted).await
+        self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await
     }
 
     /// Writes the rows of a file that stay.
@@ -109,8 +126,8 @@ impl Raw<'_> {
         self.table.write_files(kept).await
     }
 
-    /// The change feed from the old files to the new ones, and how many rows went.
-    async fn difference(&self, old: &[DataFile], new: &[Add]) -> Result<(Vec<AddCDCFile>, u64), Error> {
+    /// The change feed from the old files to the new ones, and how many rows came and went.
+    async fn difference(&self, old: &[DataFile], new: &[Add]) -> Result<(Vec<AddCDCFile>, ChangedRows), Error> {
         let partition_column = self.table.partition_column();
         let mut files: BTreeMap<PartitionValue, (Vec<FilePlace>, Vec<FilePlace>)> = BTreeMap::new();
         for file in old {
@@ -121,7 +138,7 @@ impl Raw<'_> {
             files.entry(place.1.clone()).or_default().1.push(place);
         }
         let mut feed = FeedWriter::new(&self.table);
-        let mut deleted = 0;
+        let mut changed = ChangedRows::default();
         let any_partition = files.keys().next().cloned().flatten();
         for (old, new) in files.into_values() {
             // More than zero: as many more of this row in the new snapshot.
@@ -157,16 +174,15 @@ impl Raw<'_> {
                             .map(|different| Some(different.is_some()))
                             .collect();
                         let rows = filter_record_batch(&rows, &is_different).map_err(Error::arrow("compare snapshots"))?;
-                        if change == DELETE {
-                            deleted += rows.num_rows() as u64;
-                        }
+                        let count = if change == DELETE { &mut changed.deleted } else { &mut changed.inserted };
+                        *count += rows.num_rows() as u64;
                         feed.write(change, &rows).await?;
                     }
                 }
             }
             feed.flush().await?;
         }
-        Ok((feed.finish_with_one(any_partition).await?, deleted))
+        Ok((feed.finish_with_one(any_partition).await?, changed))
     }
 
     /// What makes two rows the same: everything but where they come from.

@@ -16,6 +16,11 @@ pub(crate) fn beginning(sql: &str, message: &str) -> Mistake {
     first_of(sql, &[], message)
 }
 
+pub(crate) fn not_a_select(sql: &str) -> Mistake {
+    let hint = "a file of a definition only says which rows there are: write one SELECT".to_owned();
+    Mistake { hint: Some(hint), ..beginning(sql, "this is not a SELECT") }
+}
+
 /// A mistake at the first of these words, else at the first word of all.
 pub(crate) fn first_of(sql: &str, words: &[&str], message: &str) -> Mistake {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap_or_default();

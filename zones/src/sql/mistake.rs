@@ -9,13 +9,31 @@ use std::ops::Range;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::common::{Location, Span};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use model::definition::{nearest, suggest};
 
 use super::engine;
 use super::types::in_our_words;
+use super::values::{article, of_text};
 use crate::explore::unknown_table;
+
+/// What begins the next part of a SELECT.
+const CLAUSES: [Keyword; 11] = [
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::HAVING,
+    Keyword::LIMIT,
+    Keyword::UNION,
+    Keyword::JOIN,
+    Keyword::ON,
+    Keyword::AS,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::SELECT,
+];
+const CLAUSE_WORDS: [&str; 9] = ["from", "where", "group", "having", "order", "limit", "union", "join", "select"];
 
 /// One thing that is wrong with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +54,8 @@ impl fmt::Display for Mistake {
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) tables: Vec<String>,
+    /// The statement is one of a definition: its tables are those that `from` names.
+    pub(crate) is_definition: bool,
     /// What an unknown column may be all the same: column and why it cannot be used here.
     pub(crate) out_of_reach: Vec<(String, String)>,
 }
@@ -137,15 +157,43 @@ impl Reading<'_> {
             },
         };
         let before = self.tokens.iter().rev().find(|token| self.token_place(token).end <= place.start);
+        let here = self.tokens.iter().find(|token| self.token_place(token) == place);
+        let word = here.and_then(|token| if let Token::Word(word) = &token.token { Some(word) } else { None });
+        if let Some(word) = word.filter(|word| word.keyword != Keyword::NoKeyword && word.quote_style.is_none()) {
+            // After these a name can stand; a keyword that begins the next clause stands there when something is missing.
+            let wants_name = before.is_none_or(|token| match &token.token {
+                Token::Comma | Token::LParen | Token::Eq | Token::Period => true,
+                Token::Word(before) => matches!(before.keyword, Keyword::SELECT | Keyword::BY | Keyword::AND | Keyword::WHERE),
+                _ => false,
+            });
+            // GROUP and ORDER begin a clause with their BY only.
+            let after = self.tokens.iter().find(|token| self.token_place(token).start >= place.end);
+            let has_by = after.is_some_and(|token| matches!(&token.token, Token::Word(next) if next.keyword == Keyword::BY));
+            let is_clause = match word.keyword {
+                Keyword::GROUP | Keyword::ORDER => has_by,
+                keyword => CLAUSES.contains(&keyword),
+            };
+            if wants_name && !is_clause {
+                let (message, hint) = (
+                    format!("not SQL: `{}` is a word of SQL", word.value),
+                    format!("if it is a column's name, write it in double quotes: \"{}\"", word.value),
+                );
+                return self.add(place, message, Some(hint));
+            }
+        }
         let hint = match before {
             Some(token) if token.token == Token::Comma => {
                 let place = self.token_place(token);
                 return self.add(place, "not SQL: nothing follows this comma", Some("remove it".to_owned()));
             }
-            _ => None,
+            _ => word
+                .filter(|word| word.keyword == Keyword::NoKeyword)
+                .and_then(|word| nearest(&word.value, CLAUSE_WORDS))
+                .map(|near| format!("did you mean {}?", near.to_ascii_uppercase())),
         };
         let said = said
             .replace("Expected: ", "expected ")
+            .replace("Expected: end of statement", "expected the end of the statement")
             .replace(", found: EOF", ", found the end of the text")
             .replace(", found: ", ", found ");
         let said = said.replace("expected end of expression", "expected the end of the expression");
@@ -192,9 +240,20 @@ impl Reading<'_> {
     fn plan(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
         if let Some(name) = between(message, "table '", "' not found") {
             let bare = bare_table(name);
-            let hint = unknown_table(bare, &self.scope.tables);
+            let hint = match (unknown_table(bare, &self.scope.tables), self.scope.tables.as_slice()) {
+                (Some(hint), tables) if self.scope.is_definition && hint.starts_with("tables: ") => {
+                    Some(format!("it reads what `from` names: {}", tables.join(", ")))
+                }
+                (hint, _) => hint,
+            };
             let place = if at.is_some() { self.place(at) } else { self.word(bare).unwrap_or_else(|| self.beginning()) };
             return self.add(place, format!("there is no table `{bare}`"), hint);
+        }
+        if message.contains("only supports a single SQL statement") {
+            let end = self.tokens.iter().position(|token| token.token == Token::SemiColon).map_or(0, |end| end + 1);
+            let second = self.tokens.get(end).map_or_else(|| self.beginning(), |token| self.token_place(token));
+            let hint = "each file holds one SELECT; what it builds on can stand before it, WITH name AS (SELECT ...)".to_owned();
+            return self.add(second, "a second statement begins here", Some(hint));
         }
         if let Some(name) = between(message, "Invalid function '", "'") {
             let functions = engine::function_names();
@@ -231,6 +290,30 @@ impl Reading<'_> {
         }
         let message = message.strip_prefix("Error during planning: ").unwrap_or(message);
         let message = message.strip_prefix("type_coercion\ncaused by\n").unwrap_or(message);
+        if let Some(operation) = between(message, "Cannot coerce arithmetic expression ", " to valid types") {
+            let operation = in_our_words(operation);
+            let (message, hint) = match operation.split_once(' ').and_then(|(left, rest)| Some((left, rest.split_once(' ')?))) {
+                Some((left, (sign, right))) if !left.ends_with(',') => (
+                    format!("{} {left} and {} {right} cannot be joined by `{sign}`", article(left), article(right)),
+                    "convert one of them with cast(... as ...); a stretch of time is written INTERVAL '3 days'",
+                ),
+                _ => (format!("this cannot be computed: {operation}"), "convert one side with cast(... as ...)"),
+            };
+            return self.add(self.place(at), message, Some(hint.to_owned()));
+        }
+        if message.to_ascii_lowercase().contains("substring without for/from is not valid") {
+            let place = ["substr", "substring"].iter().find_map(|name| self.call(name)).unwrap_or_else(|| self.place(at));
+            let hint = "say from which character on: substr(text, 1, 10) are the first ten".to_owned();
+            return self.add(place, "substr needs to know where to begin", Some(hint));
+        }
+        let said = of_text(message);
+        if said.hint.is_some() {
+            let place = match between(&said.message, "the text '", "' is not") {
+                Some(text) if at.is_none() => self.word(text).unwrap_or_else(|| self.beginning()),
+                _ => self.place(at),
+            };
+            return self.add(place, said.message, said.hint.map(str::to_owned));
+        }
         // What follows the first lines repeats signatures of functions.
         let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
         let called = between(first, "types '", "(")
@@ -249,6 +332,8 @@ impl Reading<'_> {
             some => Some(in_our_words(&format!("it takes {}", some.join(" or ")))),
         };
         let first = first.split(" You might need to add explicit").next().unwrap_or(first).trim_end_matches(['.', ' ']);
+        // Never a picture of the engine's own structures.
+        let first = first.split(" { ").next().unwrap_or(first);
         self.add(place, lower_first(&in_our_words(first)), hint);
     }
 

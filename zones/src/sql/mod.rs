@@ -9,6 +9,7 @@ pub(crate) mod locate;
 mod mistake;
 mod nulls;
 mod types;
+mod values;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use mistake::Mistake;
 pub(crate) use mistake::{Scope, mistakes};
 pub use nulls::Facts;
 pub use types::{in_our_words, type_name};
+pub(crate) use values::of_error;
 
 /// A statement of the definition and where it stands.
 #[derive(Debug, Clone)]
@@ -101,7 +103,7 @@ impl Planned {
 
 impl Statement {
     fn error(&self, source: DataFusionError) -> Error {
-        Error::Sql { step: format!("run {}", self.place), sql: one_line(&self.sql), source: Box::new(source) }
+        Error::sql(format!("run {}", self.place), &source)
     }
 
     fn wrong(&self, mistakes: Vec<Mistake>) -> Error {
@@ -109,7 +111,7 @@ impl Statement {
     }
 
     fn scope(&self) -> Scope {
-        Scope { tables: vec![self.input.clone()], ..Scope::default() }
+        Scope { tables: vec![self.input.clone()], is_definition: true, ..Scope::default() }
     }
 
     /// A session that sees these rows.
@@ -123,7 +125,7 @@ impl Statement {
         let plan = state.create_logical_plan(&self.sql).await.map_err(wrong)?;
         match plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-                Err(vec![locate::beginning(&self.sql, "this is not a SELECT")])
+                Err(vec![locate::not_a_select(&self.sql)])
             }
             plan => Ok(plan),
         }
@@ -151,6 +153,11 @@ impl Statement {
         let message = "each row must be treated by itself, and this groups, joins or sorts rows";
         let hint = "write a choice of columns and a filter; what is grouped belongs into a use-case table";
         Mistake { hint: Some(hint.to_owned()), ..locate::first_of(&self.sql, &words, message) }
+    }
+
+    /// A mistake at the first of these words, else at the first word of all.
+    pub(crate) fn mistake_at(&self, words: &[&str], message: &str) -> Mistake {
+        locate::first_of(&self.sql, words, message)
     }
 
     /// A mistake about the whole statement: at its first word.
@@ -196,7 +203,6 @@ pub struct Expression {
     pub name: String,
     logical: Expr,
     physical: Arc<dyn PhysicalExpr>,
-    sql: String,
 }
 
 impl Expression {
@@ -223,11 +229,11 @@ impl Expression {
         let schema = DFSchema::try_from(schema.clone()).map_err(wrong)?;
         let logical = state.create_logical_expr_from_sql_expr(parsed, &schema).map_err(wrong)?;
         if let Some(what) = beyond_a_row(&logical) {
-            let hint = "it is computed from one row at a time".to_owned();
+            let hint = "an expression sees one row at a time, and its columns only".to_owned();
             return Err(vec![Mistake { hint: Some(hint), ..locate::beginning(sql, &format!("{what} cannot be used here")) }]);
         }
         let physical = state.create_physical_expr(logical.clone(), &schema).map_err(wrong)?;
-        Ok(Self { name: name.to_owned(), logical, physical, sql: sql.to_owned() })
+        Ok(Self { name: name.to_owned(), logical, physical })
     }
 
     /// The expression as the engine has it, before types are brought together.
@@ -251,7 +257,7 @@ impl Expression {
     }
 
     fn error(&self, source: DataFusionError) -> Error {
-        Error::Sql { step: format!("evaluate {}", self.name), sql: one_line(&self.sql), source: Box::new(source) }
+        Error::sql(format!("evaluate {}", self.name), &source)
     }
 }
 

@@ -13,7 +13,7 @@ use model::position::TableVersion;
 
 use super::{UseCase, with_load_times};
 use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
-use crate::delta::{Commit, CommitNote, DataFile, MergeNote, PartitionValue, ReadPlan};
+use crate::delta::{ChangedRows, Commit, CommitNote, DataFile, MergeNote, PartitionValue, ReadPlan};
 use crate::error::Error;
 use crate::query::GroupSet;
 use crate::raw::indices;
@@ -31,6 +31,10 @@ pub struct Merged {
     /// Rows of the batch's keys that came out as they were.
     pub unchanged: u64,
     pub files_rewritten: u64,
+    pub bytes_rewritten: u64,
+    /// Files of the partitions in which its keys could be: no others were looked into, and no others could be rewritten.
+    pub files_looked_into: u64,
+    pub bytes_looked_into: u64,
 }
 
 /// A file in which keys of the batch were found.
@@ -50,6 +54,13 @@ struct Difference {
     unchanged: u64,
 }
 
+impl Difference {
+    fn counts(&self) -> ChangedRows {
+        let rows = |rows: &RecordBatch| rows.num_rows() as u64;
+        ChangedRows { inserted: rows(&self.inserted), updated: rows(&self.after), deleted: rows(&self.deleted) }
+    }
+}
+
 /// Which stored rows take part.
 pub(super) enum Wanted<'s> {
     Keys(KeySet),
@@ -65,6 +76,8 @@ pub(super) struct Account {
     pub(super) note: CommitNote,
     /// The files of tombstones that count from this commit on.
     pub(super) tombstones: Vec<String>,
+    /// Whether files of other partitions than those of the merge were left alone.
+    pub(super) is_pruned: bool,
 }
 
 impl UseCase<'_> {
@@ -137,17 +150,18 @@ impl UseCase<'_> {
         now: i64,
     ) -> Result<Merged, Error> {
         let write_time = self.table.next_write_time(now).await?;
-        let stored = hits.iter().map(|hit| hit.rows.clone()).collect::<Vec<_>>();
-        let stored = concat_batches(self.table.schema(), &stored).map_err(Error::arrow("put rows together"))?;
-        let difference = self.difference(new, &stored, write_time)?;
+        let difference = self.difference_to(new, &hits, write_time)?;
+        let looked_into = self.table.files(Some(&partitions).filter(|_| account.is_pruned))?;
         let mut commit = self.written(&difference, hits).await?;
         let files_rewritten = commit.removes.len() as u64;
+        let bytes_rewritten = commit.removes.iter().map(|file| file.size).sum();
         commit.positions = account.positions;
         commit.merge = Some(MergeNote { key: self.definition.key.clone(), partitions });
         commit.note = CommitNote {
             definition: self.definition.fold_hash(),
             write_time,
             tombstones: account.tombstones.clone(),
+            changed: Some(difference.counts()),
             ..account.note
         };
 
@@ -170,7 +184,30 @@ impl UseCase<'_> {
             deleted: difference.deleted.num_rows() as u64,
             unchanged: difference.unchanged,
             files_rewritten,
+            bytes_rewritten,
+            files_looked_into: looked_into.len() as u64,
+            bytes_looked_into: looked_into.iter().map(|file| file.size).sum(),
         })
+    }
+
+    /// What [`Self::apply`] would do to rows, and the files that it would rewrite; writes nothing.
+    pub(super) fn would_apply(&self, new: &RecordBatch, hits: &[Hit]) -> Result<(ChangedRows, Vec<DataFile>), Error> {
+        let difference = self.difference_to(new, hits, 0)?;
+        let gone = concat(&[&difference.before, &difference.deleted])?;
+        let gone = KeySet::of(&gone, &self.definition.key)?;
+        let mut rewritten = Vec::new();
+        for hit in hits {
+            if gone.matches(&hit.rows)?.iter().any(|matched| *matched) {
+                rewritten.push(hit.file.clone());
+            }
+        }
+        Ok((difference.counts(), rewritten))
+    }
+
+    fn difference_to(&self, new: &RecordBatch, hits: &[Hit], write_time: i64) -> Result<Difference, Error> {
+        let stored = hits.iter().map(|hit| hit.rows.clone()).collect::<Vec<_>>();
+        let stored = concat_batches(self.table.schema(), &stored).map_err(Error::arrow("put rows together"))?;
+        self.difference(new, &stored, write_time)
     }
 
     /// Sets new rows beside stored ones: came, changed, went, or as it was.

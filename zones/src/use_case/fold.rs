@@ -10,7 +10,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_reco
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
 use model::definition::{Fold as Folding, Merge, UseCaseTable};
 
-use super::order::dependence;
+use super::order::{Dependence, dependence};
 use crate::error::Error;
 use crate::sql::{Expression, Statement, conformed, one_line};
 
@@ -38,7 +38,7 @@ impl Fold {
             input: definition.input().table().to_owned(),
             sql: definition.sql.clone(),
         };
-        if let Some(problem) = dependence(&select.logical_plan(raw_schema).await?, definition) {
+        if let Some(Dependence { problem, .. }) = dependence(&select.logical_plan(raw_schema).await?, definition) {
             return Err(Error::SqlShape { step: select.place, sql: one_line(&select.sql), problem });
         }
         let folded_schema = folded_schema(definition, &select, raw_schema).await?;

@@ -11,7 +11,7 @@ use model::position::TableVersion;
 
 use super::apply::{Account, Hit, KeySet, Merged, Wanted};
 use super::{Fold, UseCase};
-use crate::delta::{CommitNote, Table};
+use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, Table};
 use crate::error::Error;
 use crate::keys::hashes;
 use crate::query::{GroupSet, Input, Query};
@@ -34,52 +34,86 @@ pub struct RawChanges {
     pub removed: Vec<RecordBatch>,
 }
 
+/// What a merge would do to the table as it is.
+#[derive(Debug)]
+pub struct Rehearsal {
+    pub to_rows: ChangedRows,
+    /// Hashes of the keys that take part, sorted.
+    pub keys: Vec<u64>,
+    /// Where these keys may be.
+    pub partitions: BTreeSet<PartitionValue>,
+    /// The files of these partitions.
+    pub looked_into: Vec<DataFile>,
+    pub rewritten: Vec<DataFile>,
+}
+
+/// The new rows of some keys, and what is stored of them.
+struct Outcome {
+    there: RecordBatch,
+    /// Rows that a `delete_when` makes deleted ones.
+    deleted: RecordBatch,
+    /// What is kept of deleted rows and no longer counts.
+    void: RecordBatch,
+    hits: Vec<Hit>,
+    keys: Vec<u64>,
+    partitions: BTreeSet<PartitionValue>,
+}
+
 impl UseCase<'_> {
     /// Folds the changes of raw versions into the table and commits them with the raw version that they reach up to.
     ///
     /// `raw` is the raw table at the last of the versions; it is read only where rows were removed. `now` is in microseconds. A
     /// batch that changes nothing still makes a commit, which records the position.
     pub async fn merge(&mut self, changes: RawChanges, raw: &Table, versions: Versions<'_>, now: i64) -> Result<Merged, Error> {
-        let fold = self.fold.clone().expect("a merged table has a fold");
         let read = changes.added.iter().chain(&changes.removed).map(|batch| batch.num_rows() as u64).sum();
-        let account = self.account(read, versions);
+        let mut account = self.account(read, versions);
+        let outcome = self.outcome(changes, raw).await?;
+        if let Some(tombstones) = &self.tombstones {
+            account.tombstones = tombstones.with(&self.table, &outcome.deleted, &outcome.void).await?.files;
+        }
+        self.apply(&outcome.there, outcome.hits, outcome.partitions, account, now).await
+    }
+
+    /// What [`Self::merge`] of these changes would do to the table as it is now; writes nothing.
+    pub async fn rehearse(&self, changes: RawChanges, raw: &Table) -> Result<Rehearsal, Error> {
+        let outcome = self.outcome(changes, raw).await?;
+        let (to_rows, rewritten) = self.would_apply(&outcome.there, &outcome.hits)?;
+        let looked_into = self.table.files(Some(&outcome.partitions))?;
+        Ok(Rehearsal { to_rows, keys: outcome.keys, partitions: outcome.partitions, looked_into, rewritten })
+    }
+
+    /// The new rows of the keys that the changes touch, and the stored ones.
+    async fn outcome(&self, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
+        let fold = self.fold.clone().expect("a merged table has a fold");
         if !changes.removed.is_empty() {
-            return self.merge_anew(&fold, changes, raw, account, now).await;
+            return self.outcome_anew(&fold, changes, raw).await;
         }
         let selected = fold.select(changes.added).await?;
-        let partitions = self.partitions_of_keys(&selected)?;
+        let keys = self.hashes_of(&selected)?;
+        let partitions = self.keys.look_up(&keys)?;
         let wanted = Wanted::Keys(KeySet::of(&selected, &self.definition.key)?);
         let hits = self.hits(&wanted, Some(&partitions)).await?;
         let mut folding = vec![selected];
         for hit in &hits {
             folding.push(fold.folding(&hit.rows)?);
         }
-        let mut account = account;
         if let Some(tombstones) = &self.tombstones {
-            let Wanted::Keys(keys) = &wanted else { unreachable!("just made") };
-            let dead = tombstones.of(&self.table, keys).await?;
+            let Wanted::Keys(wanted) = &wanted else { unreachable!("just made") };
+            let dead = tombstones.of(&self.table, wanted).await?;
             // A key that is in the table again has all of its past in its row.
             folding.push(without_keys_of(&dead, &hits, &self.definition.key)?);
-            let folded = fold.fold(folding).await?;
-            let (there, deleted) = fold.parted(&folded)?;
-            account.tombstones = tombstones.with(&self.table, &deleted, &deleted.slice(0, 0)).await?.files;
-            return self.apply(&there, hits, partitions, account, now).await;
         }
         let folded = fold.fold(folding).await?;
-        self.apply(&folded, hits, partitions, account, now).await
+        let (there, deleted) = fold.parted(&folded)?;
+        let void = deleted.slice(0, 0);
+        Ok(Outcome { there, deleted, void, hits, keys, partitions })
     }
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
-    async fn merge_anew(
-        &mut self,
-        fold: &Fold,
-        changes: RawChanges,
-        raw: &Table,
-        account: Account,
-        now: i64,
-    ) -> Result<Merged, Error> {
+    async fn outcome_anew(&self, fold: &Fold, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
         let touching = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
-        let partitions = self.partitions_of_keys(&touching)?;
+        let keys = self.hashes_of(&touching)?;
+        let partitions = self.keys.look_up(&keys)?;
         let wanted = Wanted::Keys(KeySet::of(&touching, &self.definition.key)?);
         let key = indices(&touching, &self.definition.key);
         let key_schema = Arc::new(touching.schema_ref().project(&key).expect("the fold yields its key"));
@@ -103,24 +137,24 @@ impl UseCase<'_> {
         let folded = fold.fold(left).await?;
         let hits = self.hits(&wanted, Some(&partitions)).await?;
         let (there, deleted) = fold.parted(&folded)?;
-        let mut account = account;
+        let mut void = deleted.slice(0, 0);
         if let Some(tombstones) = &self.tombstones {
             // What is left of these keys was just computed: what is kept of them from before counts no more.
-            let Wanted::Keys(keys) = &wanted else { unreachable!("just made") };
-            let dead = tombstones.of(&self.table, keys).await?;
+            let Wanted::Keys(wanted) = &wanted else { unreachable!("just made") };
+            let dead = tombstones.of(&self.table, wanted).await?;
             let again = KeySet::of(&deleted, &self.definition.key)?;
             let again: BooleanArray = again.matches(&dead)?.into_iter().map(|again| Some(!again)).collect();
-            let void = filter_record_batch(&dead, &again).map_err(Error::arrow("find tombstones"))?;
-            account.tombstones = tombstones.with(&self.table, &deleted, &void).await?.files;
+            void = filter_record_batch(&dead, &again).map_err(Error::arrow("find tombstones"))?;
         }
-        self.apply(&there, hits, partitions, account, now).await
+        Ok(Outcome { there, deleted, void, hits, keys, partitions })
     }
 
-    fn partitions_of_keys(&self, rows: &RecordBatch) -> Result<BTreeSet<Option<String>>, Error> {
+    /// The hashes of the rows' keys, sorted, each once.
+    fn hashes_of(&self, rows: &RecordBatch) -> Result<Vec<u64>, Error> {
         let mut hash = hashes(rows, &indices(rows, &self.definition.key))?;
         hash.sort_unstable();
         hash.dedup();
-        self.keys.look_up(&hash)
+        Ok(hash)
     }
 
     fn account(&self, read: u64, versions: Versions<'_>) -> Account {
@@ -132,7 +166,8 @@ impl UseCase<'_> {
             counts: Counts { read, accepted: read, ..Counts::default() },
             ..CommitNote::default()
         };
-        Account { positions: vec![(input, i64::try_from(versions.last.0).unwrap_or(i64::MAX))], note, tombstones: Vec::new() }
+        let positions = vec![(input, i64::try_from(versions.last.0).unwrap_or(i64::MAX))];
+        Account { positions, note, tombstones: Vec::new(), is_pruned: true }
     }
 }
 

@@ -32,14 +32,14 @@ use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
 use crate::query::Input;
 use crate::raw::indices;
-use crate::sql::one_line;
+use crate::sql::{one_line, type_name};
 
 use tombstones::Tombstones;
 
 pub use apply::Merged;
 pub use fold::Fold;
 pub(crate) use fold::summed;
-pub use merge::{RawChanges, Versions};
+pub use merge::{RawChanges, Rehearsal, Versions};
 pub(crate) use order::dependence;
 pub use view::{Touched, query};
 
@@ -59,6 +59,13 @@ pub struct UseCase<'d> {
     content: SchemaRef,
     keys: KeyDirectory,
     key_columns: Vec<usize>,
+}
+
+/// Where what is new in the key directory goes.
+#[derive(Debug, Clone, Copy)]
+enum Keeping {
+    OnDisk,
+    InMemory,
 }
 
 /// The shape of a use-case table over inputs of these schemas.
@@ -110,8 +117,11 @@ fn expect_partition_type(definition: &UseCaseTable, schema: &SchemaRef) -> Resul
     if can_partition(field.data_type()) {
         return Ok(());
     }
-    let problem =
-        format!("yields a {} for the partition column {}: use a date, a text or an integer", field.data_type(), field.name());
+    let problem = format!(
+        "yields a {} for the partition column {}: use a date, a text or an integer",
+        type_name(field.data_type()),
+        field.name()
+    );
     Err(Error::SqlShape { step: format!("use case {}", definition.name), sql: definition.sql_file.clone(), problem })
 }
 
@@ -138,10 +148,22 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
 impl<'d> UseCase<'d> {
     /// Opens the table; it must exist. Brings the key directory up to the table's version.
     pub async fn open(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input]) -> Result<Self, Error> {
+        Self::opened(lake, definition, inputs, Keeping::OnDisk).await
+    }
+
+    /// Opens the table to be looked at; it must exist. Nothing is written: what the key directory lacks is kept in memory.
+    pub async fn look(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input]) -> Result<Self, Error> {
+        Self::opened(lake, definition, inputs, Keeping::InMemory).await
+    }
+
+    async fn opened(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input], keeping: Keeping) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
         let folder = lake.state_folder().join("keys").join(&definition.name);
-        let keys = KeyDirectory::open(&folder, table.id(), table.version())?;
+        let keys = match keeping {
+            Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
+            Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
+        };
         let key_columns = definition.key.iter().map(|name| content.index_of(name).expect("the SQL yields the key")).collect();
         let deletes = fold.as_ref().filter(|fold| fold.delete_when().is_some());
         let tombstones = deletes.map(|fold| Tombstones::new(Vec::new(), fold.folded_schema(), &definition.key));
@@ -190,6 +212,27 @@ impl<'d> UseCase<'d> {
     /// The raw version that is folded in completely.
     pub async fn position(&self) -> Result<Option<TableVersion>, Error> {
         self.table.input_position(self.definition.input().table()).await
+    }
+
+    /// Fails where the table was folded under another definition; yields the id of the input that it was last folded from.
+    pub async fn expect_definition(&self) -> Result<Option<String>, Error> {
+        let Some(last) = self.last_merge().await? else { return Ok(None) };
+        if last.definition != self.definition.fold_hash() {
+            return Err(Error::FoldChanged { table: self.table.name().to_owned() });
+        }
+        Ok(last.input_id)
+    }
+
+    /// Fails where the table was folded under another definition, from another raw table, or from a newer one.
+    pub async fn expect_input(&self, raw: &Table, position: Option<TableVersion>) -> Result<(), Error> {
+        let (table, input) = (self.table.name().to_owned(), raw.name().to_owned());
+        if let Some(position) = position.filter(|position| *position > raw.version()) {
+            return Err(Error::PositionAhead { table, input, position: position.0, available: raw.version().0 });
+        }
+        if self.expect_definition().await?.is_some_and(|id| id != raw.id()) {
+            return Err(Error::InputReplaced { table, input });
+        }
+        Ok(())
     }
 
     /// Adds the keys of files that came since the directory was written: of every live file where it starts anew.

@@ -3,13 +3,32 @@
 //! The SQL is run over each batch by itself and its results are folded. That equals one run over all rows only if the SQL either
 //! treats each row by itself, or groups by the key with aggregates that the column's fold goes on with.
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
 use model::definition::{Fold, UseCaseTable};
 
-/// Why the result may depend on how batches are cut, in words that follow the statement; `None` where it does not.
-pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<String> {
+/// Why the result of a statement may depend on how batches are cut.
+#[derive(Debug)]
+pub(crate) struct Dependence {
+    pub(crate) problem: String,
+    /// The word of the statement that it is about, as near as can be told.
+    pub(crate) word: String,
+}
+
+impl Dependence {
+    fn new(problem: impl Into<String>, word: &str) -> Self {
+        Self { problem: problem.into(), word: word.to_owned() }
+    }
+}
+
+/// Why the result may depend on how batches are cut; `None` where it does not.
+pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<Dependence> {
     let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
+    if let Some(function) = varying_function(plan) {
+        let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
+        return Some(Dependence::new(problem, &function));
+    }
     let mut top = plan;
     // What stands above the aggregate may only choose, name and convert its columns.
     let mut projections = Vec::new();
@@ -25,30 +44,37 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
             LogicalPlan::Filter(filter) => match below(&filter.input) {
                 Below::Rows => return None,
                 Below::Groups => {
-                    return Some(
-                        "filters groups (HAVING): a group that is too small in one batch may not be so in all".to_owned(),
-                    );
+                    let problem = "HAVING leaves groups out, and a group that is too small in one batch may not be so in all";
+                    return Some(Dependence::new(problem, "HAVING"));
                 }
-                Below::Other(what) => return Some(what),
+                Below::Other(dependence) => return Some(dependence),
             },
             other => {
                 return match below(other) {
                     Below::Rows => None,
-                    Below::Groups => Some("groups parts of a batch, and puts them together again".to_owned()),
-                    Below::Other(what) => Some(what),
+                    Below::Groups => Some(Dependence::new("it groups parts of a batch, and puts them together again", "GROUP")),
+                    Below::Other(dependence) => Some(dependence),
                 };
             }
         }
     };
     match below(&aggregate.input) {
         Below::Rows => {}
-        Below::Groups => return Some("groups what was grouped before, and batches are grouped one by one".to_owned()),
-        Below::Other(what) => return Some(what),
+        Below::Groups => {
+            return Some(Dependence::new("it groups what was grouped before, and batches are grouped one by one", "GROUP"));
+        }
+        Below::Other(dependence) => return Some(dependence),
     }
     for key in &definition.key {
         match origin(key, &projections, aggregate) {
             Some(Origin::Group) => {}
-            _ => return Some(format!("does not group by the key column {key} alone")),
+            _ => {
+                let problem = format!(
+                    "it does not group by the key column `{key}` as it is yielded: compute it first, as in \
+                     FROM (SELECT ... AS {key} FROM ...) GROUP BY {key}"
+                );
+                return Some(Dependence::new(problem, key));
+            }
         }
     }
     for column in &merge.columns {
@@ -63,17 +89,37 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
             None => Err("is computed from aggregates: fold its parts, and compute it with `sql` in pipeline.toml".to_owned()),
         };
         if let Err(why) = fits {
-            return Some(format!("yields a column {name} that cannot be folded with {}: it {why}", word(&column.fold)));
+            let problem = format!("`{name}` cannot be folded with {}: it {why}", word(&column.fold));
+            return Some(Dependence::new(problem, name));
         }
     }
     None
+}
+
+/// A function whose result is not settled by its arguments.
+fn varying_function(plan: &LogicalPlan) -> Option<String> {
+    let mut found = None;
+    let visited = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(function) = part
+                    && function.func.signature().volatility != Volatility::Immutable
+                {
+                    found = Some(function.func.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    visited.ok().and(found)
 }
 
 enum Below {
     /// The batch's rows, each by itself.
     Rows,
     Groups,
-    Other(String),
+    Other(Dependence),
 }
 
 fn below(plan: &LogicalPlan) -> Below {
@@ -91,17 +137,20 @@ fn below(plan: &LogicalPlan) -> Below {
     }
 }
 
-fn offence(plan: &LogicalPlan) -> String {
+fn offence(plan: &LogicalPlan) -> Dependence {
     match plan {
-        LogicalPlan::Window(_) => "has a window function, which sees one batch and not the whole table".to_owned(),
-        LogicalPlan::Limit(_) => "has a LIMIT, which counts the rows of one batch and not of the whole table".to_owned(),
-        LogicalPlan::Join(_) => "joins a batch with itself, and rows that belong together may be in two batches".to_owned(),
-        LogicalPlan::Distinct(_) => "has a DISTINCT, which sees one batch and not the whole table".to_owned(),
-        LogicalPlan::Sort(_) => "sorts, and the order of a table's rows is not kept".to_owned(),
-        other => format!(
-            "has a step ({}) that sees one batch and not the whole table",
-            other.display().to_string().split(':').next().unwrap_or_default()
-        ),
+        LogicalPlan::Window(_) => Dependence::new("a window function sees one batch and not the whole table", "OVER"),
+        LogicalPlan::Limit(_) => Dependence::new("LIMIT counts the rows of one batch and not of the whole table", "LIMIT"),
+        LogicalPlan::Join(_) => {
+            Dependence::new("it joins a batch with itself, and rows that belong together may be in two batches", "JOIN")
+        }
+        LogicalPlan::Distinct(_) => Dependence::new("DISTINCT sees one batch and not the whole table", "DISTINCT"),
+        LogicalPlan::Sort(_) => Dependence::new("it sorts, and the order of a table's rows is not kept", "ORDER"),
+        other => {
+            let step = other.display().to_string();
+            let step = step.split(':').next().unwrap_or_default();
+            Dependence::new(format!("it has a step ({step}) that sees one batch and not the whole table"), "SELECT")
+        }
     }
 }
 
@@ -149,7 +198,7 @@ fn fits(fold: &Fold, function: &AggregateFunction) -> Result<(), String> {
     let is_distinct = function.params.distinct;
     match (fold, name) {
         (Fold::Sum, "sum" | "count") if is_distinct => {
-            Err("counts distinct values, and a value may be in two batches (a view with mode = \"view\" can do that)".to_owned())
+            Err("counts distinct values, and a value may be in two batches".to_owned())
         }
         (Fold::FirstBy(_) | Fold::LastBy(_), "first_value" | "last_value") if function.params.order_by.is_empty() => {
             Err(format!("is {name} without ORDER BY: which row is first depends on how they arrive"))
@@ -163,6 +212,9 @@ fn fits(fold: &Fold, function: &AggregateFunction) -> Result<(), String> {
         (Fold::FirstBy(_) | Fold::LastBy(_), _) => {
             Err(format!("is {name}(...) over a batch: write first_value or last_value with ORDER BY"))
         }
+        (_, "avg") => Err("is avg(...) over a batch: yield sum(...) and count(...), fold both with sum, and divide them with \
+                           `sql` in pipeline.toml"
+            .to_owned()),
         _ => Err(format!("is {name}(...) over a batch, and that is {}", expected(fold))),
     }
 }
@@ -223,7 +275,7 @@ mod tests {
             mode: Mode::Merge(merge),
         };
         let statement = Statement { place: "folded.sql".into(), input: "rows".into(), sql: sql.into() };
-        dependence(&statement.logical_plan(&raw()).await.unwrap(), &table)
+        dependence(&statement.logical_plan(&raw()).await.unwrap(), &table).map(|dependence| dependence.problem)
     }
 
     #[tokio::test]
@@ -260,6 +312,7 @@ mod tests {
             ("SELECT k % 2 + 0 AS k, max(t) AS t, sum(x) AS x FROM rows GROUP BY k", Fold::Sum, "does not group by the key"),
             ("SELECT a.k, a.t, b.x FROM rows a JOIN rows b ON a.k = b.k", Fold::Sum, "joins a batch with itself"),
             ("SELECT DISTINCT k, t, x FROM rows", Fold::Sum, "DISTINCT"),
+            ("SELECT k, t, x FROM rows WHERE to_timestamp(t) < now()", Fold::Sum, "now() gives something else in each run"),
         ] {
             let said = said(sql, fold).await.unwrap_or_else(|| panic!("accepted: {sql}"));
             assert!(said.contains(reason), "{sql}: {said}");

@@ -106,11 +106,8 @@ impl UseCase<'_> {
         for (index, expression) in mention.key.iter().enumerate() {
             let Some(expression) = expression else { continue };
             let value = expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
-            values.push(value.map_err(|error| Error::Sql {
-                step: format!("find the groups of {}", mention.origin),
-                sql: self.definition.sql_file.clone(),
-                source: Box::new(error),
-            })?);
+            let step = || format!("find the groups of {} for {}", mention.origin, self.definition.sql_file);
+            values.push(value.map_err(|error| Error::sql(step(), &error))?);
             columns.push(index);
         }
         let key = Arc::new(self.content.project(&self.key_columns).expect("the key is among the columns"));
@@ -139,12 +136,12 @@ impl UseCase<'_> {
         let new = concat_batches(&self.content, &rows).map_err(Error::arrow("put rows together"))?;
         let partitions = self.partitions_of_groups(touched)?;
         let hits = self.hits(&wanted, partitions.as_ref()).await?;
-        let account = Self::view_account(query, read);
+        let account = Account { is_pruned: partitions.is_some(), ..Self::view_account(query, read) };
         self.apply(&new, hits, partitions.unwrap_or_default(), account, now).await
     }
 
     /// The partitions in which stored rows of the touched groups can be; `None` where that cannot be said.
-    fn partitions_of_groups(&self, touched: &Touched) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
+    pub(crate) fn partitions_of_groups(&self, touched: &Touched) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
         let sets = match touched {
             Touched::Nothing => return Ok(Some(BTreeSet::new())),
             Touched::All { .. } => return Ok(None),
@@ -180,6 +177,6 @@ impl UseCase<'_> {
         let positions = positions.collect();
         let counts = Counts { read, accepted: read, ..Counts::default() };
         let note = CommitNote { input: "view".to_owned(), inputs, counts, ..CommitNote::default() };
-        Account { positions, note, tombstones: Vec::new() }
+        Account { positions, note, tombstones: Vec::new(), is_pruned: true }
     }
 }

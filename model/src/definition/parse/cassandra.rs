@@ -126,7 +126,7 @@ fn types(reader: &mut Reader<'_>) -> Vec<CassandraColumn> {
 fn check_ttl(reader: &Reader<'_>, ttl: &Placed<u64>, known: &Known<'_>) {
     if known.clock != PipelineClock::Wall {
         let complaint = Complaint::new("`ttl` counts wall time, and this pipeline's clock is another one");
-        let hint = "leave it out: `sluice maintain` removes old rows by the pipeline's clock";
+        let hint = "leave it out, or set `clock = \"wall\"` in [pipeline]";
         reader.complain(&ttl.place, complaint.hint(hint));
     }
     if ttl.value == 0 || ttl.value > defaults::LARGEST_TTL_SECONDS {

@@ -136,8 +136,10 @@ fn column_type(text: &str) -> Result<ColumnType, Complaint> {
 
 /// What other systems call our types.
 fn other_word(word: &str) -> Option<&'static str> {
-    Some(match word.to_ascii_lowercase().as_str() {
-        "text" | "varchar" | "str" | "utf8" => "string",
+    let word = word.to_ascii_lowercase();
+    // A length, as in varchar(20), says nothing here.
+    Some(match word.split('(').next().unwrap_or_default().trim() {
+        "text" | "varchar" | "nvarchar" | "char" | "character varying" | "str" | "utf8" => "string",
         "bool" => "boolean",
         "byte" | "tinyint" => "int8",
         "short" | "smallint" => "int16",
@@ -145,7 +147,7 @@ fn other_word(word: &str) -> Option<&'static str> {
         "long" | "bigint" => "int64",
         "real" => "float32",
         "float" | "double" | "number" => "float64",
-        "datetime" | "time" | "instant" => "timestamp",
+        "datetime" | "timestamptz" | "time" | "instant" => "timestamp",
         "numeric" => "decimal(10, 2)",
         "guid" => "uuid",
         "bytes" | "blob" | "bytea" | "varbinary" => "binary",

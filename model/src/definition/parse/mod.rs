@@ -77,28 +77,62 @@ pub fn read_all(text: &DefinitionText, variables: &dyn Fn(&str) -> Option<String
 fn note_syntax_errors(problems: &Problems<'_>, errors: &[toml::de::Error], text: &str) {
     let mut places: Vec<_> = errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
     places.sort_by_key(|(place, _)| place.start);
-    let (mut last_line, mut doubled_table) = (None, None);
+    let (mut last_line, mut last_message, mut doubled_table) = (None, None, None);
+    let mut doubled_header: Option<&str> = None;
     for (place, message) in places {
         let line = text.get(..place.start).map(|before| before.matches('\n').count());
         if last_line == Some(line) {
             continue;
         }
         last_line = Some(line);
-        let message = match message {
+        // A bracket that is not closed makes every line wrong that follows.
+        if last_message == Some(message) && message != "duplicate key" {
+            continue;
+        }
+        last_message = Some(message);
+        let (message, hint) = match message {
             "duplicate key" => {
-                // A table that is there twice has most of its keys twice, too: told once.
+                // A table that is there twice has most of its keys and its own tables twice, too: told once.
                 let header = text.get(..place.start).and_then(|before| format!("\n{before}").rfind("\n["));
-                if doubled_table == Some(header) {
+                let name = header_at(text, &place);
+                let is_within = |outer: &str| name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+                if doubled_table == Some(header) || doubled_header.is_some_and(is_within) {
                     continue;
                 }
                 if problems.is_header(&place) {
                     doubled_table = Some(header);
+                    doubled_header = Some(name);
                 }
-                format!("`{}` is defined twice", problems.written_at(&place))
+                let hint = "give one of the two another name, or take it out";
+                (format!("`{}` is defined twice", problems.written_at(&place)), Some(hint))
             }
-            other => format!("not TOML: {}", other.trim_end_matches(", expected literal string")),
+            other => {
+                let (said, hint) = in_plain_words(other, text.get(place.start..).unwrap_or_default());
+                (format!("not TOML: {said}"), hint)
+            }
         };
-        problems.add(&place, Complaint::new(message));
+        problems.add(&place, Complaint::new(message).maybe_hint(hint.map(str::to_owned)));
+    }
+}
+
+/// The name of the table in whose header a place is.
+fn header_at<'t>(text: &'t str, place: &std::ops::Range<usize>) -> &'t str {
+    let start = text.get(..place.start).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    line.trim().trim_start_matches('[').split(']').next().unwrap_or_default()
+}
+
+/// What the parser says, for someone who has not read the grammar of TOML; `rest` is the text from the place on.
+fn in_plain_words<'m>(message: &'m str, rest: &str) -> (&'m str, Option<&'static str>) {
+    let line = rest.lines().next().unwrap_or_default().trim();
+    match message.trim_end_matches(", expected literal string") {
+        "string values must be quoted" if line.is_empty() || line.starts_with('#') => ("there is no value after `=`", None),
+        "string values must be quoted" => ("a text must be in quotes", Some("write it as in `format = \"csv\"`")),
+        "invalid basic string, expected `\"`" => ("this text does not end in its line", Some("add the `\"` that closes it")),
+        "missing comma between array elements, expected `,`" => {
+            ("this cannot be part of a list", Some("a list above it is not closed, or lacks a comma: [\"a\", \"b\"]"))
+        }
+        other => (other, None),
     }
 }
 
@@ -192,13 +226,21 @@ fn no_table(reader: &Reader<'_>, from: &Placed<String>, known: &Known<'_>) {
 fn sql_file(reader: &mut Reader<'_>, known: &Known<'_>) -> Option<(String, String)> {
     let name = reader.required("sql", Reader::string)?;
     let Some(sql) = known.files.get(&name.value) else {
+        let first = name.value.split_whitespace().next().unwrap_or_default();
+        if first.len() < name.value.trim().len() && ["select", "with"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+            let complaint = Complaint::new("`sql` is the name of a file, and this is a statement");
+            let hint = "write it into a file beside this one, and here the file's name, as in `sql = \"NAME.sql\"`";
+            reader.complain(&name.place, complaint.hint(hint));
+            return None;
+        }
         let hint = suggest(&name.value, known.files.keys().map(String::as_str), "files");
         let hint = hint.unwrap_or_else(|| "write a SELECT into a file with this name, beside this one".into());
         reader.complain(&name.place, Complaint::new(format!("there is no file `{}`", name.value)).hint(hint));
         return None;
     };
     if is_without_statement(sql) {
-        reader.complain(&name.place, Complaint::new(format!("`{}` holds no statement", name.value)));
+        let complaint = Complaint::new(format!("`{}` holds no statement", name.value));
+        reader.complain(&name.place, complaint.hint("write a SELECT into it"));
         return None;
     }
     Some((name.value, sql.clone()))

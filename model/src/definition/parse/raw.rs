@@ -103,8 +103,7 @@ fn check_column(reader: &Reader<'_>, columns: &[ReadColumn], named: &Placed<Stri
         let complaint = Complaint::new(format!("{role} must be of type {}, and `{name}` is of type {found}", expected.text()));
         let hint = (!fitting.is_empty()).then(|| format!("{} columns: {}", expected.text(), fitting.join(", ")));
         reader.complain(&named.place, complaint.maybe_hint(hint));
-    }
-    if column.nullable {
+    } else if column.nullable {
         let complaint = Complaint::new(format!("{role} must have a value, and `{name}` is nullable"));
         reader.complain(&named.place, complaint.hint(format!("remove `nullable = true` from column `{name}`")));
     }

@@ -66,6 +66,8 @@ fn check(reader: &Reader<'_>, url: &Placed<String>) {
         _ if url.value.is_empty() => Complaint::new("`url` is empty once its variables are replaced"),
         None => Complaint::new("`url` has no scheme").hint(schemes),
         Some((_, "")) => Complaint::new("`url` ends after its scheme"),
+        // Paths have spaces, and people write them as they are.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") && !rest.contains(char::is_control) => return,
         Some(_) if url.value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
             Complaint::new("`url` has a space in it").hint("write `%20`")
         }

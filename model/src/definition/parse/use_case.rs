@@ -127,7 +127,10 @@ fn input(reader: &Reader<'_>, view: &str, from: &Placed<String>, known: &Known<'
         _ => (Some(from.value.as_str()), Some(from.value.as_str())),
     };
     if of_use_case == Some(view) && (of_raw.is_none() || !known.raw.may_hold(view)) {
-        reader.complain(&from.place, Complaint::new("a view cannot read itself"));
+        reader.complain(
+            &from.place,
+            Complaint::new("a view cannot read itself").hint("name the raw table or the other view that it reads"),
+        );
         return None;
     }
     let raw = of_raw.filter(|name| known.raw.may_hold(name));

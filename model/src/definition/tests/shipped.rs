@@ -8,6 +8,8 @@ use crate::definition::{
 
 pub(super) const SESSION_EVENTS: &str = include_str!("../../../../pipelines/session_events/pipeline.toml");
 
+pub(super) const OULAD: &str = include_str!("../../../../pipelines/oulad/pipeline.toml");
+
 pub(super) fn session_events(toml: &str) -> DefinitionText {
     let files = [
         ("sessions.sql", include_str!("../../../../pipelines/session_events/sessions.sql")),

@@ -57,7 +57,7 @@ impl<'a> Exchange<'a> {
                 let _ = url.set_password(self.url.password());
             }
             let sent = self.client.request(method.clone(), url.clone()).headers(headers).send().await;
-            let response = sent.map_err(|error| Trouble::NoAnswer { source: error.without_url() })?;
+            let response = sent.map_err(|error| Trouble::NoAnswer { error: error.without_url() })?;
             let location =
                 response.headers().get(LOCATION).filter(|_| matches!(response.status().as_u16(), 301..=303 | 307 | 308));
             let Some(location) = location else { return Ok(response) };

@@ -6,6 +6,7 @@
 
 mod exchange;
 mod headers;
+mod look;
 
 use std::ops::ControlFlow;
 
@@ -21,6 +22,7 @@ use super::retry::{Woken, blocking, patiently, pause};
 use super::{Error, Evidence, Request, Trip, Yield};
 use exchange::Exchange;
 pub(super) use exchange::{Tls, client};
+pub(super) use look::look;
 
 /// Why an attempt did not bring the whole content.
 enum Stop {
@@ -207,14 +209,7 @@ impl Download<'_> {
     }
 
     fn is_known(&self, found: &Validators) -> Option<Evidence> {
-        let known = &self.known?.validators;
-        if let (Some(known), Some(found)) = (known.strong_etag(), found.strong_etag()) {
-            return (known == found).then_some(Evidence::Etag);
-        }
-        let is_same = found.last_modified.is_some()
-            && found.content_length.is_some()
-            && (&known.last_modified, known.content_length) == (&found.last_modified, found.content_length);
-        is_same.then_some(Evidence::DateAndLength)
+        evidence(&self.known?.validators, found)
     }
 
     async fn send(&self, method: Method, headers: HeaderMap) -> Result<Response, Stop> {
@@ -295,7 +290,7 @@ impl Download<'_> {
             let part = self.part.as_mut().expect("a body belongs to a part");
             let total = part.note().total;
             let got = part.length();
-            let broken = |error: reqwest::Error| Trouble::Broken { got, total, source: error.without_url() };
+            let broken = |error: reqwest::Error| Trouble::Broken { got, total, error: error.without_url() };
             let Some(chunk) = chunk.map_err(broken)? else {
                 return match total {
                     Some(total) if got != total => Err(Trouble::Short { got, total }.into()),
@@ -316,6 +311,17 @@ impl Download<'_> {
         self.part = None;
         Ok(self.incoming.remove_all()?)
     }
+}
+
+/// How it is known that what is found is the content that is known; `None` where it is not known.
+fn evidence(known: &Validators, found: &Validators) -> Option<Evidence> {
+    if let (Some(known), Some(found)) = (known.strong_etag(), found.strong_etag()) {
+        return (known == found).then_some(Evidence::Etag);
+    }
+    let is_same = found.last_modified.is_some()
+        && found.content_length.is_some()
+        && (&known.last_modified, known.content_length) == (&found.last_modified, found.content_length);
+    is_same.then_some(Evidence::DateAndLength)
 }
 
 /// An error and its causes in one line.

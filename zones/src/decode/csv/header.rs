@@ -35,7 +35,8 @@ impl Layout {
         }
         for (place, name) in names.iter().enumerate() {
             if names[..place].contains(name) && (wanted(name) || fields.keeps_unknown()) {
-                return Err(Unusable { problem: format!("the header has the field `{name}` twice"), hint: None });
+                let hint = "ask for the file with a name of its own for each field".to_owned();
+                return Err(Unusable { problem: format!("the header has the field `{name}` twice"), hint: Some(hint) });
             }
         }
         let columns = fields.paths.iter().map(|path| names.iter().position(|name| name == path.first())).collect();
@@ -63,6 +64,13 @@ fn none_found(names: &[String], line: Option<&str>, fields: &Fields, csv: &Csv) 
     let best = others.clone().max_by_key(|(delimiter, _)| fitting(*delimiter)).filter(|(delimiter, _)| fitting(*delimiter) > 0);
     let best = best.or_else(|| others.max_by_key(|(delimiter, _)| pieces(*delimiter).count()).filter(|_| names.len() == 1));
     let hint = match best {
+        _ if line.trim_start().starts_with(['{', '[']) => {
+            "this looks like JSON: set `format = \"json_lines\"` in the landing".to_owned()
+        }
+        _ if line.trim_start().starts_with('<') => {
+            "this looks like a web page: see in a browser what the source's `url` answers, and whether it asks who you are"
+                .to_owned()
+        }
         Some((delimiter, written)) if pieces(*delimiter).count() > 1 || fitting(*delimiter) > 0 => {
             format!("the delimiter seems to be another one: set `delimiter = \"{written}\"` in the landing")
         }

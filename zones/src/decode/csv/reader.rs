@@ -237,8 +237,13 @@ impl<R: Read> CsvReader<R> {
             return Ok(Some(Layout::resolve(numbers, None, &self.fields, &self.csv)?));
         }
         let Ok(line) = std::str::from_utf8(&self.pending[..end]) else {
-            let shown = String::from_utf8_lossy(&self.pending[..end]).into_owned();
-            let hint = "set `encoding` in the landing: \"windows-1252\" and \"utf-16\" are usual".to_owned();
+            let shown = String::from_utf8_lossy(&self.pending[..end]).replace('\0', "");
+            // Every other byte of plain letters is zero there.
+            let hint = if self.pending[..end].contains(&0) {
+                "it seems to be UTF-16: set `encoding = \"utf-16\"` in the landing".to_owned()
+            } else {
+                "set `encoding` in the landing, as in `encoding = \"windows-1252\"`".to_owned()
+            };
             return Err(Stop::Unusable { problem: format!("the header is not UTF-8: `{shown}`"), hint: Some(hint) });
         };
         let name = |field: &Field| {

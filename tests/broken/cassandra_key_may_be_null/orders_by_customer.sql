@@ -1,0 +1,1 @@
+SELECT country, ordered_at, order_id, amount FROM orders

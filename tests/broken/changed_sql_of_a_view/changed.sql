@@ -1,0 +1,1 @@
+SELECT customer, max(amount) AS amount FROM orders GROUP BY customer

@@ -1,0 +1,1 @@
+SELECT customer, sum(amount) AS amount FROM orders GROUP BY customer

@@ -1,0 +1,1 @@
+SELECT country, count(*) AS n FROM countries GROUP BY country

@@ -1,0 +1,3 @@
+SELECT day, sum(ammount) AS amount, count(*) AS orders
+FROM orders
+GROUP BY day

@@ -1,0 +1,1 @@
+SELECT customer, sum(order_id) / count(country) AS mean FROM orders GROUP BY customer

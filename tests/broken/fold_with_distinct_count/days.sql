@@ -1,0 +1,3 @@
+SELECT day, sum(amount) AS amount, count(DISTINCT customer) AS orders
+FROM orders
+GROUP BY day

@@ -1,0 +1,3 @@
+SELECT day AS date, sum(amount) AS amount, count(*) AS orders
+FROM orders
+GROUP BY day

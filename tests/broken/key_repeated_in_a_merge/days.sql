@@ -1,0 +1,1 @@
+SELECT day, country, sum(amount) AS amount FROM orders GROUP BY day, country

@@ -1,0 +1,4 @@
+SELECT day, sum(amount) AS amount, count(order) AS orders
+FROM orders
+WHERE group <> 'test'
+GROUP BY day

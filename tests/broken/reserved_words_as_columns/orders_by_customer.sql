@@ -1,0 +1,1 @@
+SELECT group, ordered_at, order, amount FROM orders

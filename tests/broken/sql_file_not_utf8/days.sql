@@ -1,0 +1,4 @@
+-- Umsätze je Tag
+SELECT day, sum(amount) AS amount, count(*) AS orders
+FROM orders
+GROUP BY day

@@ -1,0 +1,4 @@
+SELECT day, sum(amount) AS amount, count(*) AS orders
+FROM orders
+WHERE country = "FI"
+GROUP BY day

@@ -1,0 +1,1 @@
+SELECT customer, sum(cast(country AS int)) AS total FROM orders GROUP BY customer

@@ -1,0 +1,5 @@
+SELECT day, sum(amount) AS amount, count(*) AS orders
+FROM orders
+GROUP BY day;
+
+SELECT 1

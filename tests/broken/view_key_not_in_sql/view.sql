@@ -1,0 +1,1 @@
+SELECT country, count(*) AS orders FROM orders GROUP BY country

@@ -1,0 +1,1 @@
+SELECT customer, count(*) AS n FROM customers GROUP BY customer
