@@ -12,6 +12,8 @@ mod commands;
 mod file_server;
 mod formats;
 mod generator;
+mod guides;
+mod init;
 mod interruption;
 mod landing;
 mod node;

@@ -4,6 +4,7 @@
 //! - [`oulad`]: a small archive of the Open University data set's shape, and the truth about the tables made of it
 //! - [`source_server`]: an HTTP source for tests that fails on demand
 //! - [`file_server`]: an HTTP source that serves a folder
+//! - [`guide`]: the pages of docs, followed as a reader would
 //! - [`http`]: the little HTTP/1.1 that both servers speak
 //! - [`cassandra_node`]: the real Cassandra that all tests share
 //! - [`kit`]: a pipeline of its own for each test
@@ -14,6 +15,7 @@
 pub mod cassandra_node;
 pub mod digest;
 pub mod file_server;
+pub mod guide;
 pub mod http;
 pub mod kit;
 pub mod new_file;

@@ -78,7 +78,7 @@ impl TestPipeline {
         let base = TempDir::with_prefix("sluice test ").unwrap();
         let definition = base.path().join("pipelines").join(&name);
         std::fs::create_dir_all(&definition).unwrap();
-        let keyspace = format!("t{}", uuid::Uuid::new_v4().simple());
+        let keyspace = new_keyspace();
         let session = plain_session().await;
         Self { name, server: SourceServer::start(), keyspace, slice: None, definition, base, session }
     }
@@ -195,32 +195,66 @@ impl TestPipeline {
 
     /// Rows of Cassandra, each as its columns parted by ` | `; `{ks}` in the query stands for the keyspace.
     pub async fn cql(&self, query: &str) -> Vec<String> {
-        let query = query.replace("{ks}", &self.keyspace);
-        let mut pager = self.session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
-        let mut rows = Vec::new();
-        while let Some(row) = futures::StreamExt::next(&mut pager).await {
-            let columns: Vec<String> = row.unwrap().columns.iter().map(|value| shown(value.as_ref())).collect();
-            rows.push(columns.join(" | "));
-        }
-        rows
+        rows(&self.session, &query.replace("{ks}", &self.keyspace)).await
     }
 }
 
 impl Drop for TestPipeline {
     fn drop(&mut self) {
-        // The node outlives the test; its keyspace must not. Dropping needs a runtime of its own here.
-        let keyspaces = [self.keyspace.clone(), format!("{}_debug", self.keyspace)];
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let session = plain_session().await;
-                for keyspace in keyspaces {
-                    let _ = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {keyspace}"), ()).await;
-                }
-            });
-        });
-        let _ = dropped.join();
+        drop_keyspaces(vec![self.keyspace.clone(), format!("{}_debug", self.keyspace)]);
     }
+}
+
+/// The node outlives a test; its keyspaces must not. Dropping needs a runtime of its own here.
+fn drop_keyspaces(keyspaces: Vec<String>) {
+    let dropped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let session = plain_session().await;
+            for keyspace in keyspaces {
+                let _ = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {keyspace}"), ()).await;
+            }
+        });
+    });
+    let _ = dropped.join();
+}
+
+/// A name for a keyspace, and a session with it; the keyspace goes when the value goes.
+pub struct KeyspaceSession {
+    pub keyspace: String,
+    session: Session,
+}
+
+impl KeyspaceSession {
+    pub async fn new() -> Self {
+        Self { keyspace: new_keyspace(), session: plain_session().await }
+    }
+
+    /// Rows, each as its columns parted by ` | `; the error where the keyspace is not there.
+    pub async fn rows(&self, query: &str) -> Result<Vec<String>, String> {
+        self.session.use_keyspace(self.keyspace.as_str(), false).await.map_err(|error| error.to_string())?;
+        Ok(rows(&self.session, query).await)
+    }
+}
+
+impl Drop for KeyspaceSession {
+    fn drop(&mut self) {
+        drop_keyspaces(vec![self.keyspace.clone()]);
+    }
+}
+
+fn new_keyspace() -> String {
+    format!("t{}", uuid::Uuid::new_v4().simple())
+}
+
+async fn rows(session: &Session, query: &str) -> Vec<String> {
+    let mut pager = session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
+    let mut rows = Vec::new();
+    while let Some(row) = futures::StreamExt::next(&mut pager).await {
+        let columns: Vec<String> = row.unwrap().columns.iter().map(|value| shown(value.as_ref())).collect();
+        rows.push(columns.join(" | "));
+    }
+    rows
 }
 
 /// An error with its causes and its hint, as a user would see it.

@@ -61,7 +61,7 @@ pub(crate) fn difference(
     for field in wanted.fields() {
         match actual.field_with_name(field.name()) {
             Err(_) => {
-                differences.push(format!("column {} is new, and the rows that are there have no value for it", field.name()))
+                differences.push(format!("column {} is new, and the rows that are there have no value for it", field.name()));
             }
             Ok(found) if found.data_type() != field.data_type() => {
                 let (was, now) = (type_name(found.data_type()), type_name(field.data_type()));

@@ -68,15 +68,12 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         Below::Other(dependence) => return Some(dependence),
     }
     for key in &definition.key {
-        match origin(key, &projections, aggregate) {
-            Some(Origin::Group) => {}
-            _ => {
-                let problem = format!(
-                    "it does not group by the key column `{key}` as it is yielded: compute it first, as in \
-                     FROM (SELECT ... AS {key} FROM ...) GROUP BY {key}"
-                );
-                return Some(Dependence::new(problem, key));
-            }
+        if !matches!(origin(key, &projections, aggregate), Some(Origin::Group)) {
+            let problem = format!(
+                "it does not group by the key column `{key}` as it is yielded: compute it first, as in \
+                 FROM (SELECT ... AS {key} FROM ...) GROUP BY {key}"
+            );
+            return Some(Dependence::new(problem, key));
         }
     }
     for column in &merge.columns {

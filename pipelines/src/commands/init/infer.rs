@@ -98,7 +98,7 @@ pub(super) fn propose(observed: &Observed, name: &str, sampled: &str) -> Proposa
     let has_own_name = observed.field != name;
     let field = has_own_name.then(|| observed.field.clone());
     let facts = Facts { records, missing, distinct, latest, is_local };
-    Proposal { name: name.to_owned(), field, data_type, format, nullable: missing > 0, why, choices, facts }
+    Proposal { name: name.to_owned(), field, data_type, format, nullable: missing > 0 || present.is_empty(), why, choices, facts }
 }
 
 fn judge(present: &[&Seen], kind: Kind, name: &str, of_all: &str) -> Verdict {

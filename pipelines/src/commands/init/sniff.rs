@@ -1,6 +1,6 @@
 //! What a file is, by its content: JSON lines, CSV in one of its dialects, or Parquet.
 
-use model::definition::{Csv, Header, TextEncoding};
+use model::definition::{ColumnType, Csv, Header, TextEncoding};
 use zones::decode::sample::{csv_records, transcoded};
 
 use super::observed::{Kind, Observed, Seen, of_csv};
@@ -111,6 +111,7 @@ fn csv(text: &str, encoding: TextEncoding, encoding_note: Option<String>) -> Fou
         notes.push(format!("delimiter: {percent} % of {} records have {width} fields with it", records.len()));
     }
     notes.extend(encoding_note);
+    notes.extend(quoting_note(&csv));
     let (has_header, why) = has_header(&records);
     notes.push(format!("header: {why}"));
     let names = if has_header {
@@ -120,6 +121,16 @@ fn csv(text: &str, encoding: TextEncoding, encoding_note: Option<String>) -> Fou
         (1..=width).map(|number| number.to_string()).collect()
     };
     Found::Csv(Box::new(CsvFound { csv, names, notes }))
+}
+
+/// What is said of quoting that is not the usual one.
+fn quoting_note(csv: &Csv) -> Option<String> {
+    match (csv.quote, csv.escape) {
+        (None, _) => Some("quote: guess: nothing is quoted, since some double quotes do not close".to_owned()),
+        (Some(b'\''), _) => Some("quote: most fields are in single quotes".to_owned()),
+        (_, Some(_)) => Some("escape: guess, since with it more quotes close than without".to_owned()),
+        _ => None,
+    }
 }
 
 fn dialect(delimiter: u8, (quote, escape): (Option<u8>, Option<u8>), encoding: TextEncoding) -> Csv {
@@ -147,8 +158,9 @@ fn has_header(records: &[Vec<String>]) -> (bool, String) {
     let is_value = |text: &String| {
         let column = [vec![text.clone()]];
         let observed = &of_csv(&["c".to_owned()], &column, &[])[0];
-        super::infer::propose(observed, "c", "").data_type != model::definition::ColumnType::String
-            || text.bytes().all(|byte| byte.is_ascii_digit())
+        // `No` names a column of numbers more often than it is a value.
+        let data_type = super::infer::propose(observed, "c", "").data_type;
+        !matches!(data_type, ColumnType::String | ColumnType::Boolean) || text.bytes().all(|byte| byte.is_ascii_digit())
     };
     if let Some(value) = first.iter().find(|text| is_value(text)) {
         return (false, format!("none, since the first record has the value `{value}`"));
@@ -199,7 +211,7 @@ pub(super) fn null_words(columns: &[Observed]) -> Vec<String> {
             kind: column.kind,
             stated: None,
         };
-        let is_typed = has_values && super::infer::propose(&without, "c", "").data_type != model::definition::ColumnType::String;
+        let is_typed = has_values && super::infer::propose(&without, "c", "").data_type != ColumnType::String;
         if is_typed { words.extend(found) } else { texts.extend(found) }
     }
     words.sort_unstable();
@@ -227,6 +239,7 @@ mod tests {
             (b"id\tname\r\n1\ta, b\r\n", b'\t', &["id", "name"]),
             (b"1|ann|2024-01-01\n2|bob|2024-01-02\n", b'|', &["1", "2", "3"]),
             (b"word\nand\nmore\n", b',', &["word"]),
+            (b"No;Sold\n1;yes\n", b';', &["No", "Sold"]),
         ] {
             let found = found(text);
             assert_eq!(

@@ -88,7 +88,7 @@ fn counts(table: &Table, key: &str, suffix: &str, names: &mut Names) -> UseCase 
             && !column.nullable
             && key_rank(column) == 2
             && column.name != key
-            && !column.facts.is_unique()
+            && !(column.data_type == ColumnType::Int32 && column.facts.is_unique())
     };
     for column in table.columns.iter().filter(is_amount).take(3) {
         let sum = format!("{}_sum", &column.name[..column.name.len().min(44)]);
