@@ -225,7 +225,7 @@ impl<'t> Reader<'t> {
         let entries = table.entries();
         for (name, _) in &entries {
             if let Err(mut complaint) = check_identifier(&name.value) {
-                complaint.hint = complaint.hint.map(|hint| hint + &advice(&name.value));
+                complaint.hint = complaint.hint.map(|hint| joined(hint, &advice(&name.value)));
                 self.complain(&name.place, complaint);
             }
         }
@@ -281,6 +281,15 @@ impl<'t> Reader<'t> {
             DeValue::Table(_) => "a table",
         };
         self.complain(&value.span(), Complaint::new(format!("`{key}` must be {expected}, not {found}")));
+    }
+}
+
+/// A hint and what else can be said.
+fn joined(hint: String, more: &str) -> String {
+    match more {
+        "" => hint,
+        more if hint.ends_with('?') => format!("{hint} {more}"),
+        more => format!("{hint}; {more}"),
     }
 }
 

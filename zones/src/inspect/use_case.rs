@@ -160,8 +160,9 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
             delete_when(merge, &columns, raw_schema, &mut found);
             partition(table, &columns, &mut found);
         }
-        // What is left, the engine finds when it folds nothing.
-        if !found.is_wrong() {
+        // What is left, the engine finds when it folds nothing. That a key column is there twice was told of the definition.
+        let is_twice = table.key.iter().enumerate().any(|(at, name)| table.key[..at].contains(name));
+        if !found.is_wrong() && !is_twice {
             let input = Input { origin: table.input().clone(), schema: raw_schema.clone(), table: None };
             match use_case::shape(table, &[input]).await {
                 Ok(shape) => found.schema = Some(with_nulls(merge, &shape.schema, &folded)),

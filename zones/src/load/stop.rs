@@ -148,7 +148,7 @@ fn advice(first: &First, table: &RawTable, format: &Format, plan: &LoadPlan) -> 
 fn missing_field(first: &First, table: &RawTable) -> Option<String> {
     let name = first.detail.strip_suffix(" has no value")?;
     match &table.columns.iter().find(|column| column.name == name)?.source {
-        ColumnSource::Field(path) => Some(path.to_string()),
+        ColumnSource::Field(path) => Some(path.clone()),
         ColumnSource::Sql(_) => None,
     }
 }
