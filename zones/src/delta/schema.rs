@@ -85,7 +85,7 @@ pub(crate) fn difference(
         let shown =
             |partition: Option<&String>| partition.map_or("not partitioned".to_owned(), |name| format!("partitioned by {name}"));
         let (was, now) = (shown(actual_partition), shown(wanted_partition));
-        differences.push(format!("it is {was}, and the definition says {now}"));
+        differences.push(format!("it is {was} in the table and {now} in the definition"));
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }

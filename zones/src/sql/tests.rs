@@ -64,8 +64,11 @@ async fn each_wrong_statement_is_underlined_where_it_is_wrong() {
             "select \"starts\" from events",
             "[\"starts\"] there is no column `starts` (a text is written in single quotes: 'starts')",
         ),
-        ("delete from events", "[delete] this is not a SELECT (a file of a definition only says which rows there are: write one SELECT)"),
-        ("select 1; select 2", "[select] there is more than one statement (keep one of them)"),
+        ("delete from events", "[delete] this is not a SELECT"),
+        (
+            "select 1; select 2",
+            "[select] there is more than one statement (keep one; what it builds on can stand before it, as in WITH name AS (SELECT ...))",
+        ),
         ("é", "[é] not SQL: expected an SQL statement, found é"),
     ] {
         let said = said(sql).await;
