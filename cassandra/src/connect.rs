@@ -222,7 +222,7 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { .. } => {
-                "start Cassandra, or set CASSANDRA_HOST and CASSANDRA_PORT to where it is; if it takes only encrypted connections, name its certificate authority, and a client certificate where it asks for one".to_owned()
+                "start Cassandra (`sluice node up` starts one on this machine), or set CASSANDRA_HOST and CASSANDRA_PORT to where it is; if it takes only encrypted connections, name its certificate authority, and a client certificate where it asks for one".to_owned()
             }
             Self::LogIn { .. } | Self::LogInMissing => "set CASSANDRA_USERNAME and CASSANDRA_PASSWORD".to_owned(),
             Self::Tls { .. } => {

@@ -70,6 +70,11 @@ from = "use_case.prices"
 sql = "c_prices.sql"
 partition_key = ["product"]
 
+[cassandra.product_list]
+from = "raw.products"
+sql = "c_products.sql"
+partition_key = ["product"]
+
 [cassandra.top_products]
 from = "use_case.product_days"
 sql = "c_top.sql"
@@ -77,7 +82,7 @@ partition_key = ["day"]
 clustering = ["amount desc", "product"]
 "#;
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("pipeline.toml", SHOP),
     ("prices.sql", "SELECT product, max(price) AS price FROM products GROUP BY product"),
     (
@@ -91,6 +96,7 @@ const FILES: [(&str, &str); 7] = [
         "SELECT o.product, max(o.ts) AS latest, max(p.price) AS price FROM orders o LEFT JOIN prices p ON o.product = p.product
          GROUP BY o.product",
     ),
+    ("c_products.sql", "SELECT product, kind, price FROM products"),
     ("c_prices.sql", "SELECT product, price FROM prices"),
     ("c_top.sql", "SELECT day, amount, product, customers FROM product_days WHERE amount IS NOT NULL"),
 ];
@@ -168,6 +174,18 @@ async fn rows_that_are_gone_from_a_snapshot_are_deleted_downstream() {
     );
     let overview = stage(&report, StageName::RawToUseCase, "overview");
     assert_eq!(overview.notes, ["computed 2 touched groups anew"], "tea and cup, not all");
+}
+
+/// A value that a newer snapshot no longer has is gone from Cassandra as well, though its row stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_is_gone_from_a_snapshot_is_gone_from_its_row() {
+    let t = shop().await;
+    t.serve_at("products", "{\"product\":\"tea\",\"price\":3}\n{\"product\":\"pot\",\"kind\":\"ware\",\"price\":20}\n")
+        .run()
+        .await;
+    let mut rows = t.cql("SELECT product, kind, price FROM {ks}.product_list").await;
+    rows.sort();
+    assert_eq!(rows, ["pot | ware | 20", "tea | null | 3"]);
 }
 
 /// The same rows in another order are the same snapshot: nothing travels on.

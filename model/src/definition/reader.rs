@@ -212,10 +212,22 @@ impl<'t> Reader<'t> {
 
     /// What is under a key whose own keys are names that the user chose, in the order of the file.
     pub(super) fn named(&mut self, key: &'static str) -> Vec<(Placed<String>, &'t Spanned<DeValue<'t>>)> {
+        self.named_with(key, |_| String::new())
+    }
+
+    /// Like [`Self::named`]; `advice` is added to the hint where a name is none.
+    pub(super) fn named_with(
+        &mut self,
+        key: &'static str,
+        advice: impl Fn(&str) -> String,
+    ) -> Vec<(Placed<String>, &'t Spanned<DeValue<'t>>)> {
         let Some(table) = self.table(key) else { return Vec::new() };
         let entries = table.entries();
         for (name, _) in &entries {
-            self.check_name(name);
+            if let Err(mut complaint) = check_identifier(&name.value) {
+                complaint.hint = complaint.hint.map(|hint| joined(hint, &advice(&name.value)));
+                self.complain(&name.place, complaint);
+            }
         }
         entries
     }
@@ -253,7 +265,8 @@ impl<'t> Reader<'t> {
             problems.add(&key.span(), Complaint::new(format!("unknown {what} `{}`", key.get_ref())).maybe_hint(hint));
         }
         for key in missing {
-            problems.add(&place, Complaint::new(format!("missing {what} `{key}`")));
+            let hint = (key == "pipeline").then(|| "add [pipeline] with a `name`".to_owned());
+            problems.add(&place, Complaint::new(format!("missing {what} `{key}`")).maybe_hint(hint));
         }
     }
 
@@ -268,6 +281,15 @@ impl<'t> Reader<'t> {
             DeValue::Table(_) => "a table",
         };
         self.complain(&value.span(), Complaint::new(format!("`{key}` must be {expected}, not {found}")));
+    }
+}
+
+/// A hint and what else can be said.
+fn joined(hint: String, more: &str) -> String {
+    match more {
+        "" => hint,
+        more if hint.ends_with('?') => format!("{hint} {more}"),
+        more => format!("{hint}; {more}"),
     }
 }
 

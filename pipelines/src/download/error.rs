@@ -191,7 +191,10 @@ impl Classify for Error {
             Self::GaveUp { .. } => "see whether the address is right and the server can be reached from here, then run again",
             Self::ChangedWhileRead { .. } => "run again later",
             Self::Postponed { .. } => "run again after that time",
-            Self::File { .. } | Self::NotAFile { .. } => "check the source's `url`, and that the file can be read",
+            Self::NotAFile { path } => {
+                return Some(format!("name the file in it, or all of them with a pattern: file://{}/*", path.display()));
+            }
+            Self::File { .. } => "check the source's `url`, and that the file can be read",
             Self::NoFile { .. } => "check the source's `url`; where there may be no file, set `on_missing = \"skip\"`",
             Self::SameLocation { .. } => "make a source of each",
             Self::Dates { .. } => "check `from` in the source's `dates`",

@@ -10,7 +10,7 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store};
 use model::Progress;
-use model::definition::{CassandraTable, Origin};
+use model::definition::{CassandraTable, OnChange, Origin, Pipeline};
 use model::plan::Known;
 use model::position::TableVersion;
 use model::report::{Beside, Outcome, StageName, StageReport};
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     }
 
     let design = design(&context.pipeline, table).await?;
-    let nulls = nulls(table);
+    let nulls = nulls(&context.pipeline, table);
     let mut send = Send {
         context,
         origin: &origin,
@@ -85,12 +85,13 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
 }
 
 /// How nulls are written.
-pub(crate) fn nulls(table: &CassandraTable) -> Nulls {
-    match table.from {
-        // Appended rows are never changed later: a null needs no tombstone.
-        Origin::Raw(_) => Nulls::Unset,
-        Origin::UseCase(_) => Nulls::Write,
-    }
+pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable) -> Nulls {
+    let raw = match &table.from {
+        Origin::Raw(name) => pipeline.raw_table(name),
+        Origin::UseCase(_) => None,
+    };
+    // Appended rows are never changed later: a null needs no tombstone. A new snapshot may have none where there was a value.
+    if raw.is_some_and(|raw| raw.on_change == OnChange::Append) { Nulls::Unset } else { Nulls::Write }
 }
 
 /// The versions after a position, in the groups in which they are sent.

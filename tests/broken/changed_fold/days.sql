@@ -1,3 +1,2 @@
-SELECT day, sum(amount) AS amount, count(*) AS orders
+SELECT day, amount, 1 AS orders
 FROM orders
-GROUP BY day

@@ -43,12 +43,9 @@ fn orders(count: u64) -> Vec<u8> {
     for order in 0..count {
         let amount = order * 7919 % 10_007;
         let minute = order * 104_729 % 1440;
-        text += &format!(
-            "{order},customer {},FI,{amount}.00,2024-01-15T{:02}:{:02}:00\n",
-            order * 15_485_863 % 99_991,
-            minute / 60,
-            minute % 60
-        );
+        let customer = order * 15_485_863 % 99_991;
+        let line = format!("{order},customer {customer},FI,{amount}.00,2024-01-15T{:02}:{:02}:00\n", minute / 60, minute % 60);
+        text += &line;
     }
     text.into_bytes()
 }

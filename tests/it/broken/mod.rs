@@ -71,7 +71,7 @@ fn every_broken_folder_is_explained_to_the_person_who_wrote_it() {
 
 /// What the commands of `expected` print now, in a copy of the folder.
 fn transcript(name: &str, expected: &str, server: &SourceServer) -> String {
-    let base = TempDir::with_prefix("broken ").unwrap();
+    let base = TempDir::with_prefix("broken-").unwrap();
     let folder = base.path().join(name);
     copy(&broken().join(name), &folder);
     inputs::make(name, &folder);

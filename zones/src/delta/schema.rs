@@ -61,7 +61,7 @@ pub(crate) fn difference(
     for field in wanted.fields() {
         match actual.field_with_name(field.name()) {
             Err(_) => {
-                differences.push(format!("column {} is new, and the rows that are there have no value for it", field.name()))
+                differences.push(format!("column {} is new, and the rows that are there have no value for it", field.name()));
             }
             Ok(found) if found.data_type() != field.data_type() => {
                 let (was, now) = (type_name(found.data_type()), type_name(field.data_type()));
@@ -85,7 +85,7 @@ pub(crate) fn difference(
         let shown =
             |partition: Option<&String>| partition.map_or("not partitioned".to_owned(), |name| format!("partitioned by {name}"));
         let (was, now) = (shown(actual_partition), shown(wanted_partition));
-        differences.push(format!("it is {was}, and the definition says {now}"));
+        differences.push(format!("it is {was} in the table and {now} in the definition"));
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }

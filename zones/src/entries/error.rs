@@ -118,7 +118,7 @@ impl Classify for Error {
             | Defect::NotAnArchive { .. }
             | Defect::WrongSize { .. }
             | Defect::WrongChecksum { .. } => format!(
-                "compare the receipt's sha256 with the source's own; once the source is whole, delete the folder {} and run again",
+                "it came like this from its source: once it is whole there, run again; if it is not fetched again then, delete the folder {} first",
                 self.landed_folder()
             ),
             Defect::OtherCompression { .. } => {
@@ -126,9 +126,9 @@ impl Classify for Error {
             }
             Defect::Pattern { .. } | Defect::NoMatch { .. } => "correct `entries` in the landing".to_owned(),
             Defect::TooLarge { .. } => "raise `max_unpacked_bytes` in the landing if the size is right".to_owned(),
-            Defect::Method { .. } | Defect::Encrypted | Defect::NestedArchive => {
-                "pack the source with stored, deflate, bzip2, zstd or xz entries and without a password".to_owned()
-            }
+            Defect::Method { .. } => "pack the source with stored, deflate, bzip2, zstd or xz entries".to_owned(),
+            Defect::Encrypted => "pack the source without a password".to_owned(),
+            Defect::NestedArchive => "pack the files themselves, not archives of them".to_owned(),
             Defect::Sparse => "pack the source again without tar's option `--sparse`".to_owned(),
             Defect::FileSystem { .. } => return None,
             Defect::TooManyEntries { .. }

@@ -130,6 +130,9 @@ fn unreadable_archive(error: ZipError) -> Defect {
     match error {
         ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Defect::of_file_system(&error),
         ZipError::Io(_) => Defect::NotAnArchive { reason: "its directory ends in the middle".to_owned() },
+        ZipError::InvalidArchive(reason) if reason.contains("EOCD") => {
+            Defect::NotAnArchive { reason: "the directory of its entries, which is its end, is not there".to_owned() }
+        }
         ZipError::InvalidArchive(reason) => Defect::NotAnArchive { reason: reason.into_owned() },
         other => Defect::NotAnArchive { reason: other.to_string() },
     }

@@ -90,6 +90,6 @@ fn bounds(table: &CassandraTable, origin: &Inspection, planned: &Planned, found:
         }
         _ => return,
     };
-    let hint = "add a column to the key that spreads rows and that whoever asks for them knows".to_owned();
+    let hint = "add a column to `partition_key` that spreads the rows and that every query knows".to_owned();
     found.warn(Part::Value(path(["partition_key"])), message, Some(hint));
 }

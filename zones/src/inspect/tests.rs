@@ -99,7 +99,7 @@ async fn a_key_that_gathers_ever_more_rows_is_warned_of() {
     assert!(few(&messages("raw.events", "[\"one\"]", "select 1 as one, id from events").await));
     assert!(few(&messages("use_case.ids", "[\"is_whole\"]", "select is_whole, id from ids").await));
     let dated = messages("raw.events", "[\"day\"]", "select day, id from events").await;
-    assert!(dated.len() == 1 && dated[0].contains("all events with one `day`"), "{dated:?}");
+    assert!(dated.len() == 1 && dated[0].contains("all events of one `day`"), "{dated:?}");
     assert!(messages("raw.events", "[\"day\", \"id\"]", "select day, id from events").await.is_empty());
     assert!(messages("use_case.ids", "[\"day\"]", "select cast(latest as date) as day, id from ids").await.is_empty());
 }

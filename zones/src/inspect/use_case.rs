@@ -87,7 +87,8 @@ fn names(table: &UseCaseTable, sql: &str, yielded: &SchemaRef, found: &mut Inspe
         let others = if rest.is_empty() { String::new() } else { format!(", and so `{}`", rest.join("`, `")) };
         let hint = "list the columns that are wanted, and name one of two with AS".to_owned();
         let mistake = locate::first_of(sql, &[first], &format!("`{}` yields `{first}` twice{others}", table.sql_file));
-        found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
+        let star = sql.find("* ").or_else(|| sql.find("*\n")).filter(|at| *at < mistake.at.start).map(|at| at..at + 1);
+        found.error(Part::InSql(star.unwrap_or(mistake.at)), mistake.message, Some(hint));
     }
     for name in names.iter().filter(|name| !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')) {
         // The engine calls a column after its expression.
@@ -144,7 +145,11 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
     }
     if let Some(folded) = folded(table, merge, yielded, &mut found) {
         if let Some(dependence) = use_case::dependence(planned.plan(), table) {
-            let message = format!("the result may depend on which raw rows come in one batch: {}", dependence.problem);
+            let message = if dependence.is_of_time {
+                dependence.problem
+            } else {
+                format!("the result may depend on which raw rows come in one batch: {}", dependence.problem)
+            };
             let mistake = statement.mistake_at(&[&dependence.word], &message);
             let hint = "a view (mode = \"view\") sees whole tables; `order_dependent = true` takes it as it is".to_owned();
             found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
@@ -155,8 +160,9 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
             delete_when(merge, &columns, raw_schema, &mut found);
             partition(table, &columns, &mut found);
         }
-        // What is left, the engine finds when it folds nothing.
-        if !found.is_wrong() {
+        // What is left, the engine finds when it folds nothing. That a key column is there twice was told of the definition.
+        let is_twice = table.key.iter().enumerate().any(|(at, name)| table.key[..at].contains(name));
+        if !found.is_wrong() && !is_twice {
             let input = Input { origin: table.input().clone(), schema: raw_schema.clone(), table: None };
             match use_case::shape(table, &[input]).await {
                 Ok(shape) => found.schema = Some(with_nulls(merge, &shape.schema, &folded)),

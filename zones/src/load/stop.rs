@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::definition::{Format, MissingFields, OnFailure, RawTable, UnknownFields};
+use model::definition::{ColumnSource, Format, MissingFields, OnFailure, RawTable, UnknownFields};
 use model::reject::RejectReason;
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,10 @@ pub(super) fn stop(table: &RawTable, format: &Format, plan: &LoadPlan, firsts: &
     let fails = |name: &String| table.checks.iter().any(|check| check.on_failure == OnFailure::Fail && check.name == *name);
     if let Some((check, failed)) = plan.checks.iter().find(|(name, _)| fails(name)) {
         let first = firsts.0.iter().find(|first| first.detail == failure_of(check));
-        let first = first.map(|first| format!(", the first in {}", place(first, format))).unwrap_or_default();
+        let first = first.map(|first| format!("; the first in {}", place(first, format))).unwrap_or_default();
         let verb = if *failed == 1 { "fails" } else { "fail" };
         return Some(Stop {
-            reason: format!("{} {verb} the check `{check}`, which stops a file{first}", records(*failed)),
+            reason: format!("{} {verb} the check `{check}`, which has on_failure = \"fail\"{first}", records(*failed)),
             advice: "mend the source, or change the check or its `on_failure`".to_owned(),
         });
     }
@@ -95,9 +95,9 @@ pub(super) fn stop(table: &RawTable, format: &Format, plan: &LoadPlan, firsts: &
                 reasons.join(", "),
                 shown.unwrap_or_default()
             ),
-            advice: first.and_then(|first| advice(first, table, format, plan)).unwrap_or_else(|| {
-                "mend the source, or what is said of it in pipeline.toml; `reject_limit` is the share that is borne".to_owned()
-            }),
+            advice: first
+                .and_then(|first| advice(first, table, format, plan))
+                .unwrap_or_else(|| "mend the source or the contract, or raise `reject_limit`".to_owned()),
         }
     })
 }
@@ -122,22 +122,35 @@ fn advice(first: &First, table: &RawTable, format: &Format, plan: &LoadPlan) -> 
         RejectReason::Malformed if says("quote") => {
             "set `quote` or `escape` in the landing as the file has them; `quote = \"\"` where nothing is quoted".to_owned()
         }
-        RejectReason::Missing => match plan.drift.missing.iter().find(|(_, records)| **records >= rejected) {
-            Some((field, _)) => {
-                format!("the records have no field `{field}`: say in a column's `field` what it is called, or make it `nullable`")
+        RejectReason::Missing => match missing_field(first, table).filter(|field| plan.drift.missing.get(field) >= Some(&rejected)) {
+            Some(field) => {
+                format!("the records have no field `{field}`: say in the column's `field` what it is called, or make it `nullable`")
             }
             None => "make a column that may lack a value `nullable`".to_owned(),
         },
         RejectReason::WrongType if says("not a timestamp") || says("not a date") => {
             "say in the column's `format` how it is written, as in `format = \"%d.%m.%Y %H:%M\"`".to_owned()
         }
+        RejectReason::WrongType => {
+            "mend the source, or give the column a type that fits; what is to be converted can be read as a `string`, and another \
+             column computed from it with `sql`"
+                .to_owned()
+        }
         RejectReason::TooLarge => "raise `max_record_bytes` in the landing if records are as large as that".to_owned(),
         RejectReason::Future => {
-            let zone = "say in the column's `zone` which clock it was read from, or raise `future_tolerance`";
-            table.event_time.as_ref().map(|column| format!("if `{column}` is right, {zone}"))?
+            "say in the column's `zone` which clock it was read from, if that was not UTC; or raise `future_tolerance`".to_owned()
         }
         _ => return None,
     })
+}
+
+/// The field of the column that has no value.
+fn missing_field(first: &First, table: &RawTable) -> Option<String> {
+    let name = first.detail.strip_suffix(" has no value")?;
+    match &table.columns.iter().find(|column| column.name == name)?.source {
+        ColumnSource::Field(path) => Some(path.clone()),
+        ColumnSource::Sql(_) => None,
+    }
 }
 
 fn place(first: &First, format: &Format) -> String {

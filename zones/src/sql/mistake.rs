@@ -249,12 +249,6 @@ impl Reading<'_> {
             let place = if at.is_some() { self.place(at) } else { self.word(bare).unwrap_or_else(|| self.beginning()) };
             return self.add(place, format!("there is no table `{bare}`"), hint);
         }
-        if message.contains("only supports a single SQL statement") {
-            let end = self.tokens.iter().position(|token| token.token == Token::SemiColon).map_or(0, |end| end + 1);
-            let second = self.tokens.get(end).map_or_else(|| self.beginning(), |token| self.token_place(token));
-            let hint = "each file holds one SELECT; what it builds on can stand before it, WITH name AS (SELECT ...)".to_owned();
-            return self.add(second, "a second statement begins here", Some(hint));
-        }
         if let Some(name) = between(message, "Invalid function '", "'") {
             let functions = engine::function_names();
             let hint = match name {
@@ -286,7 +280,10 @@ impl Reading<'_> {
     /// In the engine's words, without what only its authors need.
     fn other(&mut self, message: &str, at: Option<Span>, help: Option<&str>) {
         if message.contains("only supports a single SQL statement") {
-            return self.add(self.place(at), "there is more than one statement", Some("keep one of them".to_owned()));
+            let end = self.tokens.iter().position(|token| token.token == Token::SemiColon).map_or(0, |end| end + 1);
+            let second = self.tokens.get(end).map_or_else(|| self.place(at), |token| self.token_place(token));
+            let hint = "keep one; what it builds on can stand before it, as in WITH name AS (SELECT ...)".to_owned();
+            return self.add(second, "there is more than one statement", Some(hint));
         }
         let message = message.strip_prefix("Error during planning: ").unwrap_or(message);
         let message = message.strip_prefix("type_coercion\ncaused by\n").unwrap_or(message);
@@ -312,7 +309,12 @@ impl Reading<'_> {
                 Some(text) if at.is_none() => self.word(text).unwrap_or_else(|| self.beginning()),
                 _ => self.place(at),
             };
-            return self.add(place, said.message, said.hint.map(str::to_owned));
+            let hint = match said.message.strip_prefix("the text ") {
+                // A text that was written into the statement.
+                Some(_) if !message.contains("cast(") => "what it is compared or computed with is of another type".to_owned(),
+                _ => said.hint.unwrap_or_default().to_owned(),
+            };
+            return self.add(place, said.message, Some(hint));
         }
         // What follows the first lines repeats signatures of functions.
         let (first, rest) = message.split_once('\n').unwrap_or((message, ""));

@@ -102,8 +102,8 @@ impl Planned {
 }
 
 impl Statement {
-    fn error(&self, source: DataFusionError) -> Error {
-        Error::sql(format!("run {}", self.place), &source)
+    fn error(&self, source: &DataFusionError) -> Error {
+        Error::sql(format!("run {}", self.place), source)
     }
 
     fn wrong(&self, mistakes: Vec<Mistake>) -> Error {
@@ -116,8 +116,8 @@ impl Statement {
 
     /// A session that sees these rows.
     fn session(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<SessionState, Error> {
-        let table = MemTable::try_new(schema, vec![batches]).map_err(|error| self.error(error))?;
-        engine::session_over(&self.input, Arc::new(table)).map_err(|error| self.error(error))
+        let table = MemTable::try_new(schema, vec![batches]).map_err(|error| self.error(&error))?;
+        engine::session_over(&self.input, Arc::new(table)).map_err(|error| self.error(&error))
     }
 
     async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, Vec<Mistake>> {
@@ -193,7 +193,7 @@ impl Statement {
         let state = self.session(relaxed, batches)?;
         let plan = self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))?;
         let schema = normalized(plan.schema().as_arrow());
-        let batches = DataFrame::new(state, plan).collect().await.map_err(|error| self.error(error))?;
+        let batches = DataFrame::new(state, plan).collect().await.map_err(|error| self.error(&error))?;
         batches.iter().filter(|batch| batch.num_rows() > 0).map(|batch| conformed(batch, &schema)).collect()
     }
 }
@@ -243,21 +243,21 @@ impl Expression {
 
     /// The type of the result over `schema`, as Arrow has it.
     pub fn data_type(&self, schema: &Schema) -> Result<DataType, Error> {
-        self.physical.data_type(schema).map_err(|error| self.error(error))
+        self.physical.data_type(schema).map_err(|error| self.error(&error))
     }
 
     /// Whether the result may be null over `schema`.
     pub fn is_nullable(&self, schema: &Schema) -> Result<bool, Error> {
-        self.physical.nullable(schema).map_err(|error| self.error(error))
+        self.physical.nullable(schema).map_err(|error| self.error(&error))
     }
 
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<arrow::array::ArrayRef, Error> {
-        let value = self.physical.evaluate(batch).map_err(|error| self.error(error))?;
-        value.into_array(batch.num_rows()).map_err(|error| self.error(error))
+        let value = self.physical.evaluate(batch).map_err(|error| self.error(&error))?;
+        value.into_array(batch.num_rows()).map_err(|error| self.error(&error))
     }
 
-    fn error(&self, source: DataFusionError) -> Error {
-        Error::sql(format!("evaluate {}", self.name), &source)
+    fn error(&self, source: &DataFusionError) -> Error {
+        Error::sql(format!("evaluate {}", self.name), source)
     }
 }
 

@@ -42,7 +42,7 @@ async fn each_wrong_statement_is_underlined_where_it_is_wrong() {
             "[sesion_id] there is no column `sesion_id` (did you mean `session_id`?)\n[contry] there is no column `contry` (did you mean `country`?)",
         ),
         ("select *\nfrom event", "[event] there is no table `event` (did you mean `events`?)"),
-        ("select * from \"data.csv\"", "[\"data.csv\"] there is no table `data.csv` (tables: events)"),
+        ("select * from \"data.csv\"", "[\"data.csv\"] there is no table `data.csv` (it reads what `from` names: events)"),
         ("select lowr(country) from events", "[lowr] there is no function `lowr` (did you mean `lower`?)"),
         (
             "select iif(amount > 0, 1, 2) from events",
@@ -65,7 +65,10 @@ async fn each_wrong_statement_is_underlined_where_it_is_wrong() {
             "[\"starts\"] there is no column `starts` (a text is written in single quotes: 'starts')",
         ),
         ("delete from events", "[delete] this is not a SELECT"),
-        ("select 1; select 2", "[select] there is more than one statement (keep one of them)"),
+        (
+            "select 1; select 2",
+            "[select] there is more than one statement (keep one; what it builds on can stand before it, as in WITH name AS (SELECT ...))",
+        ),
         ("é", "[é] not SQL: expected an SQL statement, found é"),
     ] {
         let said = said(sql).await;
@@ -108,7 +111,7 @@ fn an_expression_is_about_one_row_and_its_own_columns() {
     assert_eq!(compiled("ts as day"), "[day] an expression has no name of its own, and this one is called `day`");
     assert_eq!(
         compiled("sum(amount)"),
-        "[sum] an aggregate function cannot be used here (it is computed from one row at a time)"
+        "[sum] an aggregate function cannot be used here (an expression sees one row at a time, and its columns only)"
     );
     assert_eq!(compiled("amount >"), "[] not SQL: expected an expression, found the end of the text");
     assert!(

@@ -50,6 +50,7 @@ pub(crate) fn of_text(text: &str) -> Said {
     }
     if let Some((value, to)) = text.strip_prefix("Cannot cast string ").and_then(|rest| rest.split_once(" to value of ")) {
         let wanted = in_our_words(to.strip_suffix(" type").unwrap_or(to));
+        let wanted = if wanted.starts_with("decimal") { "number".to_owned() } else { wanted };
         let hint = "try_cast instead of cast gives null where a text does not fit; or leave such rows out with WHERE";
         return Said { message: format!("the text {value} is not {} {wanted}", article(&wanted)), hint: Some(hint) };
     }

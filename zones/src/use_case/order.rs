@@ -14,11 +14,13 @@ pub(crate) struct Dependence {
     pub(crate) problem: String,
     /// The word of the statement that it is about, as near as can be told.
     pub(crate) word: String,
+    /// It depends on when the statement is run, too.
+    pub(crate) is_of_time: bool,
 }
 
 impl Dependence {
     fn new(problem: impl Into<String>, word: &str) -> Self {
-        Self { problem: problem.into(), word: word.to_owned() }
+        Self { problem: problem.into(), word: word.to_owned(), is_of_time: false }
     }
 }
 
@@ -27,7 +29,7 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
     let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
     if let Some(function) = varying_function(plan) {
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
-        return Some(Dependence::new(problem, &function));
+        return Some(Dependence { is_of_time: true, ..Dependence::new(problem, &function) });
     }
     let mut top = plan;
     // What stands above the aggregate may only choose, name and convert its columns.
@@ -66,15 +68,12 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         Below::Other(dependence) => return Some(dependence),
     }
     for key in &definition.key {
-        match origin(key, &projections, aggregate) {
-            Some(Origin::Group) => {}
-            _ => {
-                let problem = format!(
-                    "it does not group by the key column `{key}` as it is yielded: compute it first, as in \
-                     FROM (SELECT ... AS {key} FROM ...) GROUP BY {key}"
-                );
-                return Some(Dependence::new(problem, key));
-            }
+        if !matches!(origin(key, &projections, aggregate), Some(Origin::Group)) {
+            let problem = format!(
+                "it does not group by the key column `{key}` as it is yielded: compute it first, as in \
+                 FROM (SELECT ... AS {key} FROM ...) GROUP BY {key}"
+            );
+            return Some(Dependence::new(problem, key));
         }
     }
     for column in &merge.columns {

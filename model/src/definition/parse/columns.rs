@@ -49,7 +49,7 @@ pub(super) struct ReadColumn {
 pub(super) fn columns(reader: &mut Reader<'_>, key: &'static str, fields: Fields) -> Option<Vec<ReadColumn>> {
     let place = reader.value(key)?.span();
     let columns: Vec<ReadColumn> = reader
-        .named(key)
+        .named_with(key, |name| format!("`field = \"{}\"` says what it is called in the record", name.replace('"', "\\\"")))
         .into_iter()
         .map(|(name, value)| ReadColumn { column: column(reader, &name.value, value, fields), name: name.value })
         .collect();

@@ -97,6 +97,7 @@ fn note_syntax_errors(problems: &Problems<'_>, errors: &[toml::de::Error], text:
                 let name = header_at(text, &place);
                 let is_within = |outer: &str| name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
                 if doubled_table == Some(header) || doubled_header.is_some_and(is_within) {
+                    doubled_table = Some(header);
                     continue;
                 }
                 if problems.is_header(&place) {

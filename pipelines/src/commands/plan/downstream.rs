@@ -164,7 +164,7 @@ async fn changes(
     for group in &groups {
         context.shutdown.check()?;
         let computed = to_cassandra::changes(origin, &statement, &input, group).await?;
-        let written = rehearse(&design, to_cassandra::nulls(table), &computed.changes)
+        let written = rehearse(&design, to_cassandra::nulls(&context.pipeline, table), &computed.changes)
             .map_err(Error::cassandra(format!("count the rows for {}", table.name)))?;
         upserts += written.rows;
         deletes += written.deletes;

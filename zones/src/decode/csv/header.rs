@@ -77,8 +77,11 @@ fn none_found(names: &[String], line: Option<&str>, fields: &Fields, csv: &Csv) 
         _ if names.iter().any(|name| fields.names.iter().any(|field| field.eq_ignore_ascii_case(name.trim()))) => {
             "names must be equal to the letter: say in `field` how each is written".to_owned()
         }
-        _ => "give the columns the header's names as `field`; set `header = false` in the landing if this is the first record"
-            .to_owned(),
+        _ if names.iter().any(|name| name.trim().parse::<f64>().is_ok()) => {
+            let listed = names.iter().map(|_| "\"...\"").collect::<Vec<_>>().join(", ");
+            format!("this looks like a record: where there is no header, name the fields in the landing, `header = [{listed}]`")
+        }
+        _ => "say in the columns' `field` how the header names them".to_owned(),
     };
     Unusable { problem, hint: Some(hint) }
 }
@@ -116,7 +119,7 @@ mod tests {
                 "`delimiter = \"\\t\"`",
             ),
             (&["x|y"], "x|y", "it is `x|y`", "`delimiter = \"|\"`"),
-            (&["1", "2.50"], "1,2.50", "it is `1,2.50`", "header = false"),
+            (&["1", "2.50"], "1,2.50", "it is `1,2.50`", "header = [\"...\", \"...\"]"),
             (&["ID", "unit price"], "ID,unit price", "it is", "equal to the letter"),
         ] {
             let unusable = resolve(names, line).unwrap_err();

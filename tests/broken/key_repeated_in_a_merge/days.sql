@@ -1,1 +1,0 @@
-SELECT day, country, sum(amount) AS amount FROM orders GROUP BY day, country

@@ -1,0 +1,3 @@
+SELECT day, sum(amount) AS amount, count(*) AS orders
+FROM orders
+GROUP BY day
