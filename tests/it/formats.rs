@@ -285,10 +285,10 @@ async fn a_file_that_drifts_is_stopped_where_the_policy_says_so() {
     let error = t.try_run().await.unwrap_err();
     let text = chain(&error);
     assert_eq!(error.failure().exit_code(), 3, "{text}");
-    assert!(text.contains("it has fields that the contract does not name: `mood` (1 records)"), "{text}");
+    assert!(text.contains("it has fields that the contract does not name: `mood` (1 record)"), "{text}");
     let error = t.serve_at("people", "{\"id\":1}\n{\"id\":2,\"name\":\"b\"}\n").try_run().await.unwrap_err();
     let text = chain(&error);
-    assert!(text.contains("it lacks fields of the contract: `name` (1 records)"), "{text}");
+    assert!(text.contains("it lacks fields of the contract: `name` (1 record)"), "{text}");
     assert_eq!(t.count("SELECT count(*) FROM people").await, 0);
 
     // A null is a value that is there.

@@ -88,7 +88,7 @@ impl Guide {
     /// Does what the page says, in a folder of its own to which `prepare` adds what the page takes for granted. Returns what went
     /// otherwise.
     pub async fn run(&self, prepare: impl Fn(&Path)) -> Vec<String> {
-        let folder = TempDir::with_prefix("sluice-guide-").unwrap();
+        let folder = TempDir::with_prefix("sluice guide ").unwrap();
         prepare(folder.path());
         let asks_cassandra = self.steps.iter().any(|step| {
             matches!(step, Step::Commands { commands, .. } if commands.iter().any(|shown| shown.command.starts_with("cqlsh ")))
