@@ -60,7 +60,7 @@ async fn a_table_that_differs_is_refused_with_the_difference() {
     let error = t.try_run().await.unwrap_err();
     let text = chain(&error);
     assert_eq!(error.failure(), Failure::Definition, "{text}");
-    assert!(text.contains("column country is Utf8, not Int32"), "{text}");
+    assert!(text.contains("column country is string in the table and int32 in the definition"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
