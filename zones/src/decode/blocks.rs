@@ -88,28 +88,33 @@ impl<R: Read> BlockReader<R> {
 
     /// Passes over the line at the beginning of the pending bytes, however long it is.
     fn skip_too_large(&mut self) -> io::Result<Piece> {
-        let mut beginning = Vec::new();
-        let mut size = 0;
-        loop {
-            let end = memchr(b'\n', &self.pending);
-            let length = end.unwrap_or(self.pending.len());
-            let wanted = KEPT_OF_TOO_LARGE.saturating_sub(beginning.len()).min(length);
-            beginning.extend_from_slice(&self.pending[..wanted]);
-            size += length as u64;
-            self.pending.drain(..length + usize::from(end.is_some()));
-            if end.is_some() || self.at_end {
-                break;
-            }
-            self.fill()?;
-        }
-        let line = self.next_line;
+        let (beginning, size) = pass_over(&mut self.input, &mut self.pending, &mut self.at_end)?;
+        let position = self.next_line;
         self.next_line += 1;
-        Ok(Piece::TooLarge { entry: self.entry.clone(), position: line, beginning, size })
+        Ok(Piece::TooLarge { entry: self.entry.clone(), position, beginning, size })
     }
 
     fn fill(&mut self) -> io::Result<()> {
         self.at_end = fill(&mut self.input, &mut self.pending)?;
         Ok(())
+    }
+}
+
+/// Drops the line at the beginning of the pending bytes, however far it goes on in the input: what is kept of it, and its size.
+pub(super) fn pass_over(input: &mut impl Read, pending: &mut Vec<u8>, at_end: &mut bool) -> io::Result<(Vec<u8>, u64)> {
+    let mut beginning = Vec::new();
+    let mut size = 0;
+    loop {
+        let end = memchr(b'\n', pending);
+        let length = end.unwrap_or(pending.len());
+        let wanted = KEPT_OF_TOO_LARGE.saturating_sub(beginning.len()).min(length);
+        beginning.extend_from_slice(&pending[..wanted]);
+        size += length as u64;
+        pending.drain(..length + usize::from(end.is_some()));
+        if end.is_some() || *at_end {
+            return Ok((beginning, size));
+        }
+        *at_end = fill(input, pending)?;
     }
 }
 

@@ -7,7 +7,7 @@ use memchr::memchr;
 use model::definition::{Csv, Header};
 use model::reject::RejectReason;
 
-use super::super::blocks::{BLOCK_BYTES, KEPT_OF_TOO_LARGE, fill};
+use super::super::blocks::{BLOCK_BYTES, KEPT_OF_TOO_LARGE, fill, pass_over};
 use super::super::fields::Fields;
 use super::super::{Block, Piece, Reject};
 use super::header::{Layout, Unusable};
@@ -186,20 +186,7 @@ impl<R: Read> CsvReader<R> {
 
     /// Passes over the line at the beginning of the pending bytes, which is larger than a record may be.
     fn pass_over(&mut self) -> io::Result<Piece> {
-        let mut beginning = Vec::new();
-        let mut size = 0;
-        loop {
-            let end = memchr(b'\n', &self.pending);
-            let length = end.unwrap_or(self.pending.len());
-            let wanted = KEPT_OF_TOO_LARGE.saturating_sub(beginning.len()).min(length);
-            beginning.extend_from_slice(&self.pending[..wanted]);
-            size += length as u64;
-            self.pending.drain(..length + usize::from(end.is_some()));
-            if end.is_some() || self.at_end {
-                break;
-            }
-            self.fill()?;
-        }
+        let (beginning, size) = pass_over(&mut self.input, &mut self.pending, &mut self.at_end)?;
         let position = self.next_line;
         self.next_line += 1;
         Ok(Piece::TooLarge { entry: self.entry.clone(), position, beginning, size })
