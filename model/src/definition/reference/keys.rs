@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::kind::{NAME, text, texts};
-use super::{Default, Key, Kind, Section, duration, percent, size, word};
+use super::sections::{CASSANDRA, CHECK, COLUMN, FOLD, LANDING, PIPELINE, RAW, SOURCE, USE_CASE};
+use super::{Default, Key, Kind, duration, percent, size, word};
 use crate::definition::defaults;
 
 /// The types of a column, beside `decimal(10, 2)`.
@@ -23,50 +24,6 @@ pub(super) const TYPES: &[&str] = &[
     "json",
 ];
 
-const PIPELINE: &str = "[pipeline]";
-const SOURCE: &str = "[source.NAME]";
-const LANDING: &str = "[landing.NAME]";
-const RAW: &str = "[raw.NAME]";
-const COLUMN: &str = "[raw.NAME.columns]";
-const CHECK: &str = "[[raw.NAME.checks]]";
-const USE_CASE: &str = "[use_case.NAME]";
-const FOLD: &str = "[use_case.NAME.columns]";
-const CASSANDRA: &str = "[cassandra.NAME]";
-
-/// In the order of the page; an outer section comes before those within it.
-pub const SECTIONS: &[Section] = &[
-    Section { header: PIPELINE, path: &["pipeline"], description: "The pipeline as a whole", together: None },
-    Section { header: SOURCE, path: &["source", "*"], description: "Where files come from", together: None },
-    Section { header: LANDING, path: &["landing", "*"], description: "How a landed file is read", together: Some(of_csv) },
-    Section { header: RAW, path: &["raw", "*"], description: "The typed log of all records", together: None },
-    Section {
-        header: COLUMN,
-        path: &["raw", "*", "columns", "*"],
-        description: "The contract: one line a column, in the order of the table",
-        together: Some(of_columns),
-    },
-    Section { header: CHECK, path: &["raw", "*", "checks", "[]"], description: "A condition on each row", together: None },
-    Section {
-        header: USE_CASE,
-        path: &["use_case", "*"],
-        description: "One row per business key",
-        together: Some(|| {
-            json!({
-                "if": { "properties": { "mode": { "const": "view" } }, "required": ["mode"] },
-                "then": { "properties": { "columns": false, "batch_rows": false, "delete_when": false, "order_dependent": false } },
-                "else": { "required": ["columns"] },
-            })
-        }),
-    },
-    Section {
-        header: FOLD,
-        path: &["use_case", "*", "columns", "*"],
-        description: "Every column but the key: folded, or computed from folded ones",
-        together: Some(|| json!({ "oneOf": [{ "required": ["fold"] }, { "required": ["sql"], "properties": { "by": false } }] })),
-    },
-    Section { header: CASSANDRA, path: &["cassandra", "*"], description: "A table to be queried", together: None },
-];
-
 /// A key that may be left out, and that means nothing then.
 const fn key(section: &'static str, name: &'static str, kind: Kind, description: &'static str, example: &'static str) -> Key {
     Key { section, name, kind, required: false, default: Default::None, description, example }
@@ -84,27 +41,6 @@ impl Key {
     const fn default_words(self, words: &'static str) -> Self {
         Self { default: Default::Words(words), ..self }
     }
-}
-
-/// Keys that only one format has.
-fn of_csv() -> Value {
-    let refused: serde_json::Map<String, Value> = ["delimiter", "quote", "escape", "header", "null_values", "encoding"]
-        .map(|key| (key.to_owned(), json!(false)))
-        .into_iter()
-        .collect();
-    json!({ "if": { "properties": { "format": { "const": "csv" } } }, "else": { "properties": refused } })
-}
-
-/// Keys that only columns of some types have.
-fn of_columns() -> Value {
-    json!({ "allOf": [
-        { "not": { "required": ["field", "sql"] } },
-        {
-            "if": { "properties": { "type": { "enum": ["date", "timestamp"] } } },
-            "else": { "properties": { "format": false, "zone": false, "ambiguous": false } },
-        },
-        { "if": { "properties": { "type": { "const": "binary" } } }, "else": { "properties": { "encoding": false } } },
-    ] })
 }
 
 fn dates() -> Value {

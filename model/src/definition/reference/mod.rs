@@ -5,12 +5,14 @@
 mod keys;
 mod kind;
 mod schema;
+mod sections;
 
 use serde_json::Value;
 
-pub use keys::{KEYS, SECTIONS};
+pub use keys::KEYS;
 pub use kind::Kind;
 pub use schema::schema;
+pub use sections::SECTIONS;
 
 use super::units;
 
