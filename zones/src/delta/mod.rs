@@ -22,6 +22,7 @@ use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::crash;
 use model::position::TableVersion;
 use url::Url;
 
@@ -154,7 +155,9 @@ impl Table {
         if shape.change_feed {
             builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
         }
+        crash::point("delta/create:before");
         let inner = builder.await.map_err(Error::delta("create", name))?;
+        crash::point("delta/create:after");
         Ok((Self::from_inner(inner, name)?, Made::Created))
     }
 
