@@ -3,6 +3,7 @@
 //! A checkpoint is written after every write of its range was acknowledged, with the write time of the newest version of the
 //! range: so replaying an older range does not move it back.
 
+use model::crash;
 use scylla::statement::Statement;
 use scylla::value::CqlTimestamp;
 
@@ -106,7 +107,9 @@ impl Store {
         );
         let mut statement = Statement::new(statement);
         statement.set_is_idempotent(true);
+        crash::point("cassandra/checkpoint:before");
         self.session.query_unpaged(statement, values).await.purpose(purpose)?;
+        crash::point("cassandra/checkpoint:after");
         Ok(())
     }
 }

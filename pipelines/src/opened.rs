@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cassandra::Store;
 use cassandra::connect::Waiting;
-use model::clock::Clock;
 use model::definition::Pipeline;
 use model::shutdown::Shutdown;
 use zones::lake::{Hold, Lake};
@@ -14,7 +13,7 @@ use crate::checking::check;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{CassandraArgs, RunArgs};
-use crate::{commands, folder, logs, signals, ui};
+use crate::{commands, crash, folder, logs, signals, ui};
 
 /// A pipeline that is ready to be worked on. Nothing is locked, made or connected yet.
 pub struct Opened {
@@ -27,13 +26,14 @@ impl Opened {
     /// Starts the logs, listens to signals from here on, and reads the definition with its SQL: what could not end does not begin.
     pub async fn new(arguments: &RunArgs) -> Result<Self, Error> {
         logs::start(&arguments.talk);
+        let clock = crash::prepare()?;
         let shutdown = Shutdown::default();
         signals::listen(shutdown.clone());
         let pipeline = Arc::new(read(arguments).await?);
         let slice = arguments.slice()?;
         let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
         let keyspace = arguments.keyspace(&pipeline.name)?;
-        let context = Context::new(pipeline, lake, Clock::Wall, slice, shutdown, ui::for_stderr());
+        let context = Context::new(pipeline, lake, clock, slice, shutdown, ui::for_stderr());
         Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone() })
     }
 

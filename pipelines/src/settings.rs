@@ -170,6 +170,39 @@ impl RunArgs {
     }
 }
 
+/// What a test has the program do (see `crash`).
+#[cfg(feature = "crash-points")]
+#[derive(Debug)]
+pub(crate) struct TestSettings {
+    /// A crash point, and at which pass through it the process ends.
+    pub(crate) crash_at: Option<(String, u64)>,
+    pub(crate) crash_log: Option<PathBuf>,
+    pub(crate) clock: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+#[cfg(feature = "crash-points")]
+impl TestSettings {
+    pub(crate) fn read() -> Result<Self, Error> {
+        let wrong = |name: &str, text: &str, form: &str| Error::Semantics {
+            place: format!("setting {name}"),
+            problem: format!("{text:?} is not {form}"),
+            hint: None,
+        };
+        let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let crash_at = text("SLUICE_CRASH_AT").map(|text| {
+            let parts = text.rsplit_once(':').and_then(|(point, pass)| Some((point.to_owned(), pass.parse().ok()?)));
+            parts.ok_or_else(|| wrong("SLUICE_CRASH_AT", &text, "POINT:PASS, as raw/commit:after:1"))
+        });
+        let clock = text("SLUICE_TEST_CLOCK").map(|text| {
+            let instant = chrono::DateTime::parse_from_rfc3339(&text);
+            let instant = instant.map_err(|_| wrong("SLUICE_TEST_CLOCK", &text, "an instant as 2016-11-10T12:00:00Z"))?;
+            Ok::<_, Error>(instant.to_utc())
+        });
+        let crash_log = std::env::var_os("SLUICE_CRASH_LOG").map(PathBuf::from);
+        Ok(Self { crash_at: crash_at.transpose()?, crash_log, clock: clock.transpose()? })
+    }
+}
+
 impl TalkArgs {
     pub fn detail(&self) -> Detail {
         if self.verbose { Detail::All } else { Detail::Differences }

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use model::crash;
 use model::definition::Origin;
 
 use crate::error::Error;
@@ -60,10 +61,12 @@ impl Lake {
         std::fs::create_dir_all(&bin).map_err(Error::io("create", &bin))?;
         for folder in [folder, keys] {
             let gone = bin.join(uuid::Uuid::new_v4().to_string());
+            crash::point("lake/discard:before");
             match std::fs::rename(&folder, &gone) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 moved => moved.map_err(Error::io("move away", &folder))?,
             }
+            crash::point("lake/discard:after");
         }
         std::fs::remove_dir_all(&bin).map_err(Error::io("remove", &bin))
     }
@@ -71,11 +74,13 @@ impl Lake {
     /// Where computations go that do not fit into memory. What a killed run left there is removed.
     pub fn spill_folder(&self) -> Result<PathBuf, Error> {
         let folder = self.state_folder().join("spill");
+        crash::point("query/spill-folder:before");
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &folder)(error)),
             _ => {}
         }
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        crash::point("query/spill-folder:after");
         Ok(folder)
     }
 

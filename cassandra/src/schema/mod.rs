@@ -7,7 +7,7 @@ mod design;
 mod existing;
 mod missing;
 
-use model::{Classify, Failure};
+use model::{Classify, Failure, crash};
 
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
@@ -37,7 +37,9 @@ impl Store {
             return Ok(Made::Existed);
         }
         let statement = missing::keyspace_ddl(&self.keyspace, &self.replication, self.datacenter.as_deref());
+        crash::point("cassandra/keyspace:before");
         self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
+        crash::point("cassandra/keyspace:after");
         self.session.await_schema_agreement().await.purpose(purpose)?;
         self.session.refresh_metadata().await.purpose(purpose)?;
         Ok(Made::Created)
@@ -82,10 +84,12 @@ impl Store {
         let missing = || designs.iter().zip(&tables).filter(|(_, (_, made))| *made == Made::Created);
         for (design, _) in missing() {
             let statement = design.ddl(&self.keyspace);
+            crash::point("cassandra/table:before");
             self.session
                 .query_unpaged(statement, ())
                 .await
                 .purpose(|| format!("create table {}", self.full_name(design.name())))?;
+            crash::point("cassandra/table:after");
         }
         if missing().next().is_some() {
             let purpose = || "wait until all nodes know the new tables".to_owned();
@@ -110,7 +114,9 @@ impl Store {
             self.write_checkpoint(table, &reset, times).await?;
         }
         let statement = format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table));
+        crash::point("cassandra/drop:before");
         self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
+        crash::point("cassandra/drop:after");
         self.session.await_schema_agreement().await.purpose(purpose)?;
         self.session.refresh_metadata().await.purpose(purpose)?;
         Ok(())

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
+use model::crash;
 use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
@@ -111,7 +112,9 @@ impl Load<'_> {
         self.note(&plan);
         // The plan stays: it says what was decided. The rows are in the table now.
         for file in [ROWS_FILE, REJECTS_FILE] {
+            crash::point("load/tidy:before");
             let _ = std::fs::remove_file(folder.join(file));
+            crash::point("load/tidy:after");
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use model::counts::Counts;
+use model::crash;
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
@@ -182,11 +183,15 @@ impl Table {
         let log_store = self.log_store();
         let finalized = {
             let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
-            CommitBuilder::from(properties)
-                .with_actions(actions)
-                .build(Some(snapshot), log_store, operation)
-                .await
-                .map_err(Error::delta("commit", &name))?
+            let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);
+            let prepared = commit.into_prepared_commit_future().await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/log:before");
+            let written = prepared.await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/log:after");
+            crash::point("delta/checkpoint:before");
+            let finalized = written.await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/checkpoint:after");
+            finalized
         };
         self.inner.state = Some(finalized.snapshot());
         // Had another commit changed any of these numbers meanwhile, this one would have failed.

@@ -8,6 +8,7 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use deltalake::kernel::AddCDCFile;
+use model::crash;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
@@ -112,8 +113,10 @@ impl<'t> FeedWriter<'t> {
         };
         let bytes = writer.into_inner().map_err(&in_table)?;
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        crash::point("delta/change-file:before");
         let stored = self.table.log_store().object_store(None).put(&path, Bytes::from(bytes).into()).await;
         stored.map_err(|source| in_table(ParquetError::External(Box::new(source))))?;
+        crash::point("delta/change-file:after");
         let partition_values = match self.table.partition_column() {
             Some(column) => HashMap::from([(column.to_owned(), partition)]),
             None => HashMap::new(),

@@ -22,6 +22,7 @@ use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::crash;
 use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
@@ -168,7 +169,9 @@ impl Table {
         if let Some(contract) = &shape.contract {
             builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
         }
+        crash::point("delta/create:before");
         let inner = builder.await.map_err(Error::delta("create", name))?;
+        crash::point("delta/create:after");
         Ok((Self::from_inner(inner, name)?, Made::Created))
     }
 

@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use model::Receipt;
+use model::crash;
 use model::receipt::Validators;
 
 use durable::{create_folder, sync_folder};
@@ -145,7 +146,9 @@ impl LandingZone {
         for sequence in receipts::sequences(&self.folder)? {
             let folder = self.folder_of(sequence);
             if !receipts::is_landed(&folder)? {
+                crash::point("landing/clean:before");
                 std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+                crash::point("landing/clean:after");
                 removed += 1;
             }
         }
@@ -186,12 +189,22 @@ impl LandingZone {
         };
         let folder = self.folder_of(sequence);
         let file = self.file(&receipt);
+        crash::point("landing/folder:before");
         create_folder(&folder)?;
+        crash::point("landing/folder:after");
+        crash::point("landing/rename:before");
         std::fs::rename(&received.path, &file).map_err(Error::io("rename the download to", &file))?;
         sync_folder(&folder)?;
+        crash::point("landing/rename:after");
+        crash::point("landing/receipt:before");
         receipts::write(&folder, &receipt)?;
+        crash::point("landing/receipt:after");
+        crash::point("landing/latest:before");
         latests.landed(&receipt)?;
+        crash::point("landing/latest:after");
+        crash::point("landing/tidy:before");
         received.incoming.remove_all()?;
+        crash::point("landing/tidy:after");
         Ok(receipt)
     }
 

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use model::crash;
 
 use super::plan::Segment;
 use crate::error::Error;
@@ -43,7 +44,9 @@ impl SpillWriter {
         }
         writer.finish().map_err(Error::arrow("spill rows"))?;
         drop(writer);
+        crash::point("load/spill:before");
         self.file.write_all(&self.buffer).map_err(Error::io("write the spill file", &self.path))?;
+        crash::point("load/spill:after");
         let segment = Segment {
             date,
             offset: self.offset,
@@ -57,7 +60,10 @@ impl SpillWriter {
 
     /// Makes sure that the segments are on disk before the plan names them.
     pub fn finish(self) -> Result<(), Error> {
-        self.file.sync_all().map_err(Error::io("write the spill file", &self.path))
+        crash::point("load/spill-sync:before");
+        self.file.sync_all().map_err(Error::io("write the spill file", &self.path))?;
+        crash::point("load/spill-sync:after");
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
+use model::crash;
 use model::position::TableVersion;
 
 use super::{UseCase, with_load_times};
@@ -152,7 +153,9 @@ impl UseCase<'_> {
         let write_time = self.table.next_write_time(now).await?;
         let difference = self.difference_to(new, &hits, write_time)?;
         let looked_into = self.table.files(Some(&partitions).filter(|_| account.is_pruned))?;
+        crash::point("merge/files:before");
         let mut commit = self.written(&difference, hits).await?;
+        crash::point("merge/files:after");
         let files_rewritten = commit.removes.len() as u64;
         let bytes_rewritten = commit.removes.iter().map(|file| file.size).sum();
         commit.positions = account.positions;
@@ -167,7 +170,18 @@ impl UseCase<'_> {
 
         let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
         let before = self.table.version();
+        let is_view = self.fold.is_none();
+        if is_view {
+            crash::point("view/commit:before")
+        } else {
+            crash::point("merge/commit:before")
+        }
         let version = self.table.commit(commit).await?;
+        if is_view {
+            crash::point("view/commit:after")
+        } else {
+            crash::point("merge/commit:after")
+        }
         if version.0 == before.0 + 1 {
             self.keys.add(&new_keys, version)?;
         } else {
