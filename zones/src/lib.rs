@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod keys;
 pub mod lake;
 pub mod landing;
+pub mod ledger;
 pub mod load;
 pub mod plan;
 pub mod quarantine;

@@ -60,6 +60,9 @@ pub struct CommitNote {
     pub definition: String,
     /// Microseconds since the epoch.
     pub write_time: i64,
+    /// The clock of the run that made it, in microseconds: commits of one run, in all tables, have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
     /// The newest event time accepted so far, in microseconds, where the table has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_event: Option<i64>,

@@ -301,11 +301,10 @@ impl CommitContent {
         if let Some(changed) = self.note().and_then(|note| note.changed) {
             return Some(changed);
         }
-        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
         let mut inserted = 0;
         for action in &self.actions {
             match action {
-                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(recorded_rows)?,
                 Action::Remove(remove) if remove.data_change => return None,
                 Action::Cdc(_) => return None,
                 _ => {}
@@ -322,6 +321,11 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+/// The number of rows that a file's statistics tell.
+pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
 }
 
 /// Partition values of an action as a map with one entry at most.
