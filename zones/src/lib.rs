@@ -19,6 +19,7 @@ pub mod plan;
 pub mod quarantine;
 pub mod query;
 pub mod raw;
+pub mod rebuild;
 pub mod sql;
 pub mod use_case;
 
