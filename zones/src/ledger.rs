@@ -150,6 +150,7 @@ mod tests {
             change_feed: false,
             may_grow: false,
             takes_strings: false,
+            contract: None,
             description: "numbers".to_owned(),
         }
     }
