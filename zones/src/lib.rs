@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod decode;
 pub mod delta;
+pub mod derive;
 pub mod entries;
 pub mod error;
 pub mod explore;
