@@ -14,11 +14,13 @@ pub mod inspect;
 pub mod keys;
 pub mod lake;
 pub mod landing;
+pub mod ledger;
 pub mod load;
 pub mod plan;
 pub mod quarantine;
 pub mod query;
 pub mod raw;
+pub mod rebuild;
 pub mod sql;
 pub mod use_case;
 

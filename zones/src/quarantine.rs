@@ -178,6 +178,7 @@ pub async fn commit_rejects(
         definition: mark,
         counts: Counts { rejected: plan.counts.rejected, ..Counts::default() },
         write_time,
+        run: Some(now),
         ..CommitNote::default()
     };
     // The number is the quarantine's own version: it leads from the load to the commit that holds its rejects.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::{Action, StructType};
+use deltalake::kernel::{Action, Metadata, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
@@ -29,7 +29,7 @@ use url::Url;
 
 use crate::error::Error;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
@@ -45,6 +45,8 @@ pub struct Table {
     name: String,
     schema: SchemaRef,
     partition_column: Option<String>,
+    /// Of a table as it will be: what a commit makes it.
+    draft: Option<Metadata>,
     /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
     transactions: Transactions,
 }
@@ -194,8 +196,39 @@ impl Table {
             schema: Arc::new(schema),
             partition_column,
             inner,
+            draft: None,
             transactions: Transactions::default(),
         })
+    }
+
+    /// The table as it will be once a commit gives it this shape: files are written for it, and its metadata goes into that
+    /// commit. `id` is another than the table's own where what was read from it before is void.
+    pub(crate) fn drafted(&self, shape: &TableShape, id: &str) -> Result<Self, Error> {
+        let metadata = self.inner.snapshot().map_err(Error::delta("open", &self.name))?.metadata();
+        let schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
+        let described = || -> Result<Metadata, serde_json::Error> {
+            let mut value = serde_json::to_value(metadata)?;
+            value["id"] = id.into();
+            value["description"] = shape.description.clone().into();
+            value["schemaString"] = serde_json::to_string(&schema)?.into();
+            value["partitionColumns"] = shape.partition_column.iter().cloned().collect::<Vec<_>>().into();
+            if let Some(contract) = &shape.contract {
+                value["configuration"][CONTRACT_KEY] = text(contract).into();
+            }
+            serde_json::from_value(value)
+        };
+        let draft = described().map_err(|error| Error::delta("describe", &self.name)(error.into()))?;
+        Ok(Self {
+            schema: shape.schema.clone(),
+            partition_column: shape.partition_column.clone(),
+            draft: Some(draft),
+            ..self.clone()
+        })
+    }
+
+    /// What makes the table the drafted one.
+    pub(crate) fn draft(&self) -> Option<&Metadata> {
+        self.draft.as_ref()
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
@@ -346,11 +379,10 @@ impl CommitContent {
         if let Some(changed) = self.note().and_then(|note| note.changed) {
             return Some(changed);
         }
-        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
         let mut inserted = 0;
         for action in &self.actions {
             match action {
-                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(recorded_rows)?,
                 Action::Remove(remove) if remove.data_change => return None,
                 Action::Cdc(_) => return None,
                 _ => {}
@@ -367,6 +399,11 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+/// The number of rows that a file's statistics tell.
+pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
 }
 
 fn text(contract: &ContractRecord) -> String {

@@ -147,7 +147,7 @@ impl<'d> Raw<'d> {
             None => Vec::new(),
         };
         let decided = if index + 1 == plan.batches.len() { decided_before(plan) } else { Counts::default() };
-        let note = self.note(plan, number, sifted.by_date, decided, write_time);
+        let note = CommitNote { run: Some(now), ..self.note(plan, number, sifted.by_date, decided, write_time) };
         self.commit(Commit { adds, note, ..Commit::default() }, plan, number, 0).await
     }
 
@@ -163,6 +163,7 @@ impl<'d> Raw<'d> {
     pub async fn commit_nothing(&mut self, plan: &LoadPlan, now: i64) -> Result<LoadedBatch, Error> {
         let write_time = self.table.next_write_time(now).await?;
         let note = self.note(plan, BatchNumber::LAST, BTreeMap::new(), decided_before(plan), write_time);
+        let note = CommitNote { run: Some(now), ..note };
         self.commit(Commit { note, ..Commit::default() }, plan, BatchNumber::LAST, 0).await
     }
 

@@ -163,6 +163,7 @@ impl UseCase<'_> {
         commit.note = CommitNote {
             definition: self.definition.fold_hash(),
             write_time,
+            run: Some(now),
             tombstones: account.tombstones.clone(),
             changed: Some(difference.counts()),
             ..account.note
