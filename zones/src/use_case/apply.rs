@@ -168,6 +168,7 @@ impl UseCase<'_> {
         let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
         let before = self.table.version();
         let version = self.table.commit(commit).await?;
+        self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
             self.keys.add(&new_keys, version)?;
         } else {
@@ -301,7 +302,7 @@ impl UseCase<'_> {
                 commit.removes.push(hit.file);
                 // The writer holds its open files in memory: what a batch touches must not add up there.
                 if writer.buffer_len() > OPEN_FILES_BYTES {
-                    commit.adds.extend(writer.flush().await.map_err(in_table)?);
+                    commit.adds.extend(self.table.flushed(&mut writer).await?);
                 }
             }
         }
@@ -310,7 +311,7 @@ impl UseCase<'_> {
                 writer.write(rows.clone()).await.map_err(in_table)?;
             }
         }
-        commit.adds.extend(writer.flush().await.map_err(in_table)?);
+        commit.adds.extend(self.table.flushed(&mut writer).await?);
         // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
         if !commit.removes.is_empty() {
             let mut feed = FeedWriter::new(&self.table);
