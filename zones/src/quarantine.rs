@@ -63,6 +63,7 @@ pub async fn open(lake: &Lake) -> Result<Table, Error> {
     let name = lake.quarantine_name();
     Table::open(&lake.quarantine_folder(), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
 }
 

@@ -70,6 +70,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
         let write_time = send.group(group).await?.max(last + 1);
         last = write_time;
+        context.lake.confirm_hold()?;
         let checkpoint =
             Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
         let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };

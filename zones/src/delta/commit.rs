@@ -165,18 +165,30 @@ impl Table {
         for batch in batches {
             writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
         }
-        writer.flush().await.map_err(Error::delta("write", self.name()))
+        self.flushed(&mut writer).await
     }
 
-    /// Stores a file beside the table's data. No commit names it yet.
-    pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        let place = object_store::path::Path::from(path);
+    /// Closes the files of a writer of this table. Each is named after its content.
+    pub(crate) async fn flushed(&self, writer: &mut RecordBatchWriter) -> Result<Vec<Add>, Error> {
+        let adds = writer.flush().await.map_err(Error::delta("write", self.name()))?;
+        self.named_after_content(adds).await
+    }
+
+    /// Stores a file beside the table's data, named after its content: yields the name. No commit names it yet.
+    pub(crate) async fn put(
+        &self,
+        folder: &object_store::path::Path,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<object_store::path::Path, Error> {
+        let name = super::checked::named(name, &bytes);
+        let place = folder.clone().join(name);
         let stored = self.log_store().object_store(None).put(&place, bytes::Bytes::from(bytes).into()).await;
-        stored.map_err(|source| Error::file(self.name(), path)(parquet::errors::ParquetError::External(Box::new(source))))?;
-        Ok(())
+        stored.map_err(Error::writing(self.name(), place.as_ref()))?;
+        Ok(place)
     }
 
-    /// A writer of data files; `flush` closes them and names them.
+    /// A writer of data files; [`Self::flushed`] closes them.
     pub(crate) fn data_writer(&self) -> Result<RecordBatchWriter, Error> {
         // zstd at level 1 is a third smaller than snappy on text ids and costs about the same.
         let properties = WriterProperties::builder()
@@ -209,6 +221,7 @@ impl Table {
     ///
     /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
     pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
+        self.confirm_hold()?;
         let name = self.name().to_owned();
         let fence_id = format!("{name}/{FENCE_SUFFIX}");
         let fence = self.transaction(&fence_id).await?.unwrap_or(0) + 1;

@@ -83,6 +83,11 @@ impl<'d> Raw<'d> {
         &self.table
     }
 
+    /// Brings the table up to its newest version, after another writer's commit.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.table.refresh().await
+    }
+
     /// How far the landed files of the table's landing have got in.
     pub async fn position(&self) -> Result<FilePosition, Error> {
         let number = self.table.input_number(&self.definition.from).await?;
@@ -298,6 +303,7 @@ pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
     let name = lake.table_name(&definition.name);
     Table::open(&lake.raw_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("raw table {name}") })
 }
 

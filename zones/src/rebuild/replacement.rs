@@ -167,10 +167,7 @@ impl Replacement<'_> {
         writing.feed.flush().await
     }
 
-    async fn stored(
-        &self,
-        file: &DataFile,
-    ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    async fn stored(&self, file: &DataFile) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         self.old.read_file(&file.path, &file.partition, &ReadPlan::all(self.old)).await
     }
 
