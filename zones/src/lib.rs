@@ -18,6 +18,8 @@ pub mod plan;
 pub mod quarantine;
 pub mod query;
 pub mod raw;
+pub mod rejects;
+pub mod replay;
 pub mod sql;
 pub mod use_case;
 

@@ -4,9 +4,11 @@
 //! its size, and its change feed is the difference between the two.
 
 mod replace;
+mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
+pub(crate) use replayed::Left;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -92,7 +94,7 @@ impl<'d> Raw<'d> {
         self.table.newest_event().await
     }
 
-    /// The sum of the counts that the commits of one receipt recorded.
+    /// The sum of the counts that the commits of the load of one receipt recorded. What left the quarantine later is not in it.
     ///
     /// Goes back from the newest version until a commit of an earlier receipt.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
@@ -100,6 +102,7 @@ impl<'d> Raw<'d> {
         for version in (0..=self.table.version().0).rev() {
             let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
             match note.receipt {
+                _ if note.replayed.is_some() => {}
                 Some(of) if of == receipt => total += note.counts,
                 Some(of) if of < receipt => break,
                 _ => {}
@@ -182,6 +185,9 @@ impl<'d> Raw<'d> {
     }
 
     async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
+        let mut commit = commit;
+        // A record that came back from the quarantine meanwhile may be newer than what the plan knew.
+        commit.note.newest_event = commit.note.newest_event.max(self.table.newest_event().await?);
         let counts = commit.note.counts;
         let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
