@@ -11,6 +11,7 @@ pub mod error;
 pub mod folder;
 pub mod logs;
 pub mod memory;
+pub mod opened;
 pub mod report;
 pub mod runner;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use deltalake::DeltaTableError;
 use deltalake::errors::DeltaTableError as Delta;
+use model::definition::{ContractChange, ContractChangeKind};
 use model::failure::{Classify, Failure};
 use model::shutdown::Interrupted;
 
@@ -13,6 +14,8 @@ pub enum Error {
     NoTable { table: String },
     #[error("{table} differs from its definition: {difference}")]
     TableDiffers { table: String, difference: String },
+    #[error("{table} was loaded under another contract: {}", in_words(changes))]
+    ContractChanged { table: String, changes: Vec<ContractChange> },
     #[error("{table} was changed by another writer {attempts} times while {step}")]
     Contended { table: String, step: &'static str, attempts: u32 },
     #[error("commit {version} of {table} is no longer in its log")]
@@ -120,6 +123,22 @@ fn rebuild(instead: &str, name: &str) -> String {
     )
 }
 
+fn in_words(changes: &[ContractChange]) -> String {
+    changes.iter().map(|change| change.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Where rows that are there stay right, files may go on under the new contract; its author has to say so.
+fn other_contract(table: &str, changes: &[ContractChange]) -> String {
+    let rebuild = rebuild("take the change back", table);
+    if changes.iter().any(|change| change.kind == ContractChangeKind::Content) {
+        return rebuild;
+    }
+    let pipeline = table.split_once('/').map_or("PIPELINE", |(pipeline, _)| pipeline);
+    format!(
+        "{rebuild}; or keep the rows that are there, and feed what was set aside through the new contract: `sluice replay {pipeline}`"
+    )
+}
+
 impl From<crate::landing::Error> for Error {
     fn from(error: crate::landing::Error) -> Self {
         Self::LandingZone(Box::new(error))
@@ -135,6 +154,7 @@ impl Classify for Error {
             Self::Contended { .. } | Self::Held { .. } => Failure::Transient,
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
+            | Self::ContractChanged { .. }
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
@@ -166,6 +186,7 @@ impl Classify for Error {
             Self::Sql { hint, .. } => return hint.map(str::to_owned),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { table, .. } => return Some(rebuild("take the change back", table)),
+            Self::ContractChanged { table, changes } => return Some(other_contract(table, changes)),
             Self::Stopped { advice, .. } => return Some(advice.clone()),
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
             Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",

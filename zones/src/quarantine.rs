@@ -50,6 +50,7 @@ pub fn shape(pipeline: &str) -> TableShape {
         schema: Arc::new(schema),
         partition_column: Some("load".to_owned()),
         change_feed: false,
+        contract: None,
         may_grow: false,
         takes_strings: false,
         description: format!("records of {pipeline} that were set aside, as received"),

@@ -9,6 +9,7 @@ pub mod plan;
 mod problems;
 pub mod rebuild;
 mod rows;
+pub mod run;
 pub mod schema;
 
 use std::process::ExitCode;

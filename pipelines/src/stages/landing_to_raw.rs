@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
+use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
@@ -33,8 +33,10 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
     let started = Instant::now();
     let landing = context.pipeline.landing(&table.from).expect("a validated definition");
     let zone = context.lake.landing(&landing.source);
+    let raw = Raw::open(&context.lake, table).await?;
+    raw.table().expect_contract(&ContractRecord::of(landing, table))?;
     let mut load = Load {
-        raw: Raw::open(&context.lake, table).await?,
+        raw,
         quarantine: quarantine::open(&context.lake).await?,
         report: StageReport::new(StageName::LandingToRaw, &table.name),
         context,

@@ -22,6 +22,7 @@ use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
 
@@ -31,6 +32,9 @@ pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TI
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+
+/// The table property in which a contract is kept: unlike a commit's note it outlives the cleaning of the log.
+const CONTRACT_KEY: &str = "sluice.contract";
 
 /// An open table, at one version.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub struct TableShape {
     pub change_feed: bool,
     /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
     pub may_grow: bool,
+    /// What decides the rows beyond their types; compared with what the table was made under.
+    pub contract: Option<ContractRecord>,
     /// Whether nullable columns of text that are not in the schema belong to it all the same: files add them.
     pub takes_strings: bool,
     pub description: String,
@@ -131,13 +137,18 @@ impl Table {
     pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
         if let Some(mut table) = Self::open(folder, name).await? {
             let added = schema::added(&table.schema, &shape.schema);
-            if shape.may_grow && !added.is_empty() {
+            let made = if shape.may_grow && !added.is_empty() {
                 table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
                 table.add_columns(&added).await?;
-                return Ok((table, Made::Added(added.iter().map(|field| field.name().clone()).collect())));
+                Made::Added(added.iter().map(|field| field.name().clone()).collect())
+            } else {
+                table.expect_shape(shape)?;
+                Made::Found
+            };
+            if let Some(contract) = &shape.contract {
+                table.adopt(contract).await?;
             }
-            table.expect_shape(shape)?;
-            return Ok((table, Made::Found));
+            return Ok((table, made));
         }
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let kernel_schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
@@ -153,6 +164,9 @@ impl Table {
         }
         if shape.change_feed {
             builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
+        }
+        if let Some(contract) = &shape.contract {
+            builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
         }
         let inner = builder.await.map_err(Error::delta("create", name))?;
         Ok((Self::from_inner(inner, name)?, Made::Created))
@@ -185,9 +199,37 @@ impl Table {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
-            None => Ok(()),
+            None => shape.contract.as_ref().map_or(Ok(()), |contract| self.expect_contract(contract)),
             Some(difference) => Err(Error::TableDiffers { table: self.name.clone(), difference }),
         }
+    }
+
+    /// What the table was loaded under; tables of earlier versions of Sluice do not tell.
+    pub fn contract(&self) -> Option<ContractRecord> {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let kept = snapshot.metadata().configuration().get(CONTRACT_KEY)?;
+        serde_json::from_str(kept).ok()
+    }
+
+    /// Whether rows that are loaded under this contract go with those that are there.
+    pub fn expect_contract(&self, contract: &ContractRecord) -> Result<(), Error> {
+        let changes = self.contract().map_or_else(Vec::new, |kept| contract.changes_since(&kept));
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::ContractChanged { table: self.name.clone(), changes })
+    }
+
+    /// From here on the table is loaded under this contract. Makes a version only where it was another one.
+    pub async fn adopt(&mut self, contract: &ContractRecord) -> Result<(), Error> {
+        if self.contract().as_ref() == Some(contract) {
+            return Ok(());
+        }
+        let properties = HashMap::from([(CONTRACT_KEY.to_owned(), text(contract))]);
+        let set = self.inner.clone().set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false);
+        let inner = set.await.map_err(Error::delta("record the contract", &self.name))?;
+        *self = Self::from_inner(inner, &self.name)?;
+        Ok(())
     }
 
     pub fn name(&self) -> &str {
@@ -322,6 +364,10 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+fn text(contract: &ContractRecord) -> String {
+    serde_json::to_string(contract).expect("a record is plain data")
 }
 
 /// Partition values of an action as a map with one entry at most.

@@ -66,6 +66,7 @@ pub fn shape(definition: &RawTable) -> TableShape {
         schema: raw_schema(definition),
         partition_column: definition.partition_by.clone(),
         change_feed: definition.on_change == OnChange::Replace,
+        contract: None,
         may_grow: true,
         takes_strings: definition.unknown_fields == UnknownFields::Add,
         description: format!("raw {}: {kind}", definition.name),

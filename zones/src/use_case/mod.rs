@@ -77,6 +77,7 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
         schema: with_load_times(&content),
         partition_column: definition.partition_by.clone(),
         change_feed: true,
+        contract: None,
         may_grow: false,
         takes_strings: false,
         description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
