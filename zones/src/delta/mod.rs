@@ -5,6 +5,7 @@
 //! two collide in the log, whatever they wrote.
 
 mod commit;
+mod evolve;
 pub(crate) mod feed;
 mod files;
 mod read;
@@ -29,6 +30,7 @@ use url::Url;
 use crate::error::Error;
 
 pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;

@@ -20,10 +20,10 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
-use model::definition::{ColumnSource, OnChange, RawTable, UnknownFields};
+use model::definition::{ColumnSource, ContractRecord, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
-use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape};
+use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
@@ -82,6 +82,12 @@ impl<'d> Raw<'d> {
 
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Goes on under the definition's contract with the rows that are there. See [`Table::take_on`].
+    pub async fn take_on(&mut self, contract: ContractRecord, taking: Taking) -> Result<(), Error> {
+        let shape = TableShape { contract: Some(contract), ..shape(self.definition) };
+        self.table.take_on(&shape, taking).await
     }
 
     /// How far the landed files of the table's landing have got in.

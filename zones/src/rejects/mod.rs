@@ -5,6 +5,7 @@
 
 mod groups;
 mod list;
+mod loads;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
@@ -15,6 +16,7 @@ use crate::sql::{Expression, beginning};
 
 pub use groups::{Group, MOST_GROUPS, groups};
 pub use list::{Held, held, shown};
+pub use loads::{Load, loads};
 
 /// Which records are meant; without any condition all of them.
 #[derive(Default)]
