@@ -8,6 +8,8 @@ pub mod node;
 pub mod plan;
 mod problems;
 pub mod rebuild;
+pub mod rejects;
+pub mod replay;
 mod rows;
 pub mod run;
 pub mod schema;
