@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counts;
 pub mod definition;
 pub mod failure;
+pub mod maintenance;
 pub mod plan;
 pub mod position;
 pub mod progress;

@@ -17,6 +17,8 @@ pub enum Error {
     Contended { table: String, step: &'static str, attempts: u32 },
     #[error("commit {version} of {table} is no longer in its log")]
     CommitGone { table: String, version: u64 },
+    #[error("{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}")]
+    HistoryGone { table: String, input: String, position: u64, reason: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
@@ -143,6 +145,7 @@ impl Classify for Error {
             | Self::FoldChanged { .. }
             | Self::InputReplaced { .. }
             | Self::KeyRepeated { .. }
+            | Self::HistoryGone { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
             Self::Io { source, .. } if is_of_the_place(source.kind()) => Failure::Definition,
@@ -173,6 +176,9 @@ impl Classify for Error {
             Self::FoldChanged { table } => return Some(rebuild("put the old definition back", table)),
             Self::PositionAhead { table, .. } => {
                 return Some(rebuild("the input is older than what was read from it: restore it", table));
+            }
+            Self::HistoryGone { table, .. } => {
+                return Some(rebuild("restore what was removed from the input's folder (no `sluice maintain` does this)", table));
             }
             Self::Held { .. } => "wait for it to end, then run again",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lake;
 pub mod landing;
 pub mod load;
+pub mod maintain;
 pub mod plan;
 pub mod quarantine;
 pub mod query;

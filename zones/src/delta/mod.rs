@@ -7,8 +7,11 @@
 mod commit;
 pub(crate) mod feed;
 mod files;
+pub(crate) mod kept;
+pub(crate) mod log;
 mod read;
 mod schema;
+mod since;
 mod stored_file;
 
 use std::collections::HashMap;
@@ -27,10 +30,11 @@ use url::Url;
 
 use crate::error::Error;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, WRITE_TIME_SUFFIX};
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+pub use since::Since;
 
 /// An open table, at one version.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ pub struct Table {
     partition_column: Option<String>,
     /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
     transactions: Transactions,
+    /// Commits that the log no longer holds, as far as they were read.
+    kept: kept::Cache,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -178,6 +184,7 @@ impl Table {
             partition_column,
             inner,
             transactions: Transactions::default(),
+            kept: kept::Cache::default(),
         })
     }
 
@@ -210,6 +217,17 @@ impl Table {
     /// The id that Delta gave the table when it was made; another table in the same place has another.
     pub fn id(&self) -> &str {
         self.inner.snapshot().expect("an open table has a snapshot").metadata().id()
+    }
+
+    /// Whether changes of rows are kept for readers.
+    pub fn has_change_feed(&self) -> bool {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let setting = snapshot.metadata().configuration().get("delta.enableChangeDataFeed");
+        setting.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn object_store::ObjectStore> {
+        self.inner.object_store()
     }
 
     pub(crate) fn log_store(&self) -> LogStoreRef {
@@ -249,12 +267,21 @@ impl Table {
         self.transaction(&commit::position_id(&self.name, input)).await
     }
 
-    /// What the commit `version` did.
+    /// What the commit `version` did: from the log, or from what was kept of it when the log was cleaned.
     pub async fn commit_content(&self, version: TableVersion) -> Result<CommitContent, Error> {
+        if let Some(content) = self.logged_commit(version).await? {
+            return Ok(content);
+        }
+        let kept = self.kept_commit(version).await?;
+        kept.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })
+    }
+
+    /// What the commit `version` did, where the log still holds it.
+    pub(crate) async fn logged_commit(&self, version: TableVersion) -> Result<Option<CommitContent>, Error> {
         let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
-        let bytes = read.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })?;
+        let Some(bytes) = read else { return Ok(None) };
         let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
-        Ok(CommitContent { version, actions })
+        Ok(Some(CommitContent { version, actions }))
     }
 
     /// The commits after `position` up to this snapshot, in order.
@@ -301,17 +328,22 @@ impl CommitContent {
         if let Some(changed) = self.note().and_then(|note| note.changed) {
             return Some(changed);
         }
-        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
         let mut inserted = 0;
         for action in &self.actions {
             match action {
-                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(recorded_rows)?,
                 Action::Remove(remove) if remove.data_change => return None,
                 Action::Cdc(_) => return None,
                 _ => {}
             }
         }
         Some(ChangedRows { inserted, ..ChangedRows::default() })
+    }
+
+    /// Whether rows left only because they are past the table's retention. Where the table has a change feed they are deletes
+    /// like any other.
+    pub fn forgets(&self) -> bool {
+        self.note().is_some_and(|note| note.forgotten.is_some()) && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
     }
 
     /// Whether rows came or went.
@@ -322,6 +354,16 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+/// The rows that a file's statistics record.
+pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
+}
+
+/// A file as the log names it, where the object store has it: the log writes paths URL-encoded.
+pub(crate) fn stored_path(path: &str) -> object_store::path::Path {
+    object_store::path::Path::parse(path).unwrap_or_else(|_| object_store::path::Path::from(path))
 }
 
 /// Partition values of an action as a map with one entry at most.
