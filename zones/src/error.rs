@@ -17,7 +17,9 @@ pub enum Error {
     Contended { table: String, step: &'static str, attempts: u32 },
     #[error("commit {version} of {table} is no longer in its log")]
     CommitGone { table: String, version: u64 },
-    #[error("{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}")]
+    #[error(
+        "{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}"
+    )]
     HistoryGone { table: String, input: String, position: u64, reason: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },

@@ -119,7 +119,9 @@ pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable) -> Nulls {
 pub(crate) enum Waiting {
     Groups(Vec<Group>),
     /// The versions can no longer be read one by one: the whole table is compared.
-    Gone { reason: String },
+    Gone {
+        reason: String,
+    },
 }
 
 /// The versions after a position, in the groups in which they are sent.

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use deltalake::kernel::{Action, Add};
 use futures::TryStreamExt;
 use model::position::TableVersion;
-use object_store::path::Path;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{CommitContent, Table, recorded_rows};

@@ -343,7 +343,8 @@ impl CommitContent {
     /// Whether rows left only because they are past the table's retention. Where the table has a change feed they are deletes
     /// like any other.
     pub fn forgets(&self) -> bool {
-        self.note().is_some_and(|note| note.forgotten.is_some()) && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
+        self.note().is_some_and(|note| note.forgotten.is_some())
+            && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
     }
 
     /// Whether rows came or went.

@@ -64,7 +64,8 @@ impl Unneeded {
                 None => {
                     // What else another engine keeps here (deletion vectors, say) is its own.
                     let is_parquet = object.location.extension() == Some("parquet");
-                    let is_old = is_parquet && object.last_modified.timestamp_micros() < rules.now.saturating_sub(rules.orphan_age);
+                    let is_old =
+                        is_parquet && object.last_modified.timestamp_micros() < rules.now.saturating_sub(rules.orphan_age);
                     if is_old && rules.has(MaintenanceStep::Orphans) {
                         unneeded.orphans.push(object.clone());
                     }

@@ -111,9 +111,8 @@ const PLAN_FILE: &str = "plan.json";
 
 /// Whether a file was never given its name: written beside it as `NAME.part`, or as `NAME#1` by the object store.
 fn is_unfinished(name: &str) -> bool {
-    let is_staged = name.rsplit_once('#').is_some_and(|(_, number)| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let is_staged =
+        name.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     is_staged || Path::new(name).extension().is_some_and(|extension| extension == "part")
 }
 

@@ -26,12 +26,7 @@ pub(super) struct LogCare {
 }
 
 impl LogCare {
-    pub(super) async fn find(
-        table: &Table,
-        commits: &[CommitContent],
-        slowest: &Slowest,
-        rules: &Rules,
-    ) -> Result<Self, Error> {
+    pub(super) async fn find(table: &Table, commits: &[CommitContent], slowest: &Slowest, rules: &Rules) -> Result<Self, Error> {
         let mut care = Self { commits_to_read: 0, writes_checkpoint: false, removes: Vec::new(), first_kept: 0 };
         if !rules.has(MaintenanceStep::Checkpoint) {
             return Ok(care);
@@ -90,9 +85,7 @@ fn limit(table: &Table, commits: &[CommitContent], slowest: &Slowest, rules: &Ru
     // The version before the first young one was the newest when the keeping time began.
     let is_young = |commit: &&CommitContent| commit.committed_at().is_none_or(|at| at >= rules.kept_since());
     let young = commits.iter().find(is_young).map(|commit| TableVersion(commit.version.0.saturating_sub(1)));
-    let is_merge = |commit: &&CommitContent| {
-        commit.note().is_some_and(|note| note.versions.is_some() || !note.inputs.is_empty())
-    };
+    let is_merge = |commit: &&CommitContent| commit.note().is_some_and(|note| note.versions.is_some() || !note.inputs.is_empty());
     let merge = commits.iter().rev().find(is_merge).map(|commit| commit.version);
     [Some(unread), young, merge, Some(table.version())].into_iter().flatten().min().unwrap_or(TableVersion(0))
 }

@@ -123,7 +123,12 @@ impl TableCare {
         let unneeded = Unneeded::find(&table, &commits, &objects, &slowest, rules).await?;
         if let Some(who) = slowest.who_holds(last_change) {
             let steps = [MaintenanceStep::Checkpoint, MaintenanceStep::Vacuum];
-            held_back.extend(steps.into_iter().filter(|step| rules.has(*step)).map(|step| (step, format!("{who}: what it still has to read stays"))));
+            held_back.extend(
+                steps
+                    .into_iter()
+                    .filter(|step| rules.has(*step))
+                    .map(|step| (step, format!("{who}: what it still has to read stays"))),
+            );
         }
         let mut before = FileSum::default();
         objects.iter().for_each(|object| before.add(object.size));
@@ -173,7 +178,8 @@ impl TableCare {
             forgetting.run(&mut self.table, rules).await?;
         }
         let keys = self.keys.take();
-        let bytes = compaction::run(&mut self.table, std::mem::take(&mut self.rewrites), keys.as_deref(), rules, shutdown).await?;
+        let bytes =
+            compaction::run(&mut self.table, std::mem::take(&mut self.rewrites), keys.as_deref(), rules, shutdown).await?;
         amend(MaintenanceStep::Compaction, bytes);
         shutdown.check()?;
         amend(MaintenanceStep::Checkpoint, self.log.run(&self.table).await?);

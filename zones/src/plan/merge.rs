@@ -29,7 +29,12 @@ pub async fn merge(lake: &Lake, definition: &UseCaseTable, raw: &Table) -> Resul
         Since::Commits(commits) => commits,
         Since::Gone { reason } => {
             let batches = vec![whole(raw, position, &target.table().files(None)?, &reason)?];
-            return Ok(MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None });
+            return Ok(MergePlan {
+                table: definition.name.clone(),
+                from: definition.input().table().to_owned(),
+                batches,
+                to_come: None,
+            });
         }
     };
     let groups = grouped(commits, batch_rows);
@@ -55,7 +60,12 @@ pub async fn first_merge(definition: &UseCaseTable, raw: &Table) -> Result<Merge
         Since::Commits(commits) => commits,
         Since::Gone { reason } => {
             let batches = vec![whole(raw, None, &[], &reason)?];
-            return Ok(MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None });
+            return Ok(MergePlan {
+                table: definition.name.clone(),
+                from: definition.input().table().to_owned(),
+                batches,
+                to_come: None,
+            });
         }
     };
     let groups = grouped(commits, batch_rows);

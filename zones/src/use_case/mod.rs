@@ -159,7 +159,7 @@ impl<'d> UseCase<'d> {
     async fn opened(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input], keeping: Keeping) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
-        let folder = lake.state_folder().join("keys").join(&definition.name);
+        let folder = lake.keys_folder(&definition.name);
         let keys = match keeping {
             Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
             Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
