@@ -11,6 +11,7 @@ use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
+use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
@@ -87,6 +88,9 @@ enum Command {
         after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
     )]
     Rebuild(RebuildArgs),
+    /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
+    #[command(after_help = MAINTAIN_EXAMPLES)]
+    Maintain(MaintainArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -94,6 +98,13 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const MAINTAIN_EXAMPLES: &str = "Examples:
+  sluice maintain orders --dry-run
+  sluice maintain orders --archive /data/archive
+  sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
+
+It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -120,6 +131,7 @@ pub fn main() -> ExitCode {
             return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
         Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
+        Command::Maintain(arguments) => return runtime().block_on(commands::maintain::run(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),

@@ -23,6 +23,10 @@ pub enum Error {
     Contended { table: String, step: &'static str, attempts: u32 },
     #[error("commit {version} of {table} is no longer in its log")]
     CommitGone { table: String, version: u64 },
+    #[error(
+        "{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}"
+    )]
+    HistoryGone { table: String, input: String, position: u64, reason: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
@@ -235,6 +239,7 @@ impl Classify for Error {
             | Self::KeyRepeated { .. }
             | Self::NewerFormat { .. }
             | Self::Damaged { .. }
+            | Self::HistoryGone { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
             Self::Delta { .. }
@@ -280,6 +285,9 @@ impl Classify for Error {
             Self::Held { .. } => "wait for it to end, then run again; `--wait SECONDS` waits for you",
             Self::TakenOver { .. } => {
                 "run again when the other has ended: what this one committed is kept, the rest is done there"
+            }
+            Self::HistoryGone { table, .. } => {
+                return Some(rebuild("restore what was removed from the input's folder (no `sluice maintain` does this)", table));
             }
             Self::NewerFormat { made_by, .. } => {
                 return Some(format!("use {made_by} or a newer one: an older program could misread what it wrote"));

@@ -18,6 +18,7 @@ pub mod lake;
 pub mod landing;
 pub mod ledger;
 pub mod load;
+pub mod maintain;
 pub mod plan;
 pub mod quarantine;
 pub mod query;

@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod explore;
 pub mod init;
+pub mod maintain;
 pub mod node;
 pub mod plan;
 mod problems;

@@ -9,8 +9,11 @@ mod commit;
 mod evolve;
 pub(crate) mod feed;
 mod files;
+pub(crate) mod kept;
+pub(crate) mod log;
 mod read;
 mod schema;
+mod since;
 mod stored_file;
 
 use std::collections::HashMap;
@@ -32,11 +35,12 @@ use url::Url;
 use crate::error::Error;
 use crate::hold::Guard;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
 pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+pub use since::Since;
 
 /// The table property in which a contract is kept: unlike a commit's note it outlives the cleaning of the log.
 const CONTRACT_KEY: &str = "sluice.contract";
@@ -57,6 +61,8 @@ pub struct Table {
     guard: Guard,
     /// Files whose content was compared with their checksum. Clones share them.
     checked: checked::Checked,
+    /// Commits that the log no longer holds, as far as they were read.
+    kept: kept::Cache,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -220,6 +226,7 @@ impl Table {
             transactions: Transactions::default(),
             guard: Guard::default(),
             checked: checked::Checked::default(),
+            kept: kept::Cache::default(),
         })
     }
 
@@ -312,6 +319,17 @@ impl Table {
         self.inner.snapshot().expect("an open table has a snapshot").metadata().id()
     }
 
+    /// Whether changes of rows are kept for readers.
+    pub fn has_change_feed(&self) -> bool {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let setting = snapshot.metadata().configuration().get("delta.enableChangeDataFeed");
+        setting.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn object_store::ObjectStore> {
+        self.inner.object_store()
+    }
+
     pub(crate) fn log_store(&self) -> LogStoreRef {
         self.inner.log_store()
     }
@@ -356,12 +374,21 @@ impl Table {
         self.transaction(&commit::position_id(&self.name, input)).await
     }
 
-    /// What the commit `version` did.
+    /// What the commit `version` did: from the log, or from what was kept of it when the log was cleaned.
     pub async fn commit_content(&self, version: TableVersion) -> Result<CommitContent, Error> {
+        if let Some(content) = self.logged_commit(version).await? {
+            return Ok(content);
+        }
+        let kept = self.kept_commit(version).await?;
+        kept.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })
+    }
+
+    /// What the commit `version` did, where the log still holds it.
+    pub(crate) async fn logged_commit(&self, version: TableVersion) -> Result<Option<CommitContent>, Error> {
         let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
-        let bytes = read.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })?;
+        let Some(bytes) = read else { return Ok(None) };
         let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
-        Ok(CommitContent { version, actions })
+        Ok(Some(CommitContent { version, actions }))
     }
 
     /// The commits after `position` up to this snapshot, in order.
@@ -420,6 +447,13 @@ impl CommitContent {
         Some(ChangedRows { inserted, ..ChangedRows::default() })
     }
 
+    /// Whether rows left only because they are past the table's retention. Where the table has a change feed they are deletes
+    /// like any other.
+    pub fn forgets(&self) -> bool {
+        self.note().is_some_and(|note| note.forgotten.is_some())
+            && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
+    }
+
     /// Whether rows came or went.
     pub fn changes_data(&self) -> bool {
         self.actions.iter().any(|action| match action {
@@ -437,6 +471,11 @@ pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
 
 fn text(contract: &ContractRecord) -> String {
     serde_json::to_string(contract).expect("a record is plain data")
+}
+
+/// A file as the log names it, where the object store has it: the log writes paths URL-encoded.
+pub(crate) fn stored_path(path: &str) -> object_store::path::Path {
+    object_store::path::Path::parse(path).unwrap_or_else(|_| object_store::path::Path::from(path))
 }
 
 /// Partition values of an action as a map with one entry at most.

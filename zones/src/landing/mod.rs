@@ -135,6 +135,11 @@ impl LandingZone {
         self.folder_of(receipt.sequence).join(names::PLAN_FOLDER).join(table)
     }
 
+    /// Where the loads of the file keep their plans, a folder for each table.
+    pub(crate) fn loads_folder(&self, receipt: &Receipt) -> PathBuf {
+        self.folder_of(receipt.sequence).join(names::PLAN_FOLDER)
+    }
+
     /// Checks that the landed file is there with the size that the receipt states. Reads none of it.
     pub fn verify(&self, receipt: &Receipt) -> Result<(), Error> {
         receipts::verify_size(receipt, &self.file(receipt))
@@ -210,7 +215,8 @@ impl LandingZone {
         Incoming::new(&self.incoming_folder(), location, name)
     }
 
-    fn incoming_folder(&self) -> PathBuf {
+    /// Downloads under way, a folder for each location.
+    pub(crate) fn incoming_folder(&self) -> PathBuf {
         self.folder.join("incoming")
     }
 

@@ -109,11 +109,15 @@ impl<'d> Raw<'d> {
 
     /// The sum of the counts that the commits of the load of one receipt recorded. What left the quarantine later is not in it.
     ///
-    /// Goes back from the newest version until a commit of an earlier receipt.
+    /// Goes back from the newest version until a commit of an earlier receipt, or one that neither log nor ledger hold.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
         let mut total = Counts::default();
         for version in (0..=self.table.version().0).rev() {
-            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            let content = match self.table.commit_content(TableVersion(version)).await {
+                Err(Error::CommitGone { .. }) => break,
+                content => content?,
+            };
+            let Some(note) = content.note() else { continue };
             match note.receipt {
                 _ if note.replayed.is_some() => {}
                 Some(of) if of == receipt => total += note.counts,
@@ -348,6 +352,5 @@ pub(crate) fn indices(rows: &RecordBatch, names: &[String]) -> Vec<usize> {
 
 /// Where a file that was just written is.
 fn place_of(add: &Add, partition_column: Option<&str>) -> FilePlace {
-    let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
-    (path, crate::delta::partition_of(&add.partition_values, partition_column))
+    (crate::delta::stored_path(&add.path), crate::delta::partition_of(&add.partition_values, partition_column))
 }
