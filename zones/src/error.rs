@@ -27,6 +27,8 @@ pub enum Error {
         "{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}"
     )]
     HistoryGone { table: String, input: String, position: u64, reason: String },
+    #[error("commit {version} of {table} is not what was written: {problem}")]
+    DamagedCommit { table: String, version: u64, problem: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
@@ -149,7 +151,7 @@ impl Error {
     /// Whether a table's log or one of its files cannot be read, though the file system works.
     fn is_damage(&self) -> bool {
         match self {
-            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::CommitGone { .. } => true,
+            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::DamagedCommit { .. } | Self::CommitGone { .. } => true,
             Self::Delta { step, .. } => READING.contains(step),
             _ => false,
         }
@@ -249,6 +251,7 @@ impl Classify for Error {
             | Self::ReadFile { .. }
             | Self::WriteFile { .. }
             | Self::DamagedFile { .. }
+            | Self::DamagedCommit { .. }
             | Self::Accounting { .. }
             | Self::Worker { .. } => Failure::Bug,
         }
@@ -296,12 +299,13 @@ impl Classify for Error {
             Self::Delta { table, .. }
             | Self::ReadFile { table, .. }
             | Self::DamagedFile { table, .. }
+            | Self::DamagedCommit { table, .. }
             | Self::CommitGone { table, .. }
                 if self.is_damage() =>
             {
                 return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
-            Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
+            Self::Damaged { .. } => "remove it and run again: it is made anew",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -35,11 +35,11 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
         let mut last = error.to_string();
         while let Some(error) = cause {
             let text = error.to_string();
-            // A transparent wrapper says the same as what it wraps.
-            if text != last {
+            // A wrapper may say what it wraps as well.
+            if !last.contains(&text) {
                 eprintln!("  because: {text}");
+                last = text;
             }
-            last = text;
             cause = error.source();
         }
         if let Some(hint) = error.hint() {
