@@ -13,6 +13,7 @@ use zones::lake::{Hold, Lake};
 use crate::checking::check;
 use crate::context::Context;
 use crate::error::Error;
+use crate::remaining::Remaining;
 use crate::settings::{CassandraArgs, RunArgs};
 use crate::{commands, folder, logs, signals, ui};
 
@@ -28,12 +29,14 @@ impl Opened {
     pub async fn new(arguments: &RunArgs) -> Result<Self, Error> {
         logs::start(&arguments.talk);
         let shutdown = Shutdown::default();
-        signals::listen(shutdown.clone());
+        let remaining = Remaining::default();
+        signals::listen(shutdown.clone(), remaining.clone());
         let pipeline = Arc::new(read(arguments).await?);
         let slice = arguments.slice()?;
         let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
         let keyspace = arguments.keyspace(&pipeline.name)?;
         let context = Context::new(pipeline, lake, Clock::Wall, slice, shutdown, ui::for_stderr());
+        let context = Context { remaining, ..context };
         Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone() })
     }
 

@@ -178,6 +178,9 @@ impl Classify for Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "free some space and run again: it goes on where it stopped"
             }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotADirectory => {
+                "a part of that path is a file: the lake (--lake, LAKE_URI) must be a folder, or a path where one can be made"
+            }
             Self::Io { source, .. } if is_of_the_place(source.kind()) => {
                 "the lake (--lake, LAKE_URI) must be a folder that this user may write to"
             }

@@ -65,9 +65,7 @@ pub(crate) fn check_wanted(
     let factor = usize::try_from(*factor).unwrap_or(usize::MAX);
     let strategy = match datacenter {
         None => Strategy::SimpleStrategy { replication_factor: factor },
-        Some(name) => {
-            Strategy::NetworkTopologyStrategy { datacenter_repfactors: HashMap::from([(name.to_owned(), factor)]) }
-        }
+        Some(name) => Strategy::NetworkTopologyStrategy { datacenter_repfactors: HashMap::from([(name.to_owned(), factor)]) },
     };
     check(keyspace, &strategy, &nodes_of(session), datacenter, consistency)
 }
