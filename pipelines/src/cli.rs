@@ -126,18 +126,18 @@ const REJECTS_EXAMPLES: &str = "Examples:
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
-        Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
+        Command::Node(arguments) => return block_on(async { commands::exit(node::run(arguments).await) }),
         Command::Init(arguments) => {
-            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+            return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
-        Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
-        Command::Maintain(arguments) => return runtime().block_on(commands::maintain::run(arguments)),
-        Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
-        Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
+        Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
+        Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),
+        Command::Check(arguments) => return block_on(commands::check::run(&arguments)),
+        Command::Plan(arguments) => return block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
-        Command::Replay(arguments) => return runtime().block_on(commands::replay::run(arguments)),
+        Command::Replay(arguments) => return block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
@@ -150,7 +150,7 @@ pub fn main() -> ExitCode {
         Command::RawToCassandra(arguments) => (arguments, Some(StageName::RawToCassandra)),
         Command::UseCaseToCassandra(arguments) => (arguments, Some(StageName::UseCaseToCassandra)),
     };
-    runtime().block_on(commands::run::run(arguments, stage))
+    block_on(commands::run::run(arguments, stage))
 }
 
 #[derive(Debug, Parser)]
@@ -163,18 +163,22 @@ struct StageCli {
 /// A binary that runs one stage.
 pub fn stage_main(stage: StageName) -> ExitCode {
     let StageCli { arguments } = StageCli::parse();
-    runtime().block_on(commands::run::run(arguments, Some(stage)))
+    block_on(commands::run::run(arguments, Some(stage)))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// Runs a command. What still blocks a thread when it has ended, after a request to stop, is left to the end of the process.
+fn block_on<T>(command: impl Future<Output = T>) -> T {
     // Two TLS providers are in the program; choose one before anything asks. A second call changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads")
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads");
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 /// A command whose output is all that it does.
 fn read_only(command: impl Future<Output = Result<(), Error>>) -> ExitCode {
-    runtime().block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
+    block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
 }
 
 impl From<&Error> for ExitCode {

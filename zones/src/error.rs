@@ -262,6 +262,10 @@ impl Classify for Error {
             Some(kind) if is_full(kind) => {
                 return Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned());
             }
+            Some(ErrorKind::NotADirectory) => {
+                let hint = "a part of that path is a file: the lake (--lake, LAKE_URI) must be a folder, or a path where one can be made";
+                return Some(hint.to_owned());
+            }
             Some(kind) if is_of_the_place(kind) => {
                 return Some("the lake (--lake, LAKE_URI) must be a folder that this user may write to".to_owned());
             }
