@@ -11,10 +11,10 @@ use deltalake::kernel::Action;
 use futures::TryStreamExt;
 use model::position::TableVersion;
 use object_store::path::Path;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
-use crate::delta::{CommitContent, ReadPlan, Table, partition_of};
+use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of};
 use crate::error::Error;
 
 /// The rows that came and went in one version, as the table's columns.
@@ -76,10 +76,32 @@ fn added_rows(commit: &CommitContent) -> u64 {
 
 /// The changes of one version of `table`.
 pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
+    changes_within(table, commit, None).await
+}
+
+/// The changes of one version in some of the table's partitions only, where some are given.
+pub async fn changes_within(
+    table: &Table,
+    commit: &CommitContent,
+    partitions: Option<&BTreeSet<PartitionValue>>,
+) -> Result<VersionChanges, Error> {
+    let is_within = |values: Option<&PartitionValues>| {
+        let partition = values.and_then(|values| partition_of(values, table.partition_column()));
+        partitions.is_none_or(|partitions| partitions.contains(&partition))
+    };
     let write_time = commit.write_time().or_else(|| commit.committed_at()).unwrap_or(0);
     let mut changes = VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() };
     let has_feed = commit.actions.iter().any(|action| matches!(action, Action::Cdc(_)));
     for action in &commit.actions {
+        let values = match action {
+            Action::Cdc(file) => Some(&file.partition_values),
+            Action::Add(file) => Some(&file.partition_values),
+            Action::Remove(file) => file.partition_values.as_ref(),
+            _ => continue,
+        };
+        if !is_within(values) {
+            continue;
+        }
         match action {
             Action::Cdc(file) if has_feed => read_feed(table, &file.path, &file.partition_values, &mut changes).await?,
             Action::Add(file) if !has_feed && file.data_change => {
