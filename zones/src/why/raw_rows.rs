@@ -61,9 +61,8 @@ impl Condition {
     /// The partition in which all of the rows are, where the key says so.
     fn partition(&self, table: &Table) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
         let Some(column) = table.partition_column() else { return Ok(None) };
-        let is_it = |expression: &Arc<dyn PhysicalExpr>| {
-            expression.downcast_ref::<Column>().is_some_and(|found| found.name() == column)
-        };
+        let is_it =
+            |expression: &Arc<dyn PhysicalExpr>| expression.downcast_ref::<Column>().is_some_and(|found| found.name() == column);
         let Some((_, value)) = self.terms.iter().find(|(expression, _)| is_it(expression)) else { return Ok(None) };
         let text = cast(value, &DataType::Utf8).map_err(Error::arrow("find a row"))?;
         let text = arrow::array::AsArray::as_string::<i32>(&text);
