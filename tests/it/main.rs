@@ -19,6 +19,7 @@ mod landing;
 mod node;
 mod oulad;
 mod plan;
+mod properties;
 mod rejects;
 mod session_events;
 mod sessions;

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
-use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of};
+use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of, recorded_rows};
 use crate::error::Error;
 
 /// The rows that came and went in one version, as the table's columns.
@@ -63,12 +63,11 @@ pub fn grouped(commits: Vec<CommitContent>, max_rows: u64) -> Vec<Group> {
 }
 
 fn added_rows(commit: &CommitContent) -> u64 {
-    let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
     commit
         .actions
         .iter()
         .filter_map(|action| match action {
-            Action::Add(add) if add.data_change => add.stats.as_deref().and_then(records),
+            Action::Add(add) if add.data_change => add.stats.as_deref().and_then(recorded_rows),
             _ => None,
         })
         .sum()

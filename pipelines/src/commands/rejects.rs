@@ -41,7 +41,7 @@ pub struct RejectsArgs {
 pub async fn run(arguments: RejectsArgs) -> Result<(), Error> {
     let pipeline = arguments.from.pipeline()?;
     let filter = arguments.chosen.filter(&pipeline.name, &pipeline.raw)?;
-    let lake = arguments.from.lake(&pipeline);
+    let lake = arguments.from.lake(&pipeline)?;
     let table = quarantine::open(&lake).await?;
     let format = arguments.from.output;
     if arguments.list {

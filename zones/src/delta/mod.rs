@@ -4,6 +4,7 @@
 //! A commit is made from the snapshot that was opened; where another writer of the same table came first, the fence makes the
 //! two collide in the log, whatever they wrote.
 
+mod checked;
 mod commit;
 mod evolve;
 pub(crate) mod feed;
@@ -19,17 +20,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::{Action, StructType};
+use deltalake::kernel::{Action, Metadata, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::crash;
 use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
 
 use crate::error::Error;
+use crate::hold::Guard;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
 pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
@@ -46,8 +49,14 @@ pub struct Table {
     name: String,
     schema: SchemaRef,
     partition_column: Option<String>,
+    /// Of a table as it will be: what a commit makes it.
+    draft: Option<Metadata>,
     /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
     transactions: Transactions,
+    /// Asked before each commit.
+    guard: Guard,
+    /// Files whose content was compared with their checksum. Clones share them.
+    checked: checked::Checked,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -107,7 +116,7 @@ impl Table {
         }
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// What [`Self::open_or_create`] would do; does nothing.
@@ -126,7 +135,7 @@ impl Table {
     pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// The rows as the engine reads them, at this version.
@@ -170,18 +179,32 @@ impl Table {
         if let Some(contract) = &shape.contract {
             builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
         }
+        crash::point("delta/create:before");
         let inner = builder.await.map_err(Error::delta("create", name))?;
+        crash::point("delta/create:after");
         Ok((Self::from_inner(inner, name)?, Made::Created))
     }
 
     /// Adds nullable columns behind the others; rows that are there have no value in them.
     pub async fn add_columns(&mut self, fields: &[Field]) -> Result<(), Error> {
+        self.guard.confirm()?;
         let fields = fields.iter().map(|field| field.clone().with_nullable(true)).collect::<Vec<_>>();
         let fields: StructType = (&Schema::new(fields)).try_into_kernel().map_err(Error::arrow("describe the new columns"))?;
         let add = self.inner.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
         let inner = add.await.map_err(Error::delta("add columns", &self.name))?;
-        *self = Self::from_inner(inner, &self.name)?;
+        *self = self.with_inner(inner)?;
         Ok(())
+    }
+
+    /// The same, and commits only while the hold is one's own.
+    pub(crate) fn guarded(self, guard: &Guard) -> Self {
+        Self { guard: guard.clone(), ..self }
+    }
+
+    /// This table at another version or under another schema.
+    fn with_inner(&self, inner: DeltaTable) -> Result<Self, Error> {
+        let opened = Self::from_inner(inner, &self.name)?;
+        Ok(Self { guard: self.guard.clone(), checked: self.checked.clone(), ..opened })
     }
 
     fn from_inner(inner: DeltaTable, name: &str) -> Result<Self, Error> {
@@ -193,8 +216,41 @@ impl Table {
             schema: Arc::new(schema),
             partition_column,
             inner,
+            draft: None,
             transactions: Transactions::default(),
+            guard: Guard::default(),
+            checked: checked::Checked::default(),
         })
+    }
+
+    /// The table as it will be once a commit gives it this shape: files are written for it, and its metadata goes into that
+    /// commit. `id` is another than the table's own where what was read from it before is void.
+    pub(crate) fn drafted(&self, shape: &TableShape, id: &str) -> Result<Self, Error> {
+        let metadata = self.inner.snapshot().map_err(Error::delta("open", &self.name))?.metadata();
+        let schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
+        let described = || -> Result<Metadata, serde_json::Error> {
+            let mut value = serde_json::to_value(metadata)?;
+            value["id"] = id.into();
+            value["description"] = shape.description.clone().into();
+            value["schemaString"] = serde_json::to_string(&schema)?.into();
+            value["partitionColumns"] = shape.partition_column.iter().cloned().collect::<Vec<_>>().into();
+            if let Some(contract) = &shape.contract {
+                value["configuration"][CONTRACT_KEY] = text(contract).into();
+            }
+            serde_json::from_value(value)
+        };
+        let draft = described().map_err(|error| Error::delta("describe", &self.name)(error.into()))?;
+        Ok(Self {
+            schema: shape.schema.clone(),
+            partition_column: shape.partition_column.clone(),
+            draft: Some(draft),
+            ..self.clone()
+        })
+    }
+
+    /// What makes the table the drafted one.
+    pub(crate) fn draft(&self) -> Option<&Metadata> {
+        self.draft.as_ref()
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
@@ -260,10 +316,17 @@ impl Table {
         self.inner.log_store()
     }
 
-    /// Brings the table up to its newest version.
+    /// Brings the table up to its newest version, and to the columns that it has there.
     pub async fn refresh(&mut self) -> Result<(), Error> {
-        self.transactions = Transactions::default();
-        self.inner.update_state().await.map_err(Error::delta("refresh", &self.name))
+        let mut inner = self.inner.clone();
+        inner.update_state().await.map_err(Error::delta("refresh", &self.name))?;
+        *self = self.with_inner(inner)?;
+        Ok(())
+    }
+
+    /// Fails once another process has taken over.
+    pub(crate) fn confirm_hold(&self) -> Result<(), Error> {
+        self.guard.confirm()
     }
 
     /// The number recorded for an application id in this snapshot.
@@ -345,11 +408,10 @@ impl CommitContent {
         if let Some(changed) = self.note().and_then(|note| note.changed) {
             return Some(changed);
         }
-        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
         let mut inserted = 0;
         for action in &self.actions {
             match action {
-                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(recorded_rows)?,
                 Action::Remove(remove) if remove.data_change => return None,
                 Action::Cdc(_) => return None,
                 _ => {}
@@ -366,6 +428,11 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+/// The number of rows that a file's statistics tell.
+pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
 }
 
 fn text(contract: &ContractRecord) -> String {

@@ -38,7 +38,7 @@ use tombstones::Tombstones;
 
 pub use apply::Merged;
 pub use fold::Fold;
-pub(crate) use fold::summed;
+pub(crate) use fold::{FOLDING, summed};
 pub use merge::{RawChanges, Rehearsal, Versions};
 pub(crate) use order::dependence;
 pub use view::{Touched, query};
@@ -85,7 +85,7 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
 }
 
 /// The fold of a merged table, and the columns of either kind.
-async fn compiled(definition: &UseCaseTable, inputs: &[Input]) -> Result<(Option<Arc<Fold>>, SchemaRef), Error> {
+pub(crate) async fn compiled(definition: &UseCaseTable, inputs: &[Input]) -> Result<(Option<Arc<Fold>>, SchemaRef), Error> {
     if definition.merge().is_some() {
         let fold = Fold::compile(definition, &inputs[0].schema).await?;
         let content = fold.schema().clone();
@@ -143,6 +143,7 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
     let name = lake.table_name(&definition.name);
     Table::open(&lake.use_case_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
 }
 
