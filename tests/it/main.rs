@@ -21,6 +21,7 @@ mod node;
 mod oulad;
 mod plan;
 mod properties;
+mod rejects;
 mod session_events;
 mod sessions;
 mod several_files;

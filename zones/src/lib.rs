@@ -28,5 +28,6 @@ pub mod rejects;
 pub mod replay;
 pub mod sql;
 pub mod use_case;
+pub mod why;
 
 pub use error::Error;

@@ -179,6 +179,14 @@ impl<'d> UseCase<'d> {
         &self.table
     }
 
+    /// The partitions in which rows of these keys are, or have been: columns of the key, in its order.
+    pub fn partitions_of_keys(&self, keys: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        let columns: Vec<usize> = (0..keys.num_columns()).collect();
+        let mut hashes = hashes(keys, &columns)?;
+        hashes.sort_unstable();
+        self.keys.look_up(&hashes)
+    }
+
     /// Brings table and key directory up to the newest version, after another writer's commit.
     pub async fn refresh(&mut self) -> Result<(), Error> {
         self.table.refresh().await?;
