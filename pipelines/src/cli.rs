@@ -15,6 +15,7 @@ use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
 use crate::commands::schema::SchemaArgs;
+use crate::commands::verify::VerifyArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
 
@@ -77,6 +78,9 @@ enum Command {
         after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
     )]
     Rebuild(RebuildArgs),
+    /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -84,6 +88,13 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const VERIFY_EXAMPLES: &str = "Examples:
+  sluice verify orders
+  sluice verify orders --sample 1% --output json | jq '.checks[].findings[]'
+  sluice verify orders cassandra.orders_by_day --repair
+
+Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -105,6 +116,7 @@ pub fn main() -> ExitCode {
             return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
         Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
+        Command::Verify(arguments) => return runtime().block_on(commands::verify::run(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),

@@ -24,4 +24,5 @@ mod sessions;
 mod several_files;
 mod source_server;
 mod stages;
+mod verify;
 mod views;

@@ -21,5 +21,6 @@ pub mod query;
 pub mod raw;
 pub mod sql;
 pub mod use_case;
+pub mod verify;
 
 pub use error::Error;

@@ -11,6 +11,7 @@ pub mod rebuild;
 mod rows;
 pub mod run;
 pub mod schema;
+pub mod verify;
 
 use std::process::ExitCode;
 
