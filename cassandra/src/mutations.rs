@@ -122,7 +122,7 @@ impl Mutations {
         Ok(Self::netted(all, &values, nulls, limits))
     }
 
-    /// Nets and cuts rows that are encoded already: whole rows to write and keys to delete, all with one write time.
+    /// Nets and cuts rows that are encoded already: those to write, and those whose keys are to go, all with one write time.
     pub(crate) fn of_encoded(
         design: &TableDesign,
         upserts: &[Vec<u8>],
@@ -135,8 +135,8 @@ impl Mutations {
         let rows = deletes.iter().map(|key| (Kind::Delete, key)).chain(upserts.iter().map(|row| (Kind::Upsert, row)));
         for (kind, row) in rows {
             let start = values.len();
-            values.extend_from_slice(row);
             let layout = encode::layout_of(row, design);
+            values.extend_from_slice(if kind == Kind::Delete { &row[..layout.key] } else { row });
             all.push(Mutation::new(&values[start..], start, layout, kind, write_time));
         }
         Self::netted(all, &values, Nulls::Write, limits)

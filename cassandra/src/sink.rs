@@ -106,7 +106,8 @@ impl Sink {
         }
     }
 
-    /// Makes rows that are encoded already ready to be sent, all with one write time: whole rows, and keys that are to go.
+    /// Makes rows that are encoded already ready to be sent, all with one write time; of those that are to go
+    /// the key alone is looked at.
     pub fn encoded(&self, rows: &[Vec<u8>], gone: &[Vec<u8>], write_time_micros: i64) -> EncodedGroup {
         EncodedGroup(Arc::new(Mutations::of_encoded(&self.design, rows, gone, write_time_micros, self.batch_limits)))
     }

@@ -33,8 +33,9 @@ pub struct Account {
     pub is_superseded: bool,
     /// Whether it may have been superseded: the url that it came from is not one of a newer file's.
     pub may_be_superseded: bool,
-    /// The write time of its first commit, and the newest event before it.
-    pub first_write: i64,
+    /// The write times of its commits, of which its rows have one each.
+    pub write_times: BTreeSet<i64>,
+    /// The newest event before it.
     pub newest_before: Option<i64>,
 }
 
@@ -84,6 +85,13 @@ fn foreign(commit: &CommitContent) -> String {
     format!("version {}: {}", commit.version, operation.unwrap_or_else(|| "unknown operation".to_owned()))
 }
 
+impl Account {
+    /// The write time of its first commit.
+    pub fn first_write(&self) -> i64 {
+        self.write_times.first().copied().unwrap_or_default()
+    }
+}
+
 impl Accounts {
     fn add(
         &mut self,
@@ -121,11 +129,8 @@ impl Accounts {
             self.supersede(receipt, receipts);
         }
         let is_replay = note.replayed.is_some();
-        let account = self.receipts.entry(receipt).or_insert_with(|| Account {
-            first_write: note.write_time,
-            newest_before,
-            ..Account::default()
-        });
+        let account = self.receipts.entry(receipt).or_insert_with(|| Account { newest_before, ..Account::default() });
+        account.write_times.insert(note.write_time);
         let number = note.batch.map(|batch| (receipt << 20) | u64::from(batch));
         let position = number.and_then(|number| i64::try_from(number).ok()).map(FilePosition::from_number);
         account.is_finished |= position.is_some_and(|position| position.has_finished(receipt));

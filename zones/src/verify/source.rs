@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use futures::TryStreamExt;
 use model::Receipt;
 use model::definition::{ColumnSource, Landing, PipelineClock, RawTable, load_hash};
 use model::progress::Silent;
-use model::verify::{Check, Subject};
+use model::verify::{Check, EXAMPLES, Subject};
 
 use super::accounting::{Account, Accounts};
 use super::compare::{Comparison, Differences, Side, Wrong};
@@ -130,6 +130,8 @@ struct Records<'s> {
     rejects: Comparison,
     /// Rows of the raw table and of the quarantine that were looked at, on both sides.
     rows: (u64, u64),
+    /// Rows of the raw table that say that they were loaded when nothing was: how many, and the first of them.
+    mistimed: (u64, Vec<String>),
 }
 
 fn columns_of(schema: &SchemaRef, is_in: impl Fn(&str) -> bool) -> SchemaRef {
@@ -160,6 +162,7 @@ impl<'s> Records<'s> {
             quarantine: RowBytes::new(&quarantine, &place, &[])?,
             rejects: Comparison::new(&looking.spill),
             rows: (0, 0),
+            mistimed: (0, Vec::new()),
         })
     }
 
@@ -170,7 +173,7 @@ impl<'s> Records<'s> {
         let definition = load_hash(source.landing, source.table);
         let kept = kept.filter(|plan| plan.definition == definition);
         let under = kept.as_ref().map(|plan| (plan.planned_at, plan.newest_before));
-        let (now, newest_before) = under.unwrap_or((file.account.first_write, file.account.newest_before));
+        let (now, newest_before) = under.unwrap_or((file.account.first_write(), file.account.newest_before));
         let sliced: BTreeSet<_> = kept.iter().flat_map(|plan| plan.sliced_off.keys().copied()).collect();
         let choose = move |present: &BTreeSet<chrono::NaiveDate>| present.difference(&sliced).copied().collect();
         let bounds = Bounds {
@@ -288,7 +291,26 @@ impl<'s> Records<'s> {
                 looking.shutdown.check()?;
                 self.add_same(Side::Found, &rows)?;
                 let rows = of_receipts(&rows, receipts)?;
+                self.look_at_times(&rows)?;
                 self.add_raw(Side::Found, &rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When a row was loaded is the write time of one of its receipt's commits.
+    fn look_at_times(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        let column = |name: &str| rows.column_by_name(name).expect("a raw table says where its rows come from");
+        let receipts = column(RECEIPT).as_primitive::<Int64Type>();
+        let times = column(LOADED_AT).as_primitive::<TimestampMicrosecondType>();
+        for (row, (receipt, time)) in receipts.values().iter().zip(times.values()).enumerate() {
+            let account = self.source.accounts.receipts.get(&receipt.unsigned_abs());
+            if account.is_some_and(|account| !account.write_times.contains(time)) {
+                self.mistimed.0 += 1;
+                if self.mistimed.1.len() < EXAMPLES {
+                    let shaped = self.raw.shaped(&rows.slice(row, 1))?;
+                    self.mistimed.1.push(self.raw.key_text(&shaped, 0));
+                }
             }
         }
         Ok(())
@@ -315,7 +337,9 @@ impl<'s> Records<'s> {
         (duplicates, replayed): (u64, u64),
         (raw, rejects): (&mut Check, &mut Check),
     ) -> Result<(), Error> {
-        let Self { source, raw: of_raw, by_place, same: _, by_content, quarantine: of_rejects, rejects: set_aside, .. } = self;
+        let Self {
+            source, raw: of_raw, by_place, same: _, by_content, quarantine: of_rejects, rejects: set_aside, mistimed, ..
+        } = self;
         let by_place = by_place.finish()?;
         let missing = by_place.count(Wrong::Missing);
         // What has no row of its own is a duplicate, and then a row like it is there.
@@ -337,6 +361,8 @@ impl<'s> Records<'s> {
             Some(RAW_ADVICE),
         );
         raw.find(of(Wrong::Repeated), "a record is there more than once", examples(Wrong::Repeated), Some(RAW_ADVICE));
+
+        raw.find(mistimed.0, "rows say that they were loaded when nothing was", mistimed.1, Some(RAW_ADVICE));
 
         let set_aside = set_aside.finish()?;
         let examples = named(source.quarantine, &of_rejects, &set_aside, |rows| Ok(rows.clone())).await?;
