@@ -27,4 +27,5 @@ mod sessions;
 mod several_files;
 mod source_server;
 mod stages;
+mod verify;
 mod views;

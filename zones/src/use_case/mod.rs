@@ -292,6 +292,15 @@ impl<'d> UseCase<'d> {
         self.keys.add(&found, current)
     }
 
+    /// Which of these rows of a partition have keys that the key directory does not know there.
+    pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
+        let hashes = hashes(rows, &indices(rows, &self.definition.key))?;
+        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+        sorted.sort_unstable();
+        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
+        Ok(self.keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
+    }
+
     /// The keys of folded rows by the partition that their content puts them in.
     fn keys_by_partition(&self, rows: &RecordBatch) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
         let hashes = hashes(rows, &self.key_columns)?;
