@@ -27,6 +27,8 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("{table} cannot be computed anew by dates: {problem}")]
+    NotByDates { table: String, problem: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
     NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
@@ -158,6 +160,7 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
+            | Self::NotByDates { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }

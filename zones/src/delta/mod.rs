@@ -228,7 +228,7 @@ impl Table {
         self.draft.as_ref()
     }
 
-    fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
+    pub(crate) fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {

@@ -98,8 +98,15 @@ impl<'d> Raw<'d> {
     /// Goes back from the newest version until a commit of an earlier receipt.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
         let mut total = Counts::default();
-        for version in (0..=self.table.version().0).rev() {
+        let mut next = Some(self.table.version().0);
+        while let Some(version) = next {
+            next = version.checked_sub(1);
             let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            if note.restored.is_some() {
+                // What was loaded since then was taken back.
+                next = note.restored;
+                continue;
+            }
             match note.receipt {
                 Some(of) if of == receipt => total += note.counts,
                 Some(of) if of < receipt => break,
