@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod counts;
+pub mod crash;
 pub mod definition;
 pub mod failure;
 pub mod plan;

@@ -1,7 +1,10 @@
 //! What can go wrong in the lake, by step and object.
 
+use std::io::ErrorKind;
+
 use deltalake::DeltaTableError;
 use deltalake::errors::DeltaTableError as Delta;
+use deltalake::kernel::transaction::TransactionError;
 use model::definition::{ContractChange, ContractChangeKind};
 use model::failure::{Classify, Failure};
 use model::shutdown::Interrupted;
@@ -41,6 +44,10 @@ pub enum Error {
     Io { step: &'static str, path: String, source: std::io::Error },
     #[error("read data file {path} of {table}")]
     ReadFile { table: String, path: String, source: parquet::errors::ParquetError },
+    #[error("write {path} of {table}")]
+    WriteFile { table: String, path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("data file {path} of {table} is not what was written: {problem}")]
+    DamagedFile { table: String, path: String, problem: String },
     #[error("{path} is not what was written: {problem}")]
     Damaged { path: String, problem: String },
     #[error("{file}: {reason}; nothing of the file is committed")]
@@ -57,6 +64,10 @@ pub enum Error {
     Accounting { what: String, counts: String },
     #[error("another run holds {path}: {holder}")]
     Held { path: String, holder: String },
+    #[error("another run took over {path}, for this one gave no sign of life: {holder}")]
+    TakenOver { path: String, holder: String },
+    #[error("{path} has format {format}, made by {made_by}; this program knows formats up to {known}")]
+    NewerFormat { path: String, format: u32, made_by: String, known: u32 },
     #[error("a worker of {step} ended early")]
     Worker { step: &'static str },
     #[error("{entry}: {problem}")]
@@ -86,8 +97,18 @@ impl Error {
         move |source| Self::ReadFile { table: table.to_owned(), path: path.to_owned(), source }
     }
 
+    pub(crate) fn writing<E>(table: &str, path: &str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::WriteFile { table: table.to_owned(), path: path.to_owned(), source: source.into() }
+    }
+
     /// Something that came up while rows were computed.
     pub(crate) fn sql(step: String, error: &datafusion::error::DataFusionError) -> Self {
+        if let Some(kind) = io_kind(error).filter(|kind| is_full(*kind)) {
+            return Self::Io { step: "spill for", path: step, source: kind.into() };
+        }
         let said = crate::sql::of_error(error);
         Self::Sql { step, message: said.message, hint: said.hint }
     }
@@ -107,14 +128,56 @@ impl Error {
 
     /// Whether another writer's commit got in between, so that the batch can be done again.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Delta { source, .. } if matches!(**source, Delta::Transaction { .. } | Delta::VersionAlreadyExists(_)))
+        use TransactionError::{CommitConflict, MaxCommitAttempts, VersionAlreadyExists};
+        matches!(self, Self::Delta { source, .. } if matches!(**source,
+            Delta::VersionAlreadyExists(_)
+            | Delta::Transaction { source: CommitConflict(_) | MaxCommitAttempts(_) | VersionAlreadyExists(_) }))
+    }
+
+    /// What the file system said, however deep in the causes.
+    fn io_kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Delta { .. } | Self::Io { .. } | Self::ReadFile { .. } | Self::WriteFile { .. } | Self::Arrow { .. } => {
+                io_kind(self)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a table's log or one of its files cannot be read, though the file system works.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::CommitGone { .. } => true,
+            Self::Delta { step, .. } => READING.contains(step),
+            _ => false,
+        }
     }
 }
 
+/// The steps that only read a table's log.
+const READING: [&str; 7] =
+    ["open", "open an earlier version", "refresh", "read", "read a position", "read the log", "list the files"];
+
+/// What the file system said, in an error or its causes.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut cause = Some(error);
+    let mut found = None;
+    while let Some(error) = cause {
+        // One that carries another says less than that other.
+        found = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(found);
+        cause = error.source();
+    }
+    found
+}
+
+/// Whether there is no room: on the disk, for this user, or in a file.
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
 /// Whether a file cannot be made where it should be, whatever it is.
-fn is_of_the_place(kind: std::io::ErrorKind) -> bool {
-    use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
-    matches!(kind, NotADirectory | PermissionDenied | ReadOnlyFilesystem)
+fn is_of_the_place(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotADirectory | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The two ways out where a table does not go with its definition or its input. Names of tables are `<pipeline>/<table>`.
@@ -149,11 +212,18 @@ impl From<crate::landing::Error> for Error {
 
 impl Classify for Error {
     fn failure(&self) -> Failure {
+        match self.io_kind() {
+            Some(kind) if is_full(kind) => return Failure::Transient,
+            Some(kind) if is_of_the_place(kind) => return Failure::Definition,
+            _ if self.is_conflict() => return Failure::Transient,
+            _ if self.is_damage() => return Failure::Definition,
+            _ => {}
+        }
         match self {
             Self::Interrupted(_) => Failure::Interrupted,
             Self::Entry { source } => source.failure(),
             Self::LandingZone(source) => source.failure(),
-            Self::Contended { .. } | Self::Held { .. } => Failure::Transient,
+            Self::Contended { .. } | Self::Held { .. } | Self::TakenOver { .. } => Failure::Transient,
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
             | Self::ContractChanged { .. }
@@ -166,21 +236,33 @@ impl Classify for Error {
             | Self::FoldChanged { .. }
             | Self::InputReplaced { .. }
             | Self::KeyRepeated { .. }
+            | Self::NewerFormat { .. }
+            | Self::Damaged { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
-            Self::Io { source, .. } if is_of_the_place(source.kind()) => Failure::Definition,
             Self::Delta { .. }
             | Self::CommitGone { .. }
             | Self::Arrow { .. }
             | Self::Io { .. }
             | Self::ReadFile { .. }
-            | Self::Damaged { .. }
+            | Self::WriteFile { .. }
+            | Self::DamagedFile { .. }
             | Self::Accounting { .. }
             | Self::Worker { .. } => Failure::Bug,
         }
     }
 
     fn hint(&self) -> Option<String> {
+        match self.io_kind() {
+            Some(kind) if is_full(kind) => {
+                return Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned());
+            }
+            Some(kind) if is_of_the_place(kind) => {
+                return Some("the lake (--lake, LAKE_URI) must be a folder that this user may write to".to_owned());
+            }
+            _ if self.is_conflict() => return Some("run again: it goes on where it stopped".to_owned()),
+            _ => {}
+        }
         let hint = match self {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
@@ -198,12 +280,21 @@ impl Classify for Error {
             Self::PositionAhead { table, .. } => {
                 return Some(rebuild("the input is older than what was read from it: restore it", table));
             }
-            Self::Held { .. } => "wait for it to end, then run again",
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                "free some space and run again: it goes on where it stopped"
+            Self::Held { .. } => "wait for it to end, then run again; `--wait SECONDS` waits for you",
+            Self::TakenOver { .. } => {
+                "run again when the other has ended: what this one committed is kept, the rest is done there"
             }
-            Self::Io { source, .. } if is_of_the_place(source.kind()) => {
-                "the lake (--lake, LAKE_URI) must be a folder that this user may write to"
+            Self::NewerFormat { made_by, .. } => {
+                return Some(format!("use {made_by} or a newer one: an older program could misread what it wrote"));
+            }
+            Self::Contended { .. } => "end whatever else writes to this table (compaction, say), then run again",
+            Self::Delta { table, .. }
+            | Self::ReadFile { table, .. }
+            | Self::DamagedFile { table, .. }
+            | Self::CommitGone { table, .. }
+                if self.is_damage() =>
+            {
+                return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
             Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
             _ => return None,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use model::crash;
 use model::position::TableVersion;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -157,14 +158,20 @@ impl KeyDirectory {
             words.dedup();
             let run = Run { file: format!("{:012}.run", version.0), words: words.len() as u64 };
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            crash::point("keys/run:before");
             write_durably(&self.folder, &run.file, &bytes)?;
+            crash::point("keys/run:after");
             self.manifest.runs.retain(|other| other.file != run.file);
             self.manifest.runs.push(run);
         }
         self.manifest.as_of = version;
         let bytes = serde_json::to_vec(&self.manifest).expect("a manifest is plain data");
+        crash::point("keys/manifest:before");
         write_durably(&self.folder, MANIFEST, &bytes)?;
+        crash::point("keys/manifest:after");
+        crash::point("keys/tidy:before");
         self.remove_unnamed();
+        crash::point("keys/tidy:after");
         Ok(())
     }
 

@@ -10,6 +10,8 @@ pub mod derive;
 pub mod entries;
 pub mod error;
 pub mod explore;
+pub mod format;
+pub mod hold;
 pub mod inspect;
 pub mod keys;
 pub mod lake;

@@ -14,6 +14,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::counts::Counts;
+use model::crash;
 
 use crate::decode::Reject;
 use crate::delta::{Commit, CommitNote, Table, TableShape};
@@ -62,6 +63,7 @@ pub async fn open(lake: &Lake) -> Result<Table, Error> {
     let name = lake.quarantine_name();
     Table::open(&lake.quarantine_folder(), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
 }
 
@@ -165,7 +167,9 @@ pub async fn commit_rejects(
             for batch in reader.read(segment)? {
                 rows.push(whole_rows(&batch, raw_table, &load, plan, write_time)?);
             }
+            crash::point("quarantine/files:before");
             adds.extend(quarantine.write_files(rows).await?);
+            crash::point("quarantine/files:after");
         }
     }
     let version = i64::try_from(quarantine.version().0 + 1).unwrap_or(i64::MAX);
@@ -179,7 +183,9 @@ pub async fn commit_rejects(
         ..CommitNote::default()
     };
     // The number is the quarantine's own version: it leads from the load to the commit that holds its rejects.
+    crash::point("quarantine/commit:before");
     quarantine.commit(Commit { adds, removes: earlier, positions: vec![(load, version)], note, ..Commit::default() }).await?;
+    crash::point("quarantine/commit:after");
     Ok(true)
 }
 

@@ -82,7 +82,7 @@ pub async fn show(args: ShowArgs) -> Result<(), Error> {
         // One more tells whether there are others; only the table says so.
         limit: limit.map(|limit| if args.from.output == Format::Table { limit + 1 } else { limit }),
     };
-    let rows = Explorer::new(args.from.lake(&pipeline), &pipeline).show(&show).await?;
+    let rows = Explorer::new(args.from.lake(&pipeline)?, &pipeline).show(&show).await?;
     print(rows, args.from.output, limit).await
 }
 
@@ -101,7 +101,7 @@ pub async fn sql(args: SqlArgs) -> Result<(), Error> {
             std::fs::read_to_string(&file).map_err(|source| Error::Read { path: file.display().to_string(), source })?
         }
     };
-    let rows = Explorer::new(args.from.lake(&pipeline), &pipeline).sql(&statement).await?;
+    let rows = Explorer::new(args.from.lake(&pipeline)?, &pipeline).sql(&statement).await?;
     print(rows, args.from.output, None).await
 }
 
@@ -116,8 +116,10 @@ impl LakeArgs {
         Ok(reading.pipeline)
     }
 
-    fn lake(&self, pipeline: &Pipeline) -> Lake {
-        Lake::new(&self.lake, &pipeline.name)
+    fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
+        let lake = Lake::new(&self.lake, &pipeline.name);
+        lake.expect_format()?;
+        Ok(lake)
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
+use model::crash;
 use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
@@ -27,6 +28,7 @@ use crate::context::Context;
 use crate::download;
 use crate::error::{Boxed, Error};
 use crate::slicing::SliceMemory;
+use crate::stages::{ATTEMPTS, contended, pause};
 
 /// Loads every landed file that is not in the table yet.
 pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Error> {
@@ -92,8 +94,7 @@ impl Load<'_> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
         let plan = self.plan(receipt, &folder).await?;
         self.report.bytes += receipt.size;
-        let rejects = folder.join(REJECTS_FILE);
-        quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
+        self.set_aside(&plan, &folder.join(REJECTS_FILE)).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
@@ -111,9 +112,31 @@ impl Load<'_> {
         self.note(&plan);
         // The plan stays: it says what was decided. The rows are in the table now.
         for file in [ROWS_FILE, REJECTS_FILE] {
+            crash::point("load/tidy:before");
             let _ = std::fs::remove_file(folder.join(file));
+            crash::point("load/tidy:after");
         }
         Ok(())
+    }
+
+    /// Commits the rejects; again where another writer got in between.
+    async fn set_aside(&mut self, plan: &LoadPlan, rejects: &Path) -> Result<(), Error> {
+        let mut attempt = 1;
+        loop {
+            let committed =
+                quarantine::commit_rejects(&mut self.quarantine, &self.table.name, plan, rejects, self.context.now).await;
+            match committed {
+                Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                    pause(attempt).await;
+                    self.quarantine.refresh().await?;
+                }
+                committed => {
+                    committed.map_err(|error| contended(error, &self.quarantine, "setting records aside"))?;
+                    return Ok(());
+                }
+            }
+            attempt += 1;
+        }
     }
 
     /// The plan of a load that is under way, or a new one.
@@ -134,10 +157,13 @@ impl Load<'_> {
                 return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
         }
-        self.zone.verify(receipt).map_err(LakeError::from)?;
+        // What is loaded is what landed: a file that is not is never read.
+        tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
+            .map_err(LakeError::from)?;
         let plan = self.read(receipt, folder, definition, under)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
+            self.context.lake.confirm_hold()?;
             plan.write(folder)?;
         }
         Ok(plan)
@@ -172,8 +198,24 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    /// Commits the batches that are not in the table yet, in order.
+    /// Commits the batches that are not in the table yet, in order. A batch that another writer got in between of is done again
+    /// from what is there then.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
+        let (mut attempt, mut position) = (1, self.raw.position().await?);
+        loop {
+            match self.follow_on(plan, folder).await {
+                Err(Error::Lake(error)) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+                Err(Error::Lake(error)) => return Err(contended(error, self.raw.table(), "loading").into()),
+                done => return done,
+            }
+            self.raw.refresh().await?;
+            // What counts as one more attempt is one without any batch in between.
+            attempt = if self.raw.position().await? > position { 1 } else { attempt + 1 };
+            position = self.raw.position().await?;
+        }
+    }
+
+    async fn follow_on(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
         let superseded = self.superseded(plan).await?;
         if !superseded.is_empty() {
@@ -190,7 +232,7 @@ impl Load<'_> {
                 return Ok(());
             }
         }
-        if plan.batches.is_empty() {
+        if plan.batches.is_empty() && !self.raw.position().await?.has_finished(plan.receipt) {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
             self.add(&batch, 0);
         }

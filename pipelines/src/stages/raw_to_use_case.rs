@@ -16,12 +16,9 @@ use zones::query::Input;
 use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
 
-use super::open_table;
+use super::{ATTEMPTS, contended, open_table, pause};
 use crate::context::Context;
 use crate::error::Error;
-
-/// Another writer (compaction, say) may get in between; a batch is done again this often.
-const ATTEMPTS: u32 = 5;
 
 /// Brings one use-case table up to date.
 pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport, Error> {
@@ -84,14 +81,20 @@ async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: 
     // Only needed where rows went: the keys that they had are folded anew as of this version.
     let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };
     let versions = Versions { input_id: raw.id(), first: group.first(), last: group.last() };
-    for _ in 1..ATTEMPTS {
+    let before = target.position().await?;
+    let mut attempt = 1;
+    loop {
         match target.merge(changes.clone(), &raw_then, versions, context.now).await {
-            Err(error) if error.is_conflict() => target.refresh().await?,
-            merged => return Ok((merged?, read)),
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+            merged => return Ok((merged.map_err(|error| contended(error, target.table(), "merging"))?, read)),
+        }
+        attempt += 1;
+        target.refresh().await?;
+        // Compaction moves no position. Who did, folded these versions already: once more would count them twice.
+        if target.position().await? != before {
+            return Err(LakeError::Contended { table: target.table().name().to_owned(), step: "merging", attempts: 1 }.into());
         }
     }
-    let merged = target.merge(changes, &raw_then, versions, context.now).await;
-    Ok((merged.map_err(|error| contended(error, target, "merging"))?, read))
 }
 
 /// Refreshes a view once, from all that is new in its inputs.
@@ -119,8 +122,11 @@ async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageRepo
     let mut attempt = 1;
     let merged = loop {
         match target.refresh_view(&query, &touched, read, context.now).await {
-            Err(error) if error.is_conflict() && attempt < ATTEMPTS => target.refresh().await?,
-            merged => break merged.map_err(|error| contended(error, &target, "refreshing"))?,
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                pause(attempt).await;
+                target.refresh().await?;
+            }
+            merged => break merged.map_err(|error| contended(error, target.table(), "refreshing"))?,
         }
         attempt += 1;
     };
@@ -150,11 +156,4 @@ fn add(report: &mut StageReport, merged: Merged, read: u64) {
 
 fn rows_changed(commit: &CommitContent) -> Option<u64> {
     commit.changed_rows().map(|rows| rows.inserted + rows.updated + rows.deleted)
-}
-
-fn contended(error: LakeError, target: &UseCase<'_>, step: &'static str) -> LakeError {
-    if !error.is_conflict() {
-        return error;
-    }
-    LakeError::Contended { table: target.table().name().to_owned(), step, attempts: ATTEMPTS }
 }

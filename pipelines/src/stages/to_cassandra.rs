@@ -2,7 +2,8 @@
 //!
 //! Guarantee: after a run, the Cassandra table holds what the definition's SQL yields over the origin table at the recorded
 //! version. Every cell carries the write time of its own source version, so any replay, in any order, leaves the same cells.
-//! The checkpoint follows the last acknowledgement. Never: reads versions that the checkpoint has passed; writes rows that
+//! The checkpoint follows the last acknowledgement. A table that was dropped is filled anew, also where somebody made it again.
+//! Never: reads versions that the checkpoint has passed; writes rows that
 //! did not change.
 
 use std::time::Instant;
@@ -70,8 +71,13 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
         let write_time = send.group(group).await?.max(last + 1);
         last = write_time;
-        let checkpoint =
-            Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
+        context.lake.confirm_hold()?;
+        let checkpoint = Checkpoint {
+            position: group.last().0,
+            source_id: origin.id().to_owned(),
+            definition_hash: table.table_hash(),
+            table_id: Some(send.sink.table_id()),
+        };
         let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
         store
             .write_checkpoint(&table.name, &checkpoint, times)
@@ -114,6 +120,11 @@ pub(crate) async fn position(
         store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
     let place = format!("Cassandra table {}.{}", store.keyspace(), table.name);
+    let is = store.table_id(&table.name).await.map_err(Error::cassandra(format!("look for {}", table.name)))?;
+    // The checkpoint stands for the rows of a table that was dropped since: this one has none of them.
+    if is.is_none() || checkpoint.table_id.is_some_and(|filled| is != Some(filled)) {
+        return Ok(None);
+    }
     if checkpoint.source_id != origin.id() {
         let problem =
             format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);

@@ -12,6 +12,7 @@ use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use model::counts::Counts;
+use model::crash;
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
@@ -164,18 +165,30 @@ impl Table {
         for batch in batches {
             writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
         }
-        writer.flush().await.map_err(Error::delta("write", self.name()))
+        self.flushed(&mut writer).await
     }
 
-    /// Stores a file beside the table's data. No commit names it yet.
-    pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        let place = object_store::path::Path::from(path);
+    /// Closes the files of a writer of this table. Each is named after its content.
+    pub(crate) async fn flushed(&self, writer: &mut RecordBatchWriter) -> Result<Vec<Add>, Error> {
+        let adds = writer.flush().await.map_err(Error::delta("write", self.name()))?;
+        self.named_after_content(adds).await
+    }
+
+    /// Stores a file beside the table's data, named after its content: yields the name. No commit names it yet.
+    pub(crate) async fn put(
+        &self,
+        folder: &object_store::path::Path,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<object_store::path::Path, Error> {
+        let name = super::checked::named(name, &bytes);
+        let place = folder.clone().join(name);
         let stored = self.log_store().object_store(None).put(&place, bytes::Bytes::from(bytes).into()).await;
-        stored.map_err(|source| Error::file(self.name(), path)(parquet::errors::ParquetError::External(Box::new(source))))?;
-        Ok(())
+        stored.map_err(Error::writing(self.name(), place.as_ref()))?;
+        Ok(place)
     }
 
-    /// A writer of data files; `flush` closes them and names them.
+    /// A writer of data files; [`Self::flushed`] closes them.
     pub(crate) fn data_writer(&self) -> Result<RecordBatchWriter, Error> {
         // zstd at level 1 is a third smaller than snappy on text ids and costs about the same.
         let properties = WriterProperties::builder()
@@ -208,6 +221,7 @@ impl Table {
     ///
     /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
     pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
+        self.confirm_hold()?;
         let name = self.name().to_owned();
         let fence_id = format!("{name}/{FENCE_SUFFIX}");
         let fence = self.transaction(&fence_id).await?.unwrap_or(0) + 1;
@@ -242,11 +256,15 @@ impl Table {
         let log_store = self.log_store();
         let finalized = {
             let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
-            CommitBuilder::from(properties)
-                .with_actions(actions)
-                .build(Some(snapshot), log_store, operation)
-                .await
-                .map_err(Error::delta("commit", &name))?
+            let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);
+            let prepared = commit.into_prepared_commit_future().await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/log:before");
+            let written = prepared.await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/log:after");
+            crash::point("delta/checkpoint:before");
+            let finalized = written.await.map_err(Error::delta("commit", &name))?;
+            crash::point("delta/checkpoint:after");
+            finalized
         };
         self.inner.state = Some(finalized.snapshot());
         if is_reshaped {

@@ -4,6 +4,7 @@
 //! A commit is made from the snapshot that was opened; where another writer of the same table came first, the fence makes the
 //! two collide in the log, whatever they wrote.
 
+mod checked;
 mod commit;
 pub(crate) mod feed;
 mod files;
@@ -22,11 +23,13 @@ use deltalake::kernel::{Action, Metadata, StructType};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::crash;
 use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
 
 use crate::error::Error;
+use crate::hold::Guard;
 
 pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
 pub use files::{DataFile, PartitionValue};
@@ -48,6 +51,10 @@ pub struct Table {
     draft: Option<Metadata>,
     /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
     transactions: Transactions,
+    /// Asked before each commit.
+    guard: Guard,
+    /// Files whose content was compared with their checksum. Clones share them.
+    checked: checked::Checked,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -107,7 +114,7 @@ impl Table {
         }
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// What [`Self::open_or_create`] would do; does nothing.
@@ -126,7 +133,7 @@ impl Table {
     pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// The rows as the engine reads them, at this version.
@@ -170,18 +177,32 @@ impl Table {
         if let Some(contract) = &shape.contract {
             builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
         }
+        crash::point("delta/create:before");
         let inner = builder.await.map_err(Error::delta("create", name))?;
+        crash::point("delta/create:after");
         Ok((Self::from_inner(inner, name)?, Made::Created))
     }
 
     /// Adds nullable columns behind the others; rows that are there have no value in them.
     pub async fn add_columns(&mut self, fields: &[Field]) -> Result<(), Error> {
+        self.guard.confirm()?;
         let fields = fields.iter().map(|field| field.clone().with_nullable(true)).collect::<Vec<_>>();
         let fields: StructType = (&Schema::new(fields)).try_into_kernel().map_err(Error::arrow("describe the new columns"))?;
         let add = self.inner.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
         let inner = add.await.map_err(Error::delta("add columns", &self.name))?;
-        *self = Self::from_inner(inner, &self.name)?;
+        *self = self.with_inner(inner)?;
         Ok(())
+    }
+
+    /// The same, and commits only while the hold is one's own.
+    pub(crate) fn guarded(self, guard: &Guard) -> Self {
+        Self { guard: guard.clone(), ..self }
+    }
+
+    /// This table at another version or under another schema.
+    fn with_inner(&self, inner: DeltaTable) -> Result<Self, Error> {
+        let opened = Self::from_inner(inner, &self.name)?;
+        Ok(Self { guard: self.guard.clone(), checked: self.checked.clone(), ..opened })
     }
 
     fn from_inner(inner: DeltaTable, name: &str) -> Result<Self, Error> {
@@ -195,6 +216,8 @@ impl Table {
             inner,
             draft: None,
             transactions: Transactions::default(),
+            guard: Guard::default(),
+            checked: checked::Checked::default(),
         })
     }
 
@@ -291,10 +314,17 @@ impl Table {
         self.inner.log_store()
     }
 
-    /// Brings the table up to its newest version.
+    /// Brings the table up to its newest version, and to the columns that it has there.
     pub async fn refresh(&mut self) -> Result<(), Error> {
-        self.transactions = Transactions::default();
-        self.inner.update_state().await.map_err(Error::delta("refresh", &self.name))
+        let mut inner = self.inner.clone();
+        inner.update_state().await.map_err(Error::delta("refresh", &self.name))?;
+        *self = self.with_inner(inner)?;
+        Ok(())
+    }
+
+    /// Fails once another process has taken over.
+    pub(crate) fn confirm_hold(&self) -> Result<(), Error> {
+        self.guard.confirm()
     }
 
     /// The number recorded for an application id in this snapshot.

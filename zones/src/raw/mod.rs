@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
+use model::crash;
 use model::definition::{ColumnSource, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
@@ -82,6 +83,11 @@ impl<'d> Raw<'d> {
         &self.table
     }
 
+    /// Brings the table up to its newest version, after another writer's commit.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.table.refresh().await
+    }
+
     /// How far the landed files of the table's landing have got in.
     pub async fn position(&self) -> Result<FilePosition, Error> {
         let number = self.table.input_number(&self.definition.from).await?;
@@ -131,7 +137,9 @@ impl<'d> Raw<'d> {
             }
         }
         if !missing.is_empty() {
+            crash::point("raw/columns:before");
             self.table.add_columns(&missing).await?;
+            crash::point("raw/columns:after");
         }
         Ok(missing.into_iter().map(|field| field.name().clone()).collect())
     }
@@ -147,12 +155,20 @@ impl<'d> Raw<'d> {
         let number = BatchNumber::of(index, plan.batches.len()).ok_or_else(|| self.too_many(plan))?;
         let write_time = self.table.next_write_time(now).await?;
         let adds = match &sifted.rows {
-            Some(rows) => self.table.write_files(vec![self.with_provenance(rows, plan.receipt, write_time)?]).await?,
+            Some(rows) => self.written(rows, plan.receipt, write_time).await?,
             None => Vec::new(),
         };
         let decided = if index + 1 == plan.batches.len() { decided_before(plan) } else { Counts::default() };
         let note = CommitNote { run: Some(now), ..self.note(plan, number, sifted.by_date, decided, write_time) };
         self.commit(Commit { adds, note, ..Commit::default() }, plan, number, 0).await
+    }
+
+    /// Writes rows of a receipt as data files.
+    async fn written(&self, rows: &RecordBatch, receipt: u64, write_time: i64) -> Result<Vec<Add>, Error> {
+        crash::point("raw/files:before");
+        let adds = self.table.write_files(vec![self.with_provenance(rows, receipt, write_time)?]).await?;
+        crash::point("raw/files:after");
+        Ok(adds)
     }
 
     /// Records that a file without any row to commit is done.
@@ -194,7 +210,9 @@ impl<'d> Raw<'d> {
         let counts = commit.note.counts;
         let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
+        crash::point("raw/commit:before");
         let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
+        crash::point("raw/commit:after");
         Ok(LoadedBatch { version, counts, deleted, superseded })
     }
 
@@ -292,6 +310,7 @@ pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
     let name = lake.table_name(&definition.name);
     Table::open(&lake.raw_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("raw table {name}") })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use model::counts::Counts;
+use model::crash;
 use model::definition::Origin;
 use model::position::TableVersion;
 
@@ -69,7 +70,9 @@ impl UseCase<'_> {
         let mut account = self.account(read, versions);
         let outcome = self.outcome(changes, raw).await?;
         if let Some(tombstones) = &self.tombstones {
+            crash::point("merge/tombstones:before");
             account.tombstones = tombstones.with(&self.table, &outcome.deleted, &outcome.void).await?.files;
+            crash::point("merge/tombstones:after");
         }
         self.apply(&outcome.there, outcome.hits, outcome.partitions, account, now).await
     }

@@ -143,6 +143,7 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
     let name = lake.table_name(&definition.name);
     Table::open(&lake.use_case_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
 }
 
