@@ -30,6 +30,8 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("version {version} of {table} cannot be restored: {problem}")]
+    NotRestorable { table: String, version: u64, problem: String },
     #[error("{table} cannot be computed anew by dates: {problem}")]
     NotByDates { table: String, problem: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
@@ -231,6 +233,7 @@ impl Classify for Error {
             | Self::Planning { .. }
             | Self::NoVersion { .. }
             | Self::NotByDates { .. }
+            | Self::NotRestorable { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }

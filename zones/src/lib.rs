@@ -23,6 +23,7 @@ pub mod quarantine;
 pub mod query;
 pub mod raw;
 pub mod rebuild;
+pub mod restore;
 pub mod sql;
 pub mod use_case;
 

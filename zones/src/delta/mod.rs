@@ -305,6 +305,10 @@ impl Table {
         TableVersion(self.inner.version().expect("an open table has a version"))
     }
 
+    pub(crate) fn description(&self) -> String {
+        self.inner.snapshot().ok().and_then(|snapshot| snapshot.metadata().description()).unwrap_or_default().to_owned()
+    }
+
     /// The id that Delta gave the table when it was made; another table in the same place has another.
     pub fn id(&self) -> &str {
         self.inner.snapshot().expect("an open table has a snapshot").metadata().id()

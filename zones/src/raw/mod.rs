@@ -233,18 +233,9 @@ impl<'d> Raw<'d> {
         };
         let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
         for (fate, date) in fates.iter().zip(dates) {
-            let counts = match by_date.get_mut(&date) {
-                Some(counts) => counts,
-                None => by_date.entry(date).or_default(),
-            };
-            counts.read += 1;
-            match fate {
-                Fate::New => counts.accepted += 1,
-                Fate::Duplicate => counts.duplicate += 1,
-                Fate::Conflicting => {
-                    counts.accepted += 1;
-                    counts.conflicting += 1;
-                }
+            match by_date.get_mut(&date) {
+                Some(counts) => *counts += fate.counts(),
+                None => *by_date.entry(date).or_default() += fate.counts(),
             }
         }
         let kept: BooleanArray = fates.iter().map(|fate| Some(*fate != Fate::Duplicate)).collect();
@@ -315,12 +306,12 @@ pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
 }
 
 /// The fates that were decided when the plan was made, and as many records read.
-fn decided_before(plan: &LoadPlan) -> Counts {
+pub(crate) fn decided_before(plan: &LoadPlan) -> Counts {
     let Counts { rejected, dropped, sliced_off, too_old, .. } = plan.counts;
     Counts { read: rejected + dropped + sliced_off + too_old, rejected, dropped, sliced_off, too_old, ..Counts::default() }
 }
 
-fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
+pub(crate) fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
     let mut reader = SpillReader::open(spill)?;
     let mut batches = Vec::new();
     for segment in &batch.segments {

@@ -10,6 +10,7 @@
 //! what the engine may hold for the SQL, a spill budget, and some 60 bytes for each row of one partition.
 
 mod difference;
+mod raw;
 mod replacement;
 mod staged;
 mod use_case;
@@ -21,8 +22,10 @@ use model::shutdown::Shutdown;
 use crate::delta::{ChangedRows, Commit, CommitNote, Table, TableShape};
 use crate::error::Error;
 
-pub(crate) use difference::Stamps;
+pub(crate) use difference::{Difference, Fate, Stamps};
+pub use raw::{Landed, raw};
 pub use staged::Staged;
+pub(crate) use staged::in_columns;
 pub use use_case::use_case;
 
 use replacement::{Identity, Plan, Replaced, Replacement};
@@ -56,6 +59,8 @@ pub struct Rebuilt {
     pub files_removed: u64,
     /// Why the table has another id from now on, where it has.
     pub another_table: Option<String>,
+    /// For people.
+    pub notes: Vec<String>,
 }
 
 /// Whether rows before and after can be compared, and why not.
@@ -76,7 +81,8 @@ fn identity(table: &Table, wanted: &TableShape) -> (Identity, Option<String>) {
 /// The table as it will be; `None` where it stays as it is.
 fn reshaped(table: &Table, wanted: &TableShape, identity: Identity) -> Result<Option<Table>, Error> {
     let has_shape = table.expect_shape(wanted).is_ok() && table.schema().fields() == wanted.schema.fields();
-    if has_shape && identity == Identity::Kept {
+    let has_contract = wanted.contract.is_none() || table.contract() == wanted.contract;
+    if has_shape && has_contract && identity == Identity::Kept {
         return Ok(None);
     }
     let id = match identity {
@@ -87,18 +93,32 @@ fn reshaped(table: &Table, wanted: &TableShape, identity: Identity) -> Result<Op
 }
 
 /// Writes the files of a replacement and commits them; again, where another writer came in between.
+///
+/// Stored files that cannot be read are no obstacle where all of the table is computed anew: nothing is compared then.
 async fn replace(
     table: &mut Table,
     circumstances: &Circumstances<'_>,
     plan: Plan<'_>,
+    shape: &TableShape,
     note: &CommitNote,
     positions: &[(String, i64)],
 ) -> Result<Rebuilt, Error> {
     let mut attempt = 1;
+    let mut another: Option<(Table, String)> = None;
     loop {
         let write_time = table.next_write_time(circumstances.now).await?;
-        let Replaced { commit, counts, unchanged } = Replacement::of(table, write_time, plan).write().await?;
-        let metadata = plan.draft.and_then(Table::draft).cloned();
+        let plan = match &another {
+            Some((draft, _)) => Plan { draft: Some(draft), identity: Identity::Another, ..plan },
+            None => plan,
+        };
+        let replaced = match Replacement::of(table, write_time, plan).write().await {
+            Err(error @ Error::ReadFile { .. }) if plan.identity == Identity::Kept && plan.span.is_all() => {
+                another = Some((table.drafted(shape, &uuid::Uuid::new_v4().to_string())?, error.to_string()));
+                continue;
+            }
+            written => written?,
+        };
+        let Replaced { commit, counts, unchanged } = replaced;
         circumstances.shutdown.check()?;
         let rebuilt = Rebuilt {
             changed: counts,
@@ -106,9 +126,11 @@ async fn replace(
             files_written: commit.adds.len() as u64,
             bytes_written: commit.adds.iter().map(|add| add.size.unsigned_abs()).sum(),
             files_removed: commit.removes.len() as u64,
+            another_table: another.as_ref().map(|(_, why)| format!("could not {why}")),
             ..Rebuilt::default()
         };
         let note = CommitNote { write_time, run: Some(circumstances.now), changed: Some(counts), ..note.clone() };
+        let metadata = plan.draft.and_then(Table::draft).cloned();
         let commit = Commit { note, positions: positions.to_vec(), metadata, ..commit };
         match table.commit(commit).await {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => table.refresh().await?,

@@ -90,8 +90,9 @@ pub async fn use_case(
         stamps: Stamps { created: Some(INSERTED_AT), changed: Some(UPDATED_AT) },
         shutdown: circumstances.shutdown,
     };
-    let rebuilt = replace(&mut table, circumstances, plan, &base, &positions).await?;
-    Ok(Rebuilt { rows: staged.rows(), another_table: why.filter(|_| identity == Identity::Another), ..rebuilt })
+    let rebuilt = replace(&mut table, circumstances, plan, &wanted_shape, &base, &positions).await?;
+    let another_table = rebuilt.another_table.clone().or_else(|| why.filter(|_| identity == Identity::Another));
+    Ok(Rebuilt { rows: staged.rows(), another_table, ..rebuilt })
 }
 
 /// What a commit over these inputs notes about them.
