@@ -17,6 +17,7 @@ use object_store::ObjectStoreExt;
 use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
 use crate::delta::{ChangedRows, Commit, CommitNote, DataFile, PartitionValue, ReadPlan, Table, TableShape, partition_of};
 use crate::error::Error;
+use crate::use_case::last_merge;
 use crate::rebuild::{Circumstances, Difference, Fate, Stamps, in_columns};
 
 /// What a restore did.
@@ -29,23 +30,23 @@ pub struct Restored {
     pub files_out: u64,
 }
 
-/// Whether the rows of a version can be told apart.
-#[derive(Debug, Clone, Copy)]
-pub struct Key<'k> {
-    /// The columns that no two rows share.
-    pub columns: &'k [String],
-}
-
-/// Gives `table` the rows and positions of `version`. `inputs` are the names of what it reads, as its positions have them.
+/// Gives `table` the rows and positions of `version`.
+///
+/// `key` are the columns that no two rows share; `inputs` the names of what the table reads, as its positions have them.
 pub async fn restore(
     table: &mut Table,
     version: TableVersion,
-    key: Key<'_>,
+    key: &[String],
     inputs: &[String],
     circumstances: &Circumstances<'_>,
 ) -> Result<Restored, Error> {
     let then = table.at(version).await?;
     expect_comparable(table, &then)?;
+    expect_tombstones(&then).await?;
+    // Under another definition the key may have been another one.
+    let has = |name: &String| then.schema().field_with_name(name).is_ok() && table.schema().field_with_name(name).is_ok();
+    let whole: Vec<String> = then.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let key = if key.iter().all(has) { key } else { whole.as_slice() };
     let (now_live, then_live) = (table.live()?, then.live()?);
     let back: Vec<Add> = then_live.iter().filter(|(path, _)| !now_live.contains_key(*path)).map(|(_, add)| add.clone()).collect();
     for add in &back {
@@ -106,6 +107,18 @@ fn expect_comparable(table: &Table, then: &Table) -> Result<(), Error> {
     Err(Error::NotRestorable { table: table.name().to_owned(), version: then.version().0, problem })
 }
 
+/// What is kept of deleted rows goes back as well.
+async fn expect_tombstones(then: &Table) -> Result<(), Error> {
+    for file in last_merge(then).await?.map(|note| note.tombstones).unwrap_or_default() {
+        let place = object_store::path::Path::from(file.as_str());
+        if then.log_store().object_store(None).head(&place).await.is_err() {
+            let problem = format!("its file {file} is gone");
+            return Err(Error::NotRestorable { table: then.name().to_owned(), version: then.version().0, problem });
+        }
+    }
+    Ok(())
+}
+
 async fn expect_file(table: &Table, then: &Table, add: &Add, version: TableVersion) -> Result<(), Error> {
     let path = stored_path(add);
     match table.log_store().object_store(None).head(&path).await {
@@ -126,7 +139,7 @@ async fn difference(
     then: &Table,
     out: &[DataFile],
     back: &[Add],
-    key: Key<'_>,
+    key: &[String],
     feed: &mut FeedWriter<'_>,
     circumstances: &Circumstances<'_>,
 ) -> Result<ChangedRows, Error> {
@@ -144,7 +157,7 @@ async fn difference(
     let mut changed = ChangedRows::default();
     for (out, back) in files.into_values() {
         circumstances.shutdown.check()?;
-        let mut difference = Difference::new(key.columns, &content, Stamps::NONE);
+        let mut difference = Difference::new(key, &content, Stamps::NONE);
         for (path, partition) in &out {
             let mut rows = table.read_file(path, partition, &ReadPlan::all(table)).await?;
             while let Some(rows) = rows.try_next().await? {
@@ -154,7 +167,10 @@ async fn difference(
         for (path, partition) in &back {
             let mut rows = then.read_file(path, partition, &ReadPlan::all(then)).await?;
             while let Some(rows) = rows.try_next().await? {
-                difference.new_rows(&rows)?;
+                if difference.new_rows(&rows)?.is_some() {
+                    let problem = "two of its rows have one key".to_owned();
+                    return Err(Error::NotRestorable { table: table.name().to_owned(), version: then.version().0, problem });
+                }
             }
         }
         for (path, partition) in &back {

@@ -27,7 +27,7 @@ use crate::error::Error;
 
 /// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
 /// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
-const GROUP_ROWS: u64 = 500_000;
+pub(crate) const GROUP_ROWS: u64 = 500_000;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {
@@ -51,7 +51,8 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     }
 
     let design = design(&context.pipeline, table).await?;
-    let nulls = nulls(&context.pipeline, table);
+    let groups = waiting(&origin, position).await?;
+    let nulls = nulls(&context.pipeline, table, &groups);
     let mut send = Send {
         context,
         origin: &origin,
@@ -61,7 +62,6 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         progress: context.watch.start(stage, &table.name),
         report,
     };
-    let groups = waiting(&origin, position).await?;
     let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(upserted).sum();
     send.progress.expect(groups.iter().map(|group| group.rows).sum());
     let read_time = store.read_checkpoint_time(&table.name).await;
@@ -91,13 +91,17 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
 }
 
 /// How nulls are written.
-pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable) -> Nulls {
+pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable, waiting: &[Group]) -> Nulls {
     let raw = match &table.from {
         Origin::Raw(name) => pipeline.raw_table(name),
         Origin::UseCase(_) => None,
     };
-    // Appended rows are never changed later: a null needs no tombstone. A new snapshot may have none where there was a value.
-    if raw.is_some_and(|raw| raw.on_change == OnChange::Append) { Nulls::Unset } else { Nulls::Write }
+    // Appended rows are never changed later: a null needs no tombstone. A new snapshot, and a raw table that was computed anew, may
+    // have none where there was a value.
+    let is_append = raw.is_some_and(|raw| raw.on_change == OnChange::Append);
+    let removes = waiting.iter().flat_map(|group| &group.commits).any(CommitContent::removes_data);
+    if is_append && !removes { Nulls::Unset } else { Nulls::Write }
+}
 }
 
 /// The versions after a position, in the groups in which they are sent.

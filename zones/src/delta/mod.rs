@@ -422,6 +422,11 @@ impl CommitContent {
         Some(ChangedRows { inserted, ..ChangedRows::default() })
     }
 
+    /// Whether rows went, or changed.
+    pub fn removes_data(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Remove(remove) if remove.data_change))
+    }
+
     /// Whether rows came or went.
     pub fn changes_data(&self) -> bool {
         self.actions.iter().any(|action| match action {

@@ -25,7 +25,7 @@ use model::position::{BatchNumber, FilePosition, TableVersion};
 use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
+use crate::load::{Batch, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
 use crate::sql::type_name;
 
 /// A raw table that is open for loading.
@@ -294,6 +294,11 @@ impl<'d> Raw<'d> {
         let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
         RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow("put rows together"))
     }
+}
+
+/// The columns that no two rows of a raw table share: where a record was.
+pub fn row_key() -> Vec<String> {
+    [RECEIPT, ENTRY, POSITION].map(ToOwned::to_owned).into()
 }
 
 /// Opens a raw table; it must exist.

@@ -26,7 +26,7 @@ pub(crate) use difference::{Difference, Fate, Stamps};
 pub use raw::{Landed, raw};
 pub use staged::Staged;
 pub(crate) use staged::in_columns;
-pub use use_case::use_case;
+pub use use_case::{left_behind, use_case};
 
 use replacement::{Identity, Plan, Replaced, Replacement};
 

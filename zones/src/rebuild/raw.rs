@@ -26,11 +26,11 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::landing::LandingZone;
 use crate::load::{
-    Batch, Bounds, DateChoice, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, REJECTS_FILE, ROWS_FILE, RowIndex,
+    Batch, Bounds, DateChoice, Fate, LOADED_AT, LoadPlan, RECEIPT, REJECTS_FILE, ROWS_FILE, RowIndex,
     oldest_kept, prepare, raw_schema,
 };
 use crate::quarantine;
-use crate::raw::{decided_before, indices, open, read_batch, shape, superseded};
+use crate::raw::{decided_before, indices, open, read_batch, row_key, shape, superseded};
 
 /// What a raw table is computed from.
 pub struct Landed<'l> {
@@ -75,7 +75,7 @@ pub async fn raw(lake: &Lake, landed: &Landed<'_>, span: Span, circumstances: &C
         _ => Vec::new(),
     };
     let spared = anew.spared(&table)?;
-    let key = [RECEIPT, ENTRY, POSITION].map(ToOwned::to_owned);
+    let key = row_key();
     let plan = Plan {
         draft: draft.as_ref(),
         identity,

@@ -95,6 +95,26 @@ pub async fn use_case(
     Ok(Rebuilt { rows: staged.rows(), another_table, ..rebuilt })
 }
 
+/// Why a use-case table cannot follow these inputs by their changes: it differs from its definition, or was computed under another
+/// one, or from another table; `None` where it can, or is still to be made.
+pub async fn left_behind(lake: &Lake, definition: &UseCaseTable, inputs: &[Input]) -> Result<Option<String>, Error> {
+    let table = match open(lake, definition).await {
+        Err(Error::NoTable { .. }) => return Ok(None),
+        table => table?,
+    };
+    match table.expect_shape(&shape(definition, inputs).await?) {
+        Err(Error::TableDiffers { difference, .. }) => return Ok(Some(difference)),
+        fits => fits?,
+    }
+    let Some(last) = last_merge(&table).await? else { return Ok(None) };
+    if last.definition != definition.fold_hash() {
+        return Ok(Some("its definition changed".to_owned()));
+    }
+    let input = inputs[0].table.as_ref().expect("tables that are there are open");
+    let is_other = last.input_id.is_some_and(|id| id != input.id());
+    Ok(is_other.then(|| format!("{} cannot be compared with what it was", inputs[0].origin)))
+}
+
 /// What a commit over these inputs notes about them.
 fn note_of(definition: &UseCaseTable, inputs: &[Input]) -> Result<CommitNote, Error> {
     let table_of = |input: &Input| -> Table { input.table.clone().expect("a rebuild has tables") };
