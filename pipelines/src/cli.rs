@@ -10,10 +10,14 @@ use crate::commands;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
+use crate::commands::history::HistoryArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
+use crate::commands::rejects::RejectsArgs;
+use crate::commands::replay::ReplayArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
@@ -49,6 +53,14 @@ enum Command {
     /// Query the tables of all zones with SQL; reads only
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// List what was set aside: grouped by what is wrong, or the records as they were received
+    #[command(after_help = REJECTS_EXAMPLES)]
+    Rejects(RejectsArgs),
+    /// Feed what was set aside through the present definition, and move what passes to its raw table
+    #[command(
+        after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
+    )]
+    Replay(ReplayArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -72,11 +84,15 @@ enum Command {
     /// Send changed use-case rows to Cassandra
     #[command(after_help = "Example: sluice use-case-to-cassandra orders --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
-    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
-    #[command(
-        after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
-    )]
+    /// Compute tables anew from the zone before them, in place: readers see the old rows or the new ones, never none
+    #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild(RebuildArgs),
+    /// Give a table of the lake the rows that it had at an earlier version, and its positions with them
+    #[command(after_help = "Example: sluice restore orders use_case.customers --to 41")]
+    Restore(RestoreArgs),
+    /// Tell what happened to the tables, run by run: commits, rows, bytes, and who wrote them
+    #[command(after_help = "Example: sluice history orders raw.orders --limit 5 --output json | jq '.runs[].batches[]'")]
+    History(HistoryArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -84,6 +100,11 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const REBUILD_EXAMPLES: &str = "Examples:
+  after a change of customers.sql:      sluice rebuild orders use_case.customers --downstream
+  two days of a table, as they should be: sluice rebuild orders raw.orders --from 2024-01-30 --to 2024-01-31
+  a Cassandra table changed by hand:    sluice rebuild orders cassandra.customers";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -97,6 +118,11 @@ const SQL_EXAMPLES: &str = "Examples:
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
+const REJECTS_EXAMPLES: &str = "Examples:
+  sluice rejects orders
+  sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
+  sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
+
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
@@ -104,11 +130,15 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => {
             return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
+        Command::Restore(arguments) => return runtime().block_on(commands::restore::run(arguments)),
+        Command::History(arguments) => return runtime().block_on(commands::history::run(arguments)),
         Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
+        Command::Replay(arguments) => return runtime().block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());

@@ -17,8 +17,8 @@ use object_store::ObjectStoreExt;
 use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
 use crate::delta::{ChangedRows, Commit, CommitNote, DataFile, PartitionValue, ReadPlan, Table, TableShape, partition_of};
 use crate::error::Error;
-use crate::use_case::last_merge;
 use crate::rebuild::{Circumstances, Difference, Fate, Stamps, in_columns};
+use crate::use_case::last_merge;
 
 /// What a restore did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -310,7 +310,7 @@ fn line(batches: &[&Batch]) -> String {
     let files = |of: fn(&Batch) -> u64| batches.iter().map(|batch| of(batch)).sum::<u64>();
     let (added, removed) = (files(|batch| batch.files_added), files(|batch| batch.files_removed));
     if added + removed > 0 {
-        let bytes = crate::report::bytes(files(|batch| batch.bytes_added));
+        let bytes = super::plan::size(files(|batch| batch.bytes_added));
         parts.push(format!("files +{added} -{removed}, {bytes}"));
     }
     match last.standing {

@@ -5,6 +5,7 @@
 
 mod downstream;
 mod print;
+pub(super) use print::size;
 mod upstream;
 
 use std::path::Path;

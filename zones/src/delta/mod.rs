@@ -6,6 +6,7 @@
 
 mod checked;
 mod commit;
+mod evolve;
 pub(crate) mod feed;
 mod files;
 mod read;
@@ -32,6 +33,7 @@ use crate::error::Error;
 use crate::hold::Guard;
 
 pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
+pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;

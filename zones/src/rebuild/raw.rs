@@ -26,8 +26,8 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::landing::LandingZone;
 use crate::load::{
-    Batch, Bounds, DateChoice, Fate, LOADED_AT, LoadPlan, RECEIPT, REJECTS_FILE, ROWS_FILE, RowIndex,
-    oldest_kept, prepare, raw_schema,
+    Batch, Bounds, DateChoice, Fate, LOADED_AT, LoadPlan, RECEIPT, REJECTS_FILE, ROWS_FILE, RowIndex, oldest_kept, prepare,
+    raw_schema,
 };
 use crate::quarantine;
 use crate::raw::{decided_before, indices, open, read_batch, row_key, shape, superseded};
