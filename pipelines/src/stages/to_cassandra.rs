@@ -102,7 +102,6 @@ pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable, waiting: &[Grou
     let removes = waiting.iter().flat_map(|group| &group.commits).any(CommitContent::removes_data);
     if is_append && !removes { Nulls::Unset } else { Nulls::Write }
 }
-}
 
 /// The versions after a position, in the groups in which they are sent.
 pub(crate) async fn waiting(origin: &Table, position: Option<TableVersion>) -> Result<Vec<Group>, Error> {

@@ -77,7 +77,11 @@ pub(super) async fn fill(context: &Context, store: &Store, table: &CassandraTabl
     match store.create_tables(std::slice::from_ref(&design)).await {
         Err(SchemaError::Differ(differing)) => {
             let differing = differing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            context.watch.say(&format!("dropping {}.{}, which differs from its definition: {differing}", store.keyspace(), table.name));
+            context.watch.say(&format!(
+                "dropping {}.{}, which differs from its definition: {differing}",
+                store.keyspace(),
+                table.name
+            ));
             let discarded = store.discard_table(&table.name, context.now / 1000).await;
             discarded.map_err(Error::cassandra(format!("drop Cassandra table {}", table.name)))?;
             let made = store.create_tables(std::slice::from_ref(&design)).await;
@@ -95,11 +99,8 @@ pub(super) async fn fill(context: &Context, store: &Store, table: &CassandraTabl
     filling.send_all(&origin, &design).await?;
     let deleted = filling.remove_others(store, &design).await?;
 
-    let checkpoint = Checkpoint {
-        position: origin.version().0,
-        source_id: origin.id().to_owned(),
-        definition_hash: table.table_hash(),
-    };
+    let checkpoint =
+        Checkpoint { position: origin.version().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
     let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
     let recorded = store.write_checkpoint(&table.name, &checkpoint, times).await;
     recorded.map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
@@ -178,7 +179,8 @@ impl Filling<'_> {
                 continue;
             }
             let rows = filter_record_batch(&rows, &strange).expect("a filter is as long as its rows");
-            removed += self.write(Changes { write_time_micros: self.write_time, upserts: Vec::new(), deletes: vec![rows] }).await?;
+            removed +=
+                self.write(Changes { write_time_micros: self.write_time, upserts: Vec::new(), deletes: vec![rows] }).await?;
         }
         Ok(removed)
     }
@@ -189,8 +191,10 @@ fn keys(rows: &RecordBatch, design: &TableDesign) -> Vec<u128> {
     let key = design.key().map(|name| same_form(rows.column_by_name(name).expect("a table has its key")));
     let columns: Vec<ArrayRef> = key.collect();
     let options = FormatOptions::new();
-    let formatters: Vec<_> =
-        columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("plain values can be shown")).collect();
+    let formatters: Vec<_> = columns
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("plain values can be shown"))
+        .collect();
     let digest = |row| {
         let mut hasher = Sha256::new();
         for formatter in &formatters {
