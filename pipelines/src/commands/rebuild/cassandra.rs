@@ -99,8 +99,12 @@ pub(super) async fn fill(context: &Context, store: &Store, table: &CassandraTabl
     filling.send_all(&origin, &design).await?;
     let deleted = filling.remove_others(store, &design).await?;
 
-    let checkpoint =
-        Checkpoint { position: origin.version().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
+    let checkpoint = Checkpoint {
+        position: origin.version().0,
+        source_id: origin.id().to_owned(),
+        definition_hash: table.table_hash(),
+        table_id: Some(filling.sink.table_id()),
+    };
     let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
     let recorded = store.write_checkpoint(&table.name, &checkpoint, times).await;
     recorded.map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
