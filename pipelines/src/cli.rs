@@ -10,6 +10,7 @@ use crate::commands;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
+use crate::commands::history::HistoryArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
@@ -17,6 +18,7 @@ use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
 use crate::commands::rejects::RejectsArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::error::Error;
@@ -84,10 +86,8 @@ enum Command {
     /// Send changed use-case rows to Cassandra
     #[command(after_help = "Example: sluice use-case-to-cassandra orders --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
-    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
-    #[command(
-        after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
-    )]
+    /// Compute tables anew from the zone before them, in place: readers see the old rows or the new ones, never none
+    #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild(RebuildArgs),
     /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
     #[command(after_help = MAINTAIN_EXAMPLES)]
@@ -95,6 +95,12 @@ enum Command {
     /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Give a table of the lake the rows that it had at an earlier version, and its positions with them
+    #[command(after_help = "Example: sluice restore orders use_case.customers --to 41")]
+    Restore(RestoreArgs),
+    /// Tell what happened to the tables, run by run: commits, rows, bytes, and who wrote them
+    #[command(after_help = "Example: sluice history orders raw.orders --limit 5 --output json | jq '.runs[].batches[]'")]
+    History(HistoryArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -115,6 +121,10 @@ const VERIFY_EXAMPLES: &str = "Examples:
   sluice verify orders cassandra.orders_by_day --repair
 
 Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
+const REBUILD_EXAMPLES: &str = "Examples:
+  after a change of customers.sql:      sluice rebuild orders use_case.customers --downstream
+  two days of a table, as they should be: sluice rebuild orders raw.orders --from 2024-01-30 --to 2024-01-31
+  a Cassandra table changed by hand:    sluice rebuild orders cassandra.customers";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -140,6 +150,8 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => {
             return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
+        Command::Restore(arguments) => return block_on(commands::restore::run(arguments)),
+        Command::History(arguments) => return block_on(commands::history::run(arguments)),
         Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
         Command::Verify(arguments) => return block_on(commands::verify::run(arguments)),
         Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),

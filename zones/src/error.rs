@@ -36,6 +36,10 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("version {version} of {table} cannot be restored: {problem}")]
+    NotRestorable { table: String, version: u64, problem: String },
+    #[error("{table} cannot be computed anew by dates: {problem}")]
+    NotByDates { table: String, problem: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
     NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
@@ -234,6 +238,8 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
+            | Self::NotByDates { .. }
+            | Self::NotRestorable { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }

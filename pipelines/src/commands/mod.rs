@@ -3,14 +3,17 @@
 pub mod check;
 pub mod completions;
 pub mod explore;
+pub mod history;
 pub mod init;
 pub mod maintain;
+pub mod names;
 pub mod node;
 pub mod plan;
 mod problems;
 pub mod rebuild;
 pub mod rejects;
 pub mod replay;
+pub mod restore;
 mod rows;
 pub mod run;
 pub mod schema;

@@ -337,7 +337,7 @@ impl Rows<'_> {
             Ok(())
         })
         .await?;
-        let nulls = to_cassandra::nulls(&self.of.context.pipeline, self.of.table);
+        let nulls = to_cassandra::nulls(&self.of.context.pipeline, self.of.table, &[]);
         let (mut wronged, mut expired) = (Vec::new(), 0);
         for key in differences.keys.keys() {
             let sent = suspects.wanted.remove(key).unwrap_or_default();
