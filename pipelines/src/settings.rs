@@ -31,10 +31,26 @@ pub struct RunArgs {
     pub debug: String,
 
     #[command(flatten)]
+    pub hold: HoldArgs,
+
+    #[command(flatten)]
     pub cassandra: CassandraArgs,
 
     #[command(flatten)]
     pub talk: TalkArgs,
+}
+
+/// What to do about another run that works on the lake.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Other runs")]
+pub struct HoldArgs {
+    /// How long to wait for another run that works on the same lake, instead of ending with exit code 75
+    #[arg(long, env = "SLUICE_WAIT", default_value_t = 0, value_name = "SECONDS")]
+    pub wait: u64,
+
+    /// Without a sign of life of this run for so long, another one may take over
+    #[arg(long, env = "SLUICE_SILENCE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    pub silence: u64,
 }
 
 #[derive(Debug, Clone, Args)]

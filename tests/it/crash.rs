@@ -1,6 +1,7 @@
 //! The crash proof, short: see `tests::crash`. `make crash-test` is the long one.
 
 use tests::crash::{Proof, every_point, one_point, random};
+use tests::kit::program;
 
 /// Kills of the random trials.
 const RANDOM_KILLS: usize = 10;
@@ -11,7 +12,7 @@ const SEED: u64 = 20_240_320;
 /// values and write times in Cassandra, the same receipts and checkpoints, and nothing left over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_step_it_comes_to_where_it_comes_undisturbed() {
-    let proof = Proof::new().await;
+    let proof = Proof::new(program("sluice")).await;
     let mut summary = proof.run(&every_point(proof.passes()), 2, &|_, _| {}).await;
     let left: Vec<_> = summary.not_met(proof.passes()).into_iter().map(|point| one_point(proof.passes(), point)).collect();
     summary.extend(proof.run(&left, 2, &|_, _| {}).await);

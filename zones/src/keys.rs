@@ -12,7 +12,8 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use model::crash;
 use model::position::TableVersion;
@@ -203,10 +204,14 @@ impl KeyDirectory {
 ///
 /// SHA-256 is used (cut to 64 bits) so that the directory stays valid across programs and versions.
 pub fn hashes(rows: &RecordBatch, key: &[usize]) -> Result<Vec<u64>, Error> {
-    let fields = key.iter().map(|index| SortField::new(rows.column(*index).data_type().clone())).collect();
-    let converter = RowConverter::new(fields).map_err(Error::arrow("compare keys"))?;
     let columns: Vec<_> = key.iter().map(|index| rows.column(*index).clone()).collect();
-    let keys = converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))?;
+    hashes_of(&columns).map_err(Error::arrow("compare keys"))
+}
+
+/// The same of key columns alone.
+pub(crate) fn hashes_of(columns: &[ArrayRef]) -> Result<Vec<u64>, ArrowError> {
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let keys = RowConverter::new(fields)?.convert_columns(columns)?;
     Ok(keys.iter().map(|key| hash(key.as_ref())).collect())
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 use model::crash;
-use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
+use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
@@ -22,20 +22,23 @@ use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
 use zones::raw::{self, LoadedBatch, Raw};
-use zones::{Error as LakeError, entries, quarantine};
+use zones::{Error as LakeError, entries, quarantine, replay};
 
 use crate::context::Context;
 use crate::download;
 use crate::error::{Boxed, Error};
 use crate::slicing::SliceMemory;
+use crate::stages::{ATTEMPTS, contended, pause};
 
 /// Loads every landed file that is not in the table yet.
 pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let landing = context.pipeline.landing(&table.from).expect("a validated definition");
     let zone = context.lake.landing(&landing.source);
+    let raw = Raw::open(&context.lake, table).await?;
+    raw.table().expect_contract(&ContractRecord::of(landing, table))?;
     let mut load = Load {
-        raw: Raw::open(&context.lake, table).await?,
+        raw,
         quarantine: quarantine::open(&context.lake).await?,
         report: StageReport::new(StageName::LandingToRaw, &table.name),
         context,
@@ -43,9 +46,16 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         landing,
         zone,
     };
+    if let Some(records) = replay::finish(&load.raw, &mut load.quarantine, table, context.now).await? {
+        load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
+    }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
+    let position = load.raw.position().await?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
+            if position.receipt == receipt.sequence {
+                load.end(receipt).await?;
+            }
             continue;
         }
         context.shutdown.check()?;
@@ -91,14 +101,15 @@ impl Load<'_> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
         let plan = self.plan(receipt, &folder).await?;
         self.report.bytes += receipt.size;
-        let rejects = folder.join(REJECTS_FILE);
-        quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
+        self.set_aside(&plan, &folder.join(REJECTS_FILE)).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
             if plan.counts.rejected > 0 {
                 let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
             }
+            // It is read again next time.
+            tidy(&folder);
             return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;
@@ -108,13 +119,41 @@ impl Load<'_> {
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
         self.note(&plan);
-        // The plan stays: it says what was decided. The rows are in the table now.
-        for file in [ROWS_FILE, REJECTS_FILE] {
-            crash::point("load/tidy:before");
-            let _ = std::fs::remove_file(folder.join(file));
-            crash::point("load/tidy:after");
-        }
+        tidy(&folder);
         Ok(())
+    }
+
+    /// Ends a load of which everything is committed: a run may have been killed before it had done so itself.
+    async fn end(&self, receipt: &Receipt) -> Result<(), Error> {
+        let folder = self.zone.plan_folder(receipt, &self.table.name);
+        if !folder.join(ROWS_FILE).exists() && !folder.join(REJECTS_FILE).exists() {
+            return Ok(());
+        }
+        if let Some(plan) = LoadPlan::read(&folder)? {
+            self.check_accounting(&plan).await?;
+        }
+        tidy(&folder);
+        Ok(())
+    }
+
+    /// Commits the rejects; again where another writer got in between.
+    async fn set_aside(&mut self, plan: &LoadPlan, rejects: &Path) -> Result<(), Error> {
+        let mut attempt = 1;
+        loop {
+            let committed =
+                quarantine::commit_rejects(&mut self.quarantine, &self.table.name, plan, rejects, self.context.now).await;
+            match committed {
+                Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                    pause(attempt).await;
+                    self.quarantine.refresh().await?;
+                }
+                committed => {
+                    committed.map_err(|error| contended(error, &self.quarantine, "setting records aside"))?;
+                    return Ok(());
+                }
+            }
+            attempt += 1;
+        }
     }
 
     /// The plan of a load that is under way, or a new one.
@@ -135,10 +174,13 @@ impl Load<'_> {
                 return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
         }
-        self.zone.verify(receipt).map_err(LakeError::from)?;
+        // What is loaded is what landed: a file that is not is never read.
+        tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
+            .map_err(LakeError::from)?;
         let plan = self.read(receipt, folder, definition, under)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
+            self.context.lake.confirm_hold()?;
             plan.write(folder)?;
         }
         Ok(plan)
@@ -173,8 +215,24 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    /// Commits the batches that are not in the table yet, in order.
+    /// Commits the batches that are not in the table yet, in order. A batch that another writer got in between of is done again
+    /// from what is there then.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
+        let (mut attempt, mut position) = (1, self.raw.position().await?);
+        loop {
+            match self.follow_on(plan, folder).await {
+                Err(Error::Lake(error)) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+                Err(Error::Lake(error)) => return Err(contended(error, self.raw.table(), "loading").into()),
+                done => return done,
+            }
+            self.raw.refresh().await?;
+            // What counts as one more attempt is one without any batch in between.
+            attempt = if self.raw.position().await? > position { 1 } else { attempt + 1 };
+            position = self.raw.position().await?;
+        }
+    }
+
+    async fn follow_on(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
         let superseded = self.superseded(plan).await?;
         if !superseded.is_empty() {
@@ -191,7 +249,7 @@ impl Load<'_> {
                 return Ok(());
             }
         }
-        if plan.batches.is_empty() {
+        if plan.batches.is_empty() && !self.raw.position().await?.has_finished(plan.receipt) {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
             self.add(&batch, 0);
         }
@@ -310,6 +368,15 @@ impl Load<'_> {
         say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
         let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
         say("fields of the contract that no record has", nowhere.collect());
+    }
+}
+
+/// Removes the rows and rejects of a load, which are in the tables now. The plan stays: it says what was decided.
+fn tidy(folder: &Path) {
+    for file in [ROWS_FILE, REJECTS_FILE] {
+        crash::point("load/tidy:before");
+        let _ = std::fs::remove_file(folder.join(file));
+        crash::point("load/tidy:after");
     }
 }
 

@@ -35,7 +35,8 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| chrono::Utc::now().timestamp().unsigned_abs());
     eprintln!("seed {seed}");
-    let proof = Proof::new().await;
+    let program = std::env::current_exe().expect("a program knows where it is").with_file_name("sluice");
+    let proof = Proof::new(program).await;
     for (generation, passes) in (1..).zip(proof.passes()) {
         eprintln!("generation {generation}: {} points, {} passes", passes.len(), passes.values().sum::<u64>());
     }

@@ -1,8 +1,9 @@
 //! The crash proof: the real program is killed at every step that leaves a trace, and at any time, runs again to its end, and
 //! must have come to where it comes undisturbed.
 //!
-//! The scenario (tests/crash) is a pipeline in three generations of its sources: first files; files that changed, one that is empty,
-//! a snapshot that is replaced; late rows and a snapshot in another order. After the first, another writer has every table's log
+//! The scenario (tests/crash) is a pipeline in four generations: first files; files that changed, one that is empty, a snapshot
+//! that is replaced; late rows and a snapshot in another order; a definition that takes what it set aside before, which is replayed.
+//! After the first, another writer has every table's log
 //! checkpointed at each third commit. All runs of a generation have the same clock, so that load times, write times and receipts
 //! can be compared. A [`Trial`] takes a lake from nothing through all generations; in each, the program is killed as the trial says,
 //! also while it gets over a kill, and then runs to its end. After each generation everything that is left is compared with what an
@@ -37,18 +38,21 @@ use crate::kit;
 use program::{Ended, Start};
 use source::Source;
 
-/// Of the sources.
-pub const GENERATIONS: usize = 3;
+/// Of sources and definition.
+pub const GENERATIONS: usize = 4;
+/// The sources do not change after this one.
+const LAST_SOURCES: usize = 3;
 const PIPELINE: &str = "crossing";
-/// A kill that a trial planned for a pass that did not come is no failure; the same start is not tried again.
 const CHECKPOINT_INTERVAL: &str = "3";
+/// What the last generation changes in the definition: more is taken.
+const TAKES_MORE: [(&str, &str); 2] =
+    [("kind <> 'start' or who is not null", "kind is not null"), ("\"cancel\"]", "\"cancel\", \"pause\"]")];
 
 /// What all trials share, and what an undisturbed program left.
 pub struct Proof {
     source: Source,
     base: TempDir,
     program: PathBuf,
-    scenario: PathBuf,
     cassandra: String,
     session: Session,
     undisturbed: Vec<State>,
@@ -85,26 +89,29 @@ pub struct Summary {
 }
 
 impl Proof {
-    /// Starts the source, and takes an undisturbed program through all generations.
-    pub async fn new() -> Self {
+    /// Starts the source, and takes an undisturbed `program` through all generations.
+    pub async fn new(program: PathBuf) -> Self {
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("crash");
         let mut proof = Self {
             source: Source::start(&scenario.join("files")).await,
             base: TempDir::with_prefix("sluice crash ").expect("a temporary folder can be made"),
-            program: kit::program("sluice"),
-            scenario,
+            program,
             cassandra: cassandra_node::hosts().await.to_string(),
             session: kit::plain_session().await,
             undisturbed: Vec::new(),
             took: Vec::new(),
             passes: Passes::default(),
         };
+        proof.write_definitions(&scenario.join(PIPELINE));
         let place = proof.place("undisturbed");
         for generation in 0..GENERATIONS {
             let log = proof.base.path().join(format!("passes-{generation}"));
             let started = Instant::now();
-            let ended = proof.start(&place, generation, Some(log.clone())).run(&RUN, &Kill::Never).await;
-            let Ended::Done(_) = ended else { panic!("undisturbed, generation {}: {ended:?}", generation + 1) };
+            let start = proof.start(&place, generation, Some(log.clone()));
+            for command in commands(generation) {
+                let ended = start.run(command, &Kill::Never).await;
+                assert!(matches!(ended, Ended::Done(_)), "undisturbed, generation {}: {ended:?}", generation + 1);
+            }
             proof.took.push(started.elapsed());
             for point in std::fs::read_to_string(log).expect("the program lists what it passes").lines() {
                 *proof.passes[generation].entry(point.to_owned()).or_default() += 1;
@@ -152,20 +159,13 @@ impl Proof {
         self.clear(place, trial.wants_a_new_keyspace()).await;
         for generation in 0..GENERATIONS {
             let kills = trial.kills[generation].iter().map(|planned| self.kill(planned, generation));
+            let start = self.start(place, generation, None);
+            // The command that was killed is given again, and those after it.
+            let mut left = commands(generation);
             for kill in kills.chain([Kill::Never]) {
-                outcomes.runs += 1;
-                match self.start(place, generation, None).run(&RUN, &kill).await {
-                    Ended::Killed => {
-                        outcomes.kills += 1;
-                        if let Kill::At(point, _) = kill {
-                            outcomes.met.insert(point);
-                        }
-                    }
-                    Ended::Done(_) => {}
-                    Ended::Failed(said) => {
-                        outcomes.differences.push(format!("generation {}, killed {kill}: {said}", generation + 1));
-                        return outcomes;
-                    }
+                if let Err(said) = go_on(&start, &mut left, &kill, &mut outcomes).await {
+                    outcomes.differences.push(format!("generation {}, killed {kill}: {said}", generation + 1));
+                    return outcomes;
                 }
             }
             let differences = self.undisturbed[generation].differences(&self.state(place).await);
@@ -178,7 +178,7 @@ impl Proof {
         }
         outcomes.runs += 1;
         match self.start(place, GENERATIONS - 1, None).run(&RUN, &Kill::Never).await {
-            Ended::Done(report) => outcomes.differences = work_left(&report),
+            Ended::Done(Some(report)) => outcomes.differences = work_left(&report),
             other => outcomes.differences.push(format!("one more run: {other:?}")),
         }
         outcomes
@@ -194,14 +194,32 @@ impl Proof {
     fn start<'s>(&'s self, place: &'s Place, generation: usize, log: Option<PathBuf>) -> Start<'s> {
         Start {
             program: &self.program,
-            pipelines: &self.scenario,
+            pipelines: self.base.path().join(format!("definitions-{generation}")),
             source_url: &self.source.url,
             cassandra: &self.cassandra,
             lake: &place.lake,
             keyspace: &place.keyspace,
-            generation: generation + 1,
+            generation: (generation + 1).min(LAST_SOURCES),
             clock: format!("2024-03-{}T12:00:00Z", 20 + generation),
             log,
+        }
+    }
+
+    /// The definition of each generation, below the folder of the proof.
+    fn write_definitions(&self, scenario: &Path) {
+        for generation in 0..GENERATIONS {
+            let folder = self.base.path().join(format!("definitions-{generation}")).join(PIPELINE);
+            std::fs::create_dir_all(&folder).expect("a folder can be made");
+            for file in std::fs::read_dir(scenario).expect("the scenario has a definition").flatten() {
+                let mut text = std::fs::read_to_string(file.path()).expect("a definition is text");
+                if generation + 1 == GENERATIONS && file.file_name() == "pipeline.toml" {
+                    for (from, to) in TAKES_MORE {
+                        assert!(text.contains(from), "`{from}` is not in the definition");
+                        text = text.replace(from, to);
+                    }
+                }
+                std::fs::write(folder.join(file.file_name()), text).expect("a definition can be written");
+            }
         }
     }
 
@@ -251,6 +269,42 @@ impl Proof {
 }
 
 const RUN: [&str; 4] = ["run", PIPELINE, "--output", "json"];
+const REPLAY: [&str; 4] = ["replay", PIPELINE, "--output", "json"];
+
+/// What is done in a generation, one after the other.
+fn commands(generation: usize) -> &'static [&'static [&'static str]] {
+    if generation + 1 == GENERATIONS { &[&REPLAY, &RUN] } else { &[&RUN] }
+}
+
+/// Runs the commands that are left until one is killed or all are done.
+async fn go_on(
+    start: &Start<'_>,
+    left: &mut &'static [&'static [&'static str]],
+    kill: &Kill,
+    outcomes: &mut Outcomes,
+) -> Result<(), String> {
+    let started = Instant::now();
+    while let [command, others @ ..] = left {
+        let now = match kill {
+            Kill::After(delay) => Kill::After(delay.saturating_sub(started.elapsed())),
+            other => other.clone(),
+        };
+        outcomes.runs += 1;
+        match start.run(command, &now).await {
+            Ended::Done(_) if others.is_empty() => return Ok(()),
+            Ended::Done(_) => *left = others,
+            Ended::Failed(said) => return Err(said),
+            Ended::Killed => {
+                outcomes.kills += 1;
+                if let Kill::At(point, _) = kill {
+                    outcomes.met.insert(point.clone());
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Stages that did something.
 fn work_left(report: &RunReport) -> Vec<String> {

@@ -35,7 +35,8 @@ impl std::fmt::Display for Kill {
 #[derive(Debug)]
 pub enum Ended {
     Killed,
-    Done(Box<RunReport>),
+    /// With its report, where it is a run.
+    Done(Option<Box<RunReport>>),
     /// It failed, or hung: what it said.
     Failed(String),
 }
@@ -43,7 +44,7 @@ pub enum Ended {
 /// What a start needs.
 pub struct Start<'s> {
     pub program: &'s Path,
-    pub pipelines: &'s Path,
+    pub pipelines: PathBuf,
     pub source_url: &'s str,
     pub cassandra: &'s str,
     pub lake: &'s Path,
@@ -63,7 +64,7 @@ impl Start<'_> {
             .args(arguments)
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
-            .env("SLUICE_PIPELINES", self.pipelines)
+            .env("SLUICE_PIPELINES", &self.pipelines)
             .env("LAKE_URI", self.lake)
             .env("CASSANDRA_HOST", self.cassandra)
             .env("CASSANDRA_KEYSPACE", self.keyspace)
@@ -105,8 +106,11 @@ impl Start<'_> {
         if !ended.status.success() {
             return Ended::Failed(said());
         }
+        if arguments.first() != Some(&"run") {
+            return Ended::Done(None);
+        }
         match serde_json::from_slice::<RunReport>(&ended.stdout) {
-            Ok(report) if report.accounting_closes => Ended::Done(Box::new(report)),
+            Ok(report) if report.accounting_closes => Ended::Done(Some(Box::new(report))),
             Ok(_) => Ended::Failed(format!("the accounting does not close: {}", String::from_utf8_lossy(&ended.stdout))),
             Err(error) => Ended::Failed(format!("no report ({error}): {}", said())),
         }

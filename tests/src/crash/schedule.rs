@@ -126,7 +126,11 @@ pub fn one_point(passes: &Passes, point: &str) -> Trial {
 }
 
 fn after_a_kill() -> impl Iterator<Item = Trial> {
-    AFTER_A_KILL.into_iter().map(|(point, before)| Trial { kills: [vec![at(before, 1), at(point, 1)], Vec::new(), Vec::new()] })
+    AFTER_A_KILL.into_iter().map(|(point, before)| {
+        let mut trial = Trial::default();
+        trial.kills[0] = vec![at(before, 1), at(point, 1)];
+        trial
+    })
 }
 
 /// Trials with about `kills` kills, the same for the same seed: half of them at random passes, half at random times; one in three

@@ -11,7 +11,7 @@
 //! - the contents of key directories, which are derived and may be cut otherwise. That they are right shows in every merge
 //!   after the kill;
 //! - log checkpoints: what they hold is read through the table itself;
-//! - `_sluice/.../run.lock` and `.lock`: they name the process.
+//! - `_sluice/.../hold/` and `.lock`: they name processes, and count them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -171,8 +171,10 @@ fn line(version: usize, action: &Value) -> Option<String> {
     let shown = match kind.as_str() {
         "commitInfo" => {
             let mut note = content.get("sluice").cloned().unwrap_or(Value::Null);
-            if let Some(tombstones) = note.get_mut("tombstones") {
-                *tombstones = json!(tombstones.as_array().map(Vec::len));
+            for files in ["tombstones", "left_in_quarantine"] {
+                if let Some(files) = note.get_mut(files) {
+                    *files = json!(files.as_array().map(Vec::len));
+                }
             }
             json!([content["operation"], note])
         }
@@ -229,7 +231,7 @@ fn kept(folder: &Path) -> Vec<String> {
     walk(folder, &mut |path| {
         let name = path.strip_prefix(folder).expect("below the folder").display().to_string();
         let is_run = name.starts_with("keys/") && name.ends_with(".run");
-        if !is_run && name != "run.lock" {
+        if !is_run && !name.starts_with("hold/") {
             lines.push(name);
         }
     });

@@ -26,6 +26,11 @@ pub struct SpillWriter {
 impl SpillWriter {
     /// Starts the file anew.
     pub fn create(path: &Path) -> Result<Self, Error> {
+        // A new file, not the old one emptied: a process that was taken over from may still write into that.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => {}
+        }
         let file = File::create(path).map_err(Error::io("create the spill file", path))?;
         Ok(Self { file, path: path.to_owned(), offset: 0, buffer: Vec::new() })
     }

@@ -108,7 +108,7 @@ impl Raw<'_> {
         }
         let (change_files, changed) = self.difference(&removes, &adds).await?;
         let mut note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
-        note.changed = Some(changed);
+        (note.changed, note.run) = (Some(changed), Some(now));
         let commit = Commit { adds, removes, change_files, note, ..Commit::default() };
         crash::point("raw/replace:before");
         let loaded = self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await?;

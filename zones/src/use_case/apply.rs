@@ -163,6 +163,7 @@ impl UseCase<'_> {
         commit.note = CommitNote {
             definition: self.definition.fold_hash(),
             write_time,
+            run: Some(now),
             tombstones: account.tombstones.clone(),
             changed: Some(difference.counts()),
             ..account.note
@@ -182,6 +183,7 @@ impl UseCase<'_> {
         } else {
             crash::point("merge/commit:after")
         }
+        self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
             self.keys.add(&new_keys, version)?;
         } else {
@@ -315,7 +317,7 @@ impl UseCase<'_> {
                 commit.removes.push(hit.file);
                 // The writer holds its open files in memory: what a batch touches must not add up there.
                 if writer.buffer_len() > OPEN_FILES_BYTES {
-                    commit.adds.extend(writer.flush().await.map_err(in_table)?);
+                    commit.adds.extend(self.table.flushed(&mut writer).await?);
                 }
             }
         }
@@ -324,7 +326,7 @@ impl UseCase<'_> {
                 writer.write(rows.clone()).await.map_err(in_table)?;
             }
         }
-        commit.adds.extend(writer.flush().await.map_err(in_table)?);
+        commit.adds.extend(self.table.flushed(&mut writer).await?);
         // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
         if !commit.removes.is_empty() {
             let mut feed = FeedWriter::new(&self.table);
