@@ -50,8 +50,12 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
     }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
+    let position = load.raw.position().await?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
+            if position.receipt == receipt.sequence {
+                load.end(receipt).await?;
+            }
             continue;
         }
         context.shutdown.check()?;
@@ -104,6 +108,8 @@ impl Load<'_> {
             if plan.counts.rejected > 0 {
                 let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
             }
+            // It is read again next time.
+            tidy(&folder);
             return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;
@@ -113,12 +119,20 @@ impl Load<'_> {
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
         self.note(&plan);
-        // The plan stays: it says what was decided. The rows are in the table now.
-        for file in [ROWS_FILE, REJECTS_FILE] {
-            crash::point("load/tidy:before");
-            let _ = std::fs::remove_file(folder.join(file));
-            crash::point("load/tidy:after");
+        tidy(&folder);
+        Ok(())
+    }
+
+    /// Ends a load of which everything is committed: a run may have been killed before it had done so itself.
+    async fn end(&self, receipt: &Receipt) -> Result<(), Error> {
+        let folder = self.zone.plan_folder(receipt, &self.table.name);
+        if !folder.join(ROWS_FILE).exists() && !folder.join(REJECTS_FILE).exists() {
+            return Ok(());
         }
+        if let Some(plan) = LoadPlan::read(&folder)? {
+            self.check_accounting(&plan).await?;
+        }
+        tidy(&folder);
         Ok(())
     }
 
@@ -363,6 +377,15 @@ impl Load<'_> {
         say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
         let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
         say("fields of the contract that no record has", nowhere.collect());
+    }
+}
+
+/// Removes the rows and rejects of a load, which are in the tables now. The plan stays: it says what was decided.
+fn tidy(folder: &Path) {
+    for file in [ROWS_FILE, REJECTS_FILE] {
+        crash::point("load/tidy:before");
+        let _ = std::fs::remove_file(folder.join(file));
+        crash::point("load/tidy:after");
     }
 }
 

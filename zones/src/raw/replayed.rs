@@ -9,6 +9,7 @@ use std::path::Path;
 
 use deltalake::kernel::Add;
 use model::counts::Counts;
+use model::crash;
 use model::position::TableVersion;
 
 use super::{FilePlace, LoadedBatch, Raw, Sifted, place_of, read_batch};
@@ -93,7 +94,9 @@ impl Raw<'_> {
         };
         let number = self.replays().await? + 1;
         let positions = vec![(REPLAYS.to_owned(), number)];
+        crash::point("raw/replay:before");
         let version = self.table.commit(Commit { adds, positions, note, ..Commit::default() }).await?;
+        crash::point("raw/replay:after");
         Ok(LoadedBatch { version, counts, deleted: 0, superseded: (0, 0) })
     }
 
