@@ -14,6 +14,8 @@ use crate::commands::init::InitArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
+use crate::commands::rejects::RejectsArgs;
+use crate::commands::replay::ReplayArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
@@ -49,6 +51,14 @@ enum Command {
     /// Query the tables of all zones with SQL; reads only
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// List what was set aside: grouped by what is wrong, or the records as they were received
+    #[command(after_help = REJECTS_EXAMPLES)]
+    Rejects(RejectsArgs),
+    /// Feed what was set aside through the present definition, and move what passes to its raw table
+    #[command(
+        after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
+    )]
+    Replay(ReplayArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -97,6 +107,11 @@ const SQL_EXAMPLES: &str = "Examples:
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
+const REJECTS_EXAMPLES: &str = "Examples:
+  sluice rejects orders
+  sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
+  sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
+
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
@@ -109,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
+        Command::Replay(arguments) => return runtime().block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());

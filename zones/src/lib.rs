@@ -23,6 +23,8 @@ pub mod quarantine;
 pub mod query;
 pub mod raw;
 pub mod rebuild;
+pub mod rejects;
+pub mod replay;
 pub mod sql;
 pub mod use_case;
 

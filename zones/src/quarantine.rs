@@ -27,7 +27,7 @@ const BUFFER_ROWS: usize = 10_000;
 const BUFFER_BYTES: usize = 16 << 20;
 
 /// Names the partition of one load.
-fn load_name(raw_table: &str, receipt: u64) -> String {
+pub(crate) fn load_name(raw_table: &str, receipt: u64) -> String {
     format!("{raw_table}-{receipt:06}")
 }
 

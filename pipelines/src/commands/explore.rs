@@ -12,10 +12,11 @@ use zones::lake::Lake;
 use super::rows::{Format, print};
 use crate::error::Error;
 use crate::folder;
+use crate::settings::expect_text;
 
 /// Which pipeline's lake.
 #[derive(Debug, Args)]
-struct LakeArgs {
+pub(super) struct LakeArgs {
     /// The pipeline: a folder with a pipeline.toml, or its name below the pipelines folder
     pipeline: String,
 
@@ -29,7 +30,7 @@ struct LakeArgs {
 
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    pub(super) output: Format,
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +108,7 @@ pub async fn sql(args: SqlArgs) -> Result<(), Error> {
 
 impl LakeArgs {
     /// What of the definition can be read: data can be looked at where it has a mistake.
-    fn pipeline(&self) -> Result<Pipeline, Error> {
+    pub(super) fn pipeline(&self) -> Result<Pipeline, Error> {
         let folder = folder::find(&self.pipeline, &self.pipelines)?;
         let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
         if reading.pipeline.name.is_empty() {
@@ -116,7 +117,8 @@ impl LakeArgs {
         Ok(reading.pipeline)
     }
 
-    fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
+    pub(super) fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
+        expect_text(&self.lake)?;
         let lake = Lake::new(&self.lake, &pipeline.name);
         lake.expect_format()?;
         Ok(lake)

@@ -8,10 +8,13 @@ pub mod node;
 pub mod plan;
 mod problems;
 pub mod rebuild;
+pub mod rejects;
+pub mod replay;
 mod rows;
 pub mod run;
 pub mod schema;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use model::failure::Classify;
@@ -23,27 +26,32 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     let shown: &dyn std::error::Error = error;
     if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
         problems::print(errors);
-        eprintln!("error: {}", problems::summary(errors));
+        say(&format!("error: {}", problems::summary(errors)));
     } else if let Some(zones::Error::Planning { step, text, mistakes }) = planning(shown) {
         problems::print_statement(step, text, mistakes);
     } else {
-        eprintln!("error: {error}");
+        say(&format!("error: {error}"));
         let mut cause = shown.source();
         let mut last = error.to_string();
         while let Some(error) = cause {
             let text = error.to_string();
             // A wrapper may say what it wraps as well.
             if !last.contains(&text) {
-                eprintln!("  because: {text}");
+                say(&format!("  because: {text}"));
                 last = text;
             }
             cause = error.source();
         }
         if let Some(hint) = error.hint() {
-            eprintln!("hint: {hint}");
+            say(&format!("hint: {hint}"));
         }
     }
     ExitCode::from(error.failure().exit_code())
+}
+
+/// A line on stderr. Where that is full or gone, the exit code still says what became of the work.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What is wrong with a statement, however deep in an error.

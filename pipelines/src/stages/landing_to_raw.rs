@@ -22,7 +22,7 @@ use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
 use zones::raw::{self, LoadedBatch, Raw};
-use zones::{Error as LakeError, entries, quarantine};
+use zones::{Error as LakeError, entries, quarantine, replay};
 
 use crate::context::Context;
 use crate::download;
@@ -46,6 +46,9 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         landing,
         zone,
     };
+    if let Some(records) = replay::finish(&load.raw, &mut load.quarantine, table, context.now).await? {
+        load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
+    }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {

@@ -108,10 +108,7 @@ const SQL: [(&str, &str); 4] = [
         "days.sql",
         "SELECT day, count(DISTINCT k) AS ks, count(*) AS events, sum(n) AS total, min(text) AS low FROM events GROUP BY day",
     ),
-    (
-        "texts.sql",
-        "SELECT coalesce(first_text, '-') AS text, count(*) AS ks, sum(events) AS events FROM live GROUP BY 1",
-    ),
+    ("texts.sql", "SELECT coalesce(first_text, '-') AS text, count(*) AS ks, sum(events) AS events FROM live GROUP BY 1"),
 ];
 
 const COLUMNS: &str = r#"

@@ -75,8 +75,7 @@ impl CaseLake {
     /// The whole chain, once; the sums of each stage must close.
     pub(super) async fn run(&self) -> Vec<StageReport> {
         let lake = Lake::new(self.root(), &self.pipeline.name);
-        let context =
-            Context::new(self.pipeline.clone(), lake, self.clock.clone(), None, Shutdown::default(), Arc::new(Nobody));
+        let context = Context::new(self.pipeline.clone(), lake, self.clock.clone(), None, Shutdown::default(), Arc::new(Nobody));
         let reports = Box::pin(runner::run(&context, std::future::pending())).await;
         let reports = reports.unwrap_or_else(|error| panic!("{:?}: {}", error.failure(), chain(&error)));
         for report in &reports {

@@ -56,6 +56,12 @@ pub struct CommitNote {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputNote>,
     pub counts: Counts,
+    /// Of a replay: the records that left the quarantine by it. They were read when their file was loaded, so `counts.read` is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<u64>,
+    /// Of a replay: the files (as add actions) that are to take the place of the load's in the quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_in_quarantine: Option<Vec<serde_json::Value>>,
     /// Rows that came, changed and went, where the files alone do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<ChangedRows>,

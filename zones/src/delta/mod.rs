@@ -6,6 +6,7 @@
 
 mod checked;
 mod commit;
+mod evolve;
 pub(crate) mod feed;
 mod files;
 mod log;
@@ -33,6 +34,7 @@ use crate::error::Error;
 use crate::hold::Guard;
 
 pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Planned, Span, WRITE_TIME_SUFFIX};
+pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;

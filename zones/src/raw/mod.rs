@@ -4,9 +4,11 @@
 //! its size, and its change feed is the difference between the two.
 
 mod replace;
+mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
+pub(crate) use replayed::Left;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,10 +21,10 @@ use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
 use model::crash;
-use model::definition::{ColumnSource, OnChange, RawTable, UnknownFields};
+use model::definition::{ColumnSource, ContractRecord, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
-use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape};
+use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
@@ -96,6 +98,12 @@ impl<'d> Raw<'d> {
         self.table.refresh().await
     }
 
+    /// Goes on under the definition's contract with the rows that are there. See [`Table::take_on`].
+    pub async fn take_on(&mut self, contract: ContractRecord, taking: Taking) -> Result<(), Error> {
+        let shape = TableShape { contract: Some(contract), ..shape(self.definition) };
+        self.table.take_on(&shape, taking).await
+    }
+
     /// How far the landed files of the table's landing have got in.
     pub async fn position(&self) -> Result<FilePosition, Error> {
         let number = self.table.input_number(&self.definition.from).await?;
@@ -107,7 +115,7 @@ impl<'d> Raw<'d> {
         self.table.newest_event().await
     }
 
-    /// The sum of the counts that the commits of one receipt recorded.
+    /// The sum of the counts that the commits of the load of one receipt recorded. What left the quarantine later is not in it.
     ///
     /// Goes back from the newest version until a commit of an earlier receipt.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
@@ -115,6 +123,7 @@ impl<'d> Raw<'d> {
         for version in (0..=self.table.version().0).rev() {
             let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
             match note.receipt {
+                _ if note.replayed.is_some() => {}
                 Some(of) if of == receipt => total += note.counts,
                 Some(of) if of < receipt => break,
                 _ => {}
@@ -232,6 +241,9 @@ impl<'d> Raw<'d> {
     }
 
     async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
+        let mut commit = commit;
+        // A record that came back from the quarantine meanwhile may be newer than what the plan knew.
+        commit.note.newest_event = commit.note.newest_event.max(self.table.newest_event().await?);
         let counts = commit.note.counts;
         let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
