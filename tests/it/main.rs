@@ -10,6 +10,7 @@ mod change_stream;
 mod command_line;
 mod commands;
 mod crash;
+mod faults;
 mod faults_net;
 mod file_server;
 mod formats;
