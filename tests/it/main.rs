@@ -16,6 +16,7 @@ mod guides;
 mod init;
 mod interruption;
 mod landing;
+mod maintain;
 mod node;
 mod oulad;
 mod plan;

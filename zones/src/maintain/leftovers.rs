@@ -90,7 +90,8 @@ impl Leftovers {
     }
 
     /// Removes them, and the folders that are empty then.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&self, lake: &Lake) -> Result<(), Error> {
+        lake.confirm_hold()?;
         for (path, _) in &self.files {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
