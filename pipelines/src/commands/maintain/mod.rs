@@ -21,7 +21,7 @@ use model::maintenance::{FileSum, MAINTENANCE_SCHEMA, MaintenanceMode, Maintenan
 use model::position::FilePosition;
 use zones::delta::Table;
 use zones::maintain::{self, Archive, Leftovers, Retention, Rules, Subject, TableCare};
-use zones::{quarantine, raw};
+use zones::quarantine;
 
 use crate::commands;
 use crate::context::Context;
@@ -247,7 +247,10 @@ async fn subject<'c>(
     let Some(origin) = origin else {
         let mut promised = Vec::new();
         for raw in &context.pipeline.raw {
-            promised.extend(maintain::promised(&raw::open(&context.lake, raw).await?).await?);
+            let name = context.lake.table_name(&raw.name);
+            if let Some(raw) = Table::open(&context.lake.raw_folder(&raw.name), &name).await? {
+                promised.extend(maintain::promised(&raw).await?);
+            }
         }
         let table = quarantine::open(&context.lake).await?;
         let target = "quarantine".to_owned();
