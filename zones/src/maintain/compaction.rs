@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use deltalake::kernel::Action;
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::shutdown::Shutdown;
 

@@ -4,6 +4,7 @@
 //! can be opened, and only where every reader has passed it, no version younger than the keeping time needs it, and the newest
 //! merge is not among it.
 
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::TableVersion;
 

@@ -17,6 +17,7 @@ mod retention;
 use std::path::PathBuf;
 
 use deltalake::kernel::Add;
+use model::crash;
 use model::definition::{PipelineClock, RawTable};
 use model::maintenance::{FileSum, MaintenanceStep, StepReport};
 use model::position::{FilePosition, TableVersion};

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use futures::{StreamExt, TryStreamExt};
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
