@@ -126,7 +126,10 @@ impl<'a> Reading<'a> {
         contract: &'a CompiledContract,
         consumed: entries::Consumed,
     ) -> Result<Self, Error> {
-        let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
+        let plan = LoadPlan {
+            forgotten_before: bounds.forgotten_before,
+            ..LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before)
+        };
         Ok(Self {
             rows: SpillWriter::create(&folder.join(ROWS_FILE))?,
             rejects: SpillWriter::create(&folder.join(REJECTS_FILE))?,
