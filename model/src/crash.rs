@@ -53,6 +53,13 @@ pub const STEPS: &[(&str, &str)] = &[
     ("cassandra/batch", "a batch is sent and acknowledged"),
     ("cassandra/checkpoint", "how far a table has got is written"),
     ("cassandra/drop", "a table is dropped to be filled anew"),
+    ("maintain/archive", "a file of a date is copied to the archive"),
+    ("maintain/retention", "dates that are past the retention are removed"),
+    ("maintain/compaction", "small files are put together"),
+    ("maintain/checkpoint", "a log is checkpointed by maintenance"),
+    ("maintain/ledger", "commits that leave a log are kept"),
+    ("maintain/log", "a file of a log is removed"),
+    ("maintain/remove", "a file that nobody needs is removed"),
 ];
 
 #[cfg(feature = "crash-points")]

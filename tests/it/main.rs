@@ -20,6 +20,7 @@ mod history;
 mod init;
 mod interruption;
 mod landing;
+mod maintain;
 mod node;
 mod oulad;
 mod plan;

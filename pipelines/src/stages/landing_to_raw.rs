@@ -186,7 +186,8 @@ impl Load<'_> {
         // What is loaded is what landed: a file that is not is never read.
         tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
             .map_err(LakeError::from)?;
-        let plan = self.read(receipt, folder, definition, under)?;
+        let forgotten_before = self.raw.table().forgotten_before().await?;
+        let plan = self.read(receipt, folder, definition, under, forgotten_before)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
             self.context.lake.confirm_hold()?;
@@ -195,7 +196,14 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    fn read(&self, receipt: &Receipt, folder: &Path, definition: String, under: (i64, Option<i64>)) -> Result<LoadPlan, Error> {
+    fn read(
+        &self,
+        receipt: &Receipt,
+        folder: &Path,
+        definition: String,
+        under: (i64, Option<i64>),
+        forgotten_before: Option<NaiveDate>,
+    ) -> Result<LoadPlan, Error> {
         let (now, newest_before) = under;
         let progress = self.context.watch.start(StageName::LandingToRaw, &self.table.name);
         let input = entries::open(&self.zone.file(receipt), self.landing).map_err(LakeError::entry)?;
@@ -208,6 +216,7 @@ impl Load<'_> {
             receipt: receipt.sequence,
             now,
             newest_before,
+            forgotten_before,
             format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::load::{Batch, LoadPlan};
 
 /// The application transaction that counts the replays of a table.
-const REPLAYS: &str = "#replays";
+pub(crate) const REPLAYS: &str = "#replays";
 
 /// What is left in the quarantine of a load once its replay is done.
 pub(crate) struct Left {
