@@ -4,6 +4,7 @@
 //! range: so replaying an older range does not move it back. It names the table of Cassandra that holds the rows: after that was
 //! dropped and made anew, by whomever, the checkpoint stands for rows that are gone, and its reader can see that.
 
+use model::crash;
 use scylla::statement::Statement;
 use scylla::value::CqlTimestamp;
 
@@ -140,7 +141,9 @@ impl Store {
         );
         let mut statement = Statement::new(statement);
         statement.set_is_idempotent(true);
+        crash::point("cassandra/checkpoint:before");
         again(|| self.session.query_unpaged(statement.clone(), values)).await.purpose(purpose)?;
+        crash::point("cassandra/checkpoint:after");
         Ok(())
     }
 }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;
 use crate::cql::{self, CqlType};
 use crate::delivery::{self, Ended, Route};
-use crate::encode::{self, Nulls};
+use crate::encode::{self, Nulls, Rows};
 use crate::flow::{self, Flow};
 use crate::mutations::{BatchLimits, Changes, Kind, Mutations};
 use crate::request::{self, Answer, Purpose, again};
@@ -87,6 +88,19 @@ impl Sink {
     /// Of the table that rows are written to: for its checkpoint.
     pub fn table_id(&self) -> TableId {
         self.table_id
+    }
+
+    /// The primary key of each row, as the bytes that Cassandra tells rows apart by. `rows` may have other columns, and may come
+    /// from the lake or from [`Store::scan`].
+    pub fn primary_keys(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
+        let keys = Rows::of_keys(&self.design, rows)?;
+        let mut bytes = Vec::with_capacity(keys.len());
+        for row in 0..keys.len() {
+            let mut key = Vec::new();
+            keys.append(row, &mut key)?;
+            bytes.push(key);
+        }
+        Ok(bytes)
     }
 
     /// Writes a group of versions, oldest first; returns once all of it is acknowledged.

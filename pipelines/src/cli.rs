@@ -11,9 +11,12 @@ use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
+use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
+use crate::commands::rejects::RejectsArgs;
+use crate::commands::replay::ReplayArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
@@ -49,6 +52,14 @@ enum Command {
     /// Query the tables of all zones with SQL; reads only
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// List what was set aside: grouped by what is wrong, or the records as they were received
+    #[command(after_help = REJECTS_EXAMPLES)]
+    Rejects(RejectsArgs),
+    /// Feed what was set aside through the present definition, and move what passes to its raw table
+    #[command(
+        after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
+    )]
+    Replay(ReplayArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -77,6 +88,9 @@ enum Command {
         after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
     )]
     Rebuild(RebuildArgs),
+    /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
+    #[command(after_help = MAINTAIN_EXAMPLES)]
+    Maintain(MaintainArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -84,6 +98,13 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const MAINTAIN_EXAMPLES: &str = "Examples:
+  sluice maintain orders --dry-run
+  sluice maintain orders --archive /data/archive
+  sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
+
+It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -97,6 +118,11 @@ const SQL_EXAMPLES: &str = "Examples:
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
+const REJECTS_EXAMPLES: &str = "Examples:
+  sluice rejects orders
+  sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
+  sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
+
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
@@ -105,10 +131,13 @@ pub fn main() -> ExitCode {
             return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
         Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
+        Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),
         Command::Check(arguments) => return block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
+        Command::Replay(arguments) => return block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());

@@ -9,7 +9,7 @@ mod existing;
 mod missing;
 pub(crate) mod replicas;
 
-use model::{Classify, Failure};
+use model::{Classify, Failure, crash};
 
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
@@ -42,7 +42,9 @@ impl Store {
         }
         let (datacenter, consistency) = (self.datacenter.as_deref(), self.consistency);
         replicas::check_wanted(&self.session, &self.keyspace, &self.replication, datacenter, consistency)?;
+        crash::point("cassandra/keyspace:before");
         self.change(&missing::keyspace_ddl(&self.keyspace, &self.replication, datacenter), purpose).await?;
+        crash::point("cassandra/keyspace:after");
         replicas::check_existing(&self.session, &self.keyspace, datacenter, consistency)?;
         Ok(Made::Created)
     }
@@ -102,9 +104,11 @@ impl Store {
         let missing = || designs.iter().zip(&tables).filter(|(_, (_, made))| *made == Made::Created);
         for (design, _) in missing() {
             let statement = design.ddl(&self.keyspace);
+            crash::point("cassandra/table:before");
             again(|| self.session.query_unpaged(statement.as_str(), ()))
                 .await
                 .purpose(|| format!("create table {}", self.full_name(design.name())))?;
+            crash::point("cassandra/table:after");
         }
         if missing().next().is_some() {
             let purpose = || "wait until all nodes know the new tables".to_owned();
@@ -127,7 +131,11 @@ impl Store {
             let times = CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis };
             self.write_checkpoint(table, &reset, times).await?;
         }
-        self.change(&format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table)), purpose).await
+        let statement = format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table));
+        crash::point("cassandra/drop:before");
+        self.change(&statement, purpose).await?;
+        crash::point("cassandra/drop:after");
+        Ok(())
     }
 
     async fn checkpoints_exist(&self) -> Result<bool, Error> {
