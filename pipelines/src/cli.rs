@@ -18,6 +18,7 @@ use crate::commands::rebuild::RebuildArgs;
 use crate::commands::rejects::RejectsArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::schema::SchemaArgs;
+use crate::commands::verify::VerifyArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
 
@@ -91,6 +92,9 @@ enum Command {
     /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
     #[command(after_help = MAINTAIN_EXAMPLES)]
     Maintain(MaintainArgs),
+    /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -105,6 +109,12 @@ const MAINTAIN_EXAMPLES: &str = "Examples:
   sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
 
 It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
+const VERIFY_EXAMPLES: &str = "Examples:
+  sluice verify orders
+  sluice verify orders --sample 1% --output json | jq '.checks[].findings[]'
+  sluice verify orders cassandra.orders_by_day --repair
+
+Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -131,6 +141,7 @@ pub fn main() -> ExitCode {
             return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
         Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
+        Command::Verify(arguments) => return block_on(commands::verify::run(arguments)),
         Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),
         Command::Check(arguments) => return block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return block_on(commands::plan::run(arguments)),

@@ -139,7 +139,9 @@ impl KeyDirectory {
                 Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
                 None => RunReader::open(&path, run.words)?,
             };
-            reader.look_up(hashes, &mut numbers)?;
+            reader.look_up(hashes, &mut |_, number| {
+                numbers.insert(number);
+            })?;
         }
         if let Some(held) = &self.held {
             for hash in hashes {
@@ -150,6 +152,28 @@ impl KeyDirectory {
         }
         let numbered = (0_u64..).zip(&self.manifest.partitions);
         Ok(numbered.filter(|(number, _)| numbers.contains(&(number & 0xFFFF))).map(|(_, value)| value.clone()).collect())
+    }
+
+    /// Which of these hashes the directory does not know in `partition`; their places, in order. `hashes` must be sorted.
+    pub fn lacking(&self, partition: &PartitionValue, hashes: &[u64]) -> Result<Vec<usize>, Error> {
+        let Some(wanted) = self.number_of.get(partition).map(|number| number & 0xFFFF) else {
+            return Ok((0..hashes.len()).collect());
+        };
+        let mut is_known = vec![false; hashes.len()];
+        for (at, run) in self.manifest.runs.iter().enumerate() {
+            let path = self.folder.join(&run.file);
+            let mut reader = match &self.held {
+                Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
+                None => RunReader::open(&path, run.words)?,
+            };
+            reader.look_up(hashes, &mut |place, number| is_known[place] |= number == wanted)?;
+        }
+        if let Some(held) = &self.held {
+            for (hash, is_known) in hashes.iter().zip(&mut is_known) {
+                *is_known |= held.words.binary_search(&((hash & !0xFFFF) | wanted)).is_ok();
+            }
+        }
+        Ok(is_known.iter().enumerate().filter(|(_, is_known)| !**is_known).map(|(place, _)| place).collect())
     }
 
     /// Adds keys that the table holds as of `version`, each with its partition, and makes them durable.
@@ -294,11 +318,12 @@ impl<'p> RunReader<'p> {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[u64], numbers: &mut BTreeSet<u64>) -> Result<(), Error> {
+    /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.
+    fn look_up(&mut self, hashes: &[u64], found: &mut impl FnMut(usize, u64)) -> Result<(), Error> {
         if self.words == 0 {
             return Ok(());
         }
-        for hash in hashes {
+        for (place, hash) in hashes.iter().enumerate() {
             self.seek(*hash)?;
             // Equal hashes with different partitions stand side by side and may go on in the next block.
             let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
@@ -310,7 +335,7 @@ impl<'p> RunReader<'p> {
                 if word >> PARTITION_BITS != hash >> PARTITION_BITS {
                     break;
                 }
-                numbers.insert(word & 0xFFFF);
+                found(place, word & 0xFFFF);
                 at += 1;
             }
         }

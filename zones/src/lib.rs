@@ -28,5 +28,7 @@ pub mod rejects;
 pub mod replay;
 pub mod sql;
 pub mod use_case;
+pub mod verify;
+pub mod why;
 
 pub use error::Error;

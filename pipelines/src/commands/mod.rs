@@ -14,6 +14,7 @@ pub mod replay;
 mod rows;
 pub mod run;
 pub mod schema;
+pub mod verify;
 
 use std::process::ExitCode;
 

@@ -22,7 +22,9 @@ use model::plan::RunPlan;
 use model::report::{RunReport, StageName, StageReport};
 use model::shutdown::Shutdown;
 use model::slice::Slice;
+use model::verify::Verification;
 use pipelines::commands::plan::{self, Serving};
+use pipelines::commands::verify::{self, Choice, Mending};
 use pipelines::context::{Context, Watch};
 use pipelines::{Error, folder, runner};
 use scylla::client::session::Session;
@@ -30,6 +32,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::value::CqlValue;
 use tempfile::TempDir;
 use zones::lake::Lake;
+use zones::verify::Sample;
 
 use crate::cassandra_node;
 use crate::source_server::SourceServer;
@@ -174,6 +177,16 @@ impl TestPipeline {
         let store = self.store().await;
         match Box::pin(plan::make(&context, Serving::Read(&store))).await {
             Ok(plan) => plan,
+            Err(error) => panic!("{}", chain(&error)),
+        }
+    }
+
+    /// What `sluice verify` finds, or puts right.
+    pub async fn verify(&self, sample: Sample, mending: Mending) -> Verification {
+        let context = self.context().unwrap();
+        let store = self.store().await;
+        match Box::pin(verify::verify(&context, Some(&store), &Choice::default(), sample, mending)).await {
+            Ok(verification) => verification,
             Err(error) => panic!("{}", chain(&error)),
         }
     }

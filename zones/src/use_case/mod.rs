@@ -179,6 +179,14 @@ impl<'d> UseCase<'d> {
         &self.table
     }
 
+    /// The partitions in which rows of these keys are, or have been: columns of the key, in its order.
+    pub fn partitions_of_keys(&self, keys: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        let columns: Vec<usize> = (0..keys.num_columns()).collect();
+        let mut hashes = hashes(keys, &columns)?;
+        hashes.sort_unstable();
+        self.keys.look_up(&hashes)
+    }
+
     /// Brings table and key directory up to the newest version, after another writer's commit.
     pub async fn refresh(&mut self) -> Result<(), Error> {
         self.table.refresh().await?;
@@ -282,6 +290,15 @@ impl<'d> UseCase<'d> {
             }
         }
         self.keys.add(&found, current)
+    }
+
+    /// Which of these rows of a partition have keys that the key directory does not know there.
+    pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
+        let hashes = hashes(rows, &indices(rows, &self.definition.key))?;
+        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+        sorted.sort_unstable();
+        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
+        Ok(self.keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
     }
 
     /// The keys of folded rows by the partition that their content puts them in.
