@@ -268,13 +268,18 @@ pub(crate) fn new_keyspace() -> String {
 
 /// Rows of any Cassandra, each as its columns parted by ` | `.
 pub async fn rows(session: &Session, query: &str) -> Vec<String> {
-    let mut pager = session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
+    try_rows(session, query).await.unwrap()
+}
+
+/// The same of a Cassandra that may not be well.
+pub async fn try_rows(session: &Session, query: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let mut pager = session.query_iter(query, ()).await?.rows_stream::<scylla::value::Row>()?;
     let mut rows = Vec::new();
     while let Some(row) = futures::StreamExt::next(&mut pager).await {
-        let columns: Vec<String> = row.unwrap().columns.iter().map(|value| shown(value.as_ref())).collect();
+        let columns: Vec<String> = row?.columns.iter().map(|value| shown(value.as_ref())).collect();
         rows.push(columns.join(" | "));
     }
-    rows
+    Ok(rows)
 }
 
 /// An error with its causes and its hint, as a user would see it.
