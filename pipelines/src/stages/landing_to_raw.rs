@@ -61,6 +61,13 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
     Ok(load.report)
 }
 
+/// Removes what was put aside of a file. Only space is at stake.
+fn remove_spill(folder: &Path) {
+    for file in [ROWS_FILE, REJECTS_FILE] {
+        let _ = std::fs::remove_file(folder.join(file));
+    }
+}
+
 /// Whether the same url has been fetched again since, with other content.
 fn has_newer(receipt: &Receipt, later: &[Receipt]) -> bool {
     later.iter().any(|later| later.location == receipt.location)
@@ -88,11 +95,22 @@ struct Load<'c> {
 impl Load<'_> {
     async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
-        let plan = self.plan(receipt, &folder).await?;
+        let plan = match self.plan(receipt, &folder).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Without a plan what was put aside is of no use: the file is read anew next time, or passed over.
+                if LoadPlan::read(&folder).is_ok_and(|plan| plan.is_none()) {
+                    remove_spill(&folder);
+                }
+                return Err(error);
+            }
+        };
         self.report.bytes += receipt.size;
         let rejects = folder.join(REJECTS_FILE);
         quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
+            // The rejects are in the quarantine, and the file is read again next time.
+            remove_spill(&folder);
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
             if plan.counts.rejected > 0 {
@@ -108,9 +126,7 @@ impl Load<'_> {
         self.check_accounting(&plan).await?;
         self.note(&plan);
         // The plan stays: it says what was decided. The rows are in the table now.
-        for file in [ROWS_FILE, REJECTS_FILE] {
-            let _ = std::fs::remove_file(folder.join(file));
-        }
+        remove_spill(&folder);
         Ok(())
     }
 
