@@ -174,4 +174,6 @@ impl Classify for Error {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
