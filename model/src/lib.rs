@@ -5,14 +5,17 @@
 
 pub mod clock;
 pub mod counts;
+pub mod crash;
 pub mod definition;
 pub mod failure;
+pub mod maintenance;
 pub mod plan;
 pub mod position;
 pub mod progress;
 pub mod receipt;
 pub mod reject;
 pub mod report;
+pub mod share;
 pub mod shutdown;
 pub mod slice;
 
@@ -22,5 +25,6 @@ pub use failure::{Classify, Failure};
 pub use position::{BatchNumber, FilePosition, TableVersion};
 pub use progress::Progress;
 pub use receipt::Receipt;
+pub use share::Share;
 pub use shutdown::{Interrupted, Shutdown};
 pub use slice::Slice;

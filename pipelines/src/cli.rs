@@ -1,32 +1,25 @@
 //! The command line: flags, definition, lake, work, report, exit code, in that order.
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use cassandra::Store;
-use cassandra::connect::Waiting;
 use clap::{Parser, Subcommand};
-use model::clock::Clock;
-use model::definition::Pipeline;
 use model::failure::Classify;
-use model::report::{RunReport, StageName};
-use model::shutdown::Shutdown;
-use zones::lake::Lake;
+use model::report::StageName;
 
-use crate::checking::check;
+use crate::commands;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
+use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
-use crate::commands::plan::{self, PlanArgs, Serving};
-use crate::commands::rebuild::{RebuildArgs, Removal};
+use crate::commands::plan::PlanArgs;
+use crate::commands::rebuild::RebuildArgs;
+use crate::commands::rejects::RejectsArgs;
+use crate::commands::replay::ReplayArgs;
 use crate::commands::schema::SchemaArgs;
-use crate::context::Context;
 use crate::error::Error;
-use crate::settings::{Output, RunArgs};
-use crate::{commands, folder, logs, report, runner, signals, slicing, ui};
+use crate::settings::RunArgs;
 
 /// Event files into Delta Lake and on into Cassandra: each event once, whatever happens on the way.
 ///
@@ -59,6 +52,14 @@ enum Command {
     /// Query the tables of all zones with SQL; reads only
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// List what was set aside: grouped by what is wrong, or the records as they were received
+    #[command(after_help = REJECTS_EXAMPLES)]
+    Rejects(RejectsArgs),
+    /// Feed what was set aside through the present definition, and move what passes to its raw table
+    #[command(
+        after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
+    )]
+    Replay(ReplayArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -87,6 +88,9 @@ enum Command {
         after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
     )]
     Rebuild(RebuildArgs),
+    /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
+    #[command(after_help = MAINTAIN_EXAMPLES)]
+    Maintain(MaintainArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -94,6 +98,13 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const MAINTAIN_EXAMPLES: &str = "Examples:
+  sluice maintain orders --dry-run
+  sluice maintain orders --archive /data/archive
+  sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
+
+It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -107,18 +118,26 @@ const SQL_EXAMPLES: &str = "Examples:
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
+const REJECTS_EXAMPLES: &str = "Examples:
+  sluice rejects orders
+  sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
+  sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
+
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
-        Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
+        Command::Node(arguments) => return block_on(async { commands::exit(node::run(arguments).await) }),
         Command::Init(arguments) => {
-            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+            return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
-        Command::Rebuild(arguments) => return runtime().block_on(rebuild(arguments)),
-        Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
-        Command::Plan(arguments) => return runtime().block_on(plan(arguments)),
+        Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
+        Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),
+        Command::Check(arguments) => return block_on(commands::check::run(&arguments)),
+        Command::Plan(arguments) => return block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
+        Command::Replay(arguments) => return block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
@@ -131,7 +150,7 @@ pub fn main() -> ExitCode {
         Command::RawToCassandra(arguments) => (arguments, Some(StageName::RawToCassandra)),
         Command::UseCaseToCassandra(arguments) => (arguments, Some(StageName::UseCaseToCassandra)),
     };
-    runtime().block_on(execute(arguments, stage))
+    block_on(commands::run::run(arguments, stage))
 }
 
 #[derive(Debug, Parser)]
@@ -144,162 +163,22 @@ struct StageCli {
 /// A binary that runs one stage.
 pub fn stage_main(stage: StageName) -> ExitCode {
     let StageCli { arguments } = StageCli::parse();
-    runtime().block_on(execute(arguments, Some(stage)))
+    block_on(commands::run::run(arguments, Some(stage)))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// Runs a command. What still blocks a thread when it has ended, after a request to stop, is left to the end of the process.
+fn block_on<T>(command: impl Future<Output = T>) -> T {
     // Two TLS providers are in the program; choose one before anything asks. A second call changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads")
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads");
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 /// A command whose output is all that it does.
 fn read_only(command: impl Future<Output = Result<(), Error>>) -> ExitCode {
-    runtime().block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
-}
-
-async fn execute(arguments: RunArgs, stage: Option<StageName>) -> ExitCode {
-    logs::start(&arguments.talk);
-    let shutdown = Shutdown::default();
-    signals::listen(shutdown.clone());
-    let output = arguments.talk.output;
-    match Box::pin(work(&arguments, stage, shutdown)).await {
-        Ok(report) => {
-            match output {
-                Output::Table => println!("{}", report::table(&report, arguments.talk.detail())),
-                Output::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
-            }
-            if report.accounting_closes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => commands::fail(&error),
-    }
-}
-
-async fn work(arguments: &RunArgs, stage: Option<StageName>, shutdown: Shutdown) -> Result<RunReport, Error> {
-    let started = Instant::now();
-    let pipeline = Arc::new(read(arguments).await?);
-    let slice = arguments.slice()?;
-    let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
-    let keyspace = arguments.keyspace(&pipeline.name)?;
-    let context = Context::new(pipeline, lake, Clock::Wall, slice, shutdown, ui::for_stderr());
-    let _hold = context.lake.hold(&format!("process {}", std::process::id()))?;
-    let connect = || connect(arguments, &context, keyspace.clone());
-    prepare_slice(&context, &connect).await?;
-
-    let has_cassandra = !context.pipeline.cassandra.is_empty();
-    let stages = match stage {
-        None => Box::pin(runner::run(&context, connect())).await?,
-        Some(stage) => {
-            let needs_store =
-                matches!(stage, StageName::CreateTables | StageName::RawToCassandra | StageName::UseCaseToCassandra);
-            let store = if needs_store && has_cassandra { Some(connect().await?) } else { None };
-            runner::stage(&context, store.as_ref(), stage).await?
-        }
-    };
-    Ok(runner::report(&context, has_cassandra.then_some(keyspace), started, stages))
-}
-
-/// The definition, its SQL looked at as well: a run does not begin that could not end.
-async fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
-    let folder = folder::find(&arguments.pipeline, &arguments.pipelines)?;
-    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
-    check(&reading).await.into_result(&reading.places)?;
-    Ok(reading.pipeline)
-}
-
-async fn connect(arguments: &RunArgs, context: &Context, keyspace: String) -> Result<Store, Error> {
-    let settings = arguments.cassandra.settings(keyspace, commands::node::recorded())?;
-    let watch = context.watch.clone();
-    let waiting = move |waiting: Waiting<'_>| {
-        let (waited, deadline) = (waiting.waited.as_secs(), waiting.deadline.as_secs());
-        watch.say(&format!("waiting for Cassandra at {} ({waited} of {deadline} s): {}", waiting.hosts, waiting.reason));
-    };
-    let connecting = Store::connect(&settings, arguments.cassandra.wait(), waiting);
-    let connected = signals::unless_stopped(&context.shutdown, connecting).await?;
-    connected.map_err(Error::cassandra("connect to Cassandra"))
-}
-
-/// A debug run with another slice than the last one starts its lake and its keyspace afresh.
-async fn prepare_slice<F>(context: &Context, connect: &impl Fn() -> F) -> Result<(), Error>
-where
-    F: Future<Output = Result<Store, Error>>,
-{
-    let Some(slice) = &context.slice else { return Ok(()) };
-    match slicing::slice_of(&context.lake) {
-        Some(kept) if kept == slice.to_string() => return Ok(()),
-        Some(kept) => context.watch.say(&format!("the debug lake holds the slice {kept}; starting afresh with {slice}")),
-        None => {}
-    }
-    if !context.pipeline.cassandra.is_empty() {
-        connect().await?.drop_keyspace().await.map_err(Error::cassandra("drop the debug keyspace"))?;
-    }
-    context.lake.remove()?;
-    slicing::mark(&context.lake, slice)
-}
-
-async fn rebuild(arguments: RebuildArgs) -> ExitCode {
-    logs::start(&arguments.run.talk);
-    let shutdown = Shutdown::default();
-    signals::listen(shutdown.clone());
-    let rebuilt = async {
-        let RebuildArgs { run, tables } = &arguments;
-        let pipeline = Arc::new(read(run).await?);
-        let removal = Removal::of(&pipeline, tables)?;
-        let (lake, keyspace) = (Lake::new(run.lake_folder()?, &pipeline.name), run.keyspace(&pipeline.name)?);
-        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
-        let _hold = context.lake.hold(&format!("process {}", std::process::id()))?;
-        let store = if removal.touches_cassandra() { Some(connect(run, &context, keyspace).await?) } else { None };
-        removal.run(&context, store.as_ref()).await?;
-        Ok::<_, Error>(format!("removed {}; `sluice run {}` makes them anew", removal.names().join(", "), context.pipeline.name))
-    };
-    match Box::pin(rebuilt).await {
-        Ok(said) => {
-            println!("{said}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => commands::fail(&error),
-    }
-}
-
-/// How long a plan waits for Cassandra: it is made without it then.
-const PLAN_CONNECT: Duration = Duration::from_secs(3);
-
-async fn plan(arguments: PlanArgs) -> ExitCode {
-    let run = &arguments.run;
-    logs::start(&run.talk);
-    let shutdown = Shutdown::default();
-    signals::listen(shutdown.clone());
-    let planned = async {
-        let pipeline = Arc::new(read(run).await?);
-        let lake = Lake::new(run.lake_folder()?, &pipeline.name);
-        let keyspace = run.keyspace(&pipeline.name)?;
-        let context = Context::new(pipeline, lake, Clock::Wall, run.slice()?, shutdown, ui::for_stderr());
-        if context.pipeline.cassandra.is_empty() {
-            return plan::make(&context, Serving::NotNeeded).await;
-        }
-        let settings = run.cassandra.settings(keyspace, commands::node::recorded())?;
-        if arguments.offline {
-            return plan::make(&context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
-        }
-        let connecting = Store::connect(&settings, PLAN_CONNECT, |_| {});
-        match signals::unless_stopped(&context.shutdown, connecting).await? {
-            Ok(store) => plan::make(&context, Serving::Read(&store)).await,
-            Err(error) => {
-                let reason = error.to_string();
-                plan::make(&context, Serving::NotRead { settings: &settings, reason: &reason }).await
-            }
-        }
-    };
-    match Box::pin(planned).await {
-        Ok(plan) => {
-            match run.talk.output {
-                Output::Table => println!("{}", plan::text(&plan)),
-                Output::Json => println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data")),
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => commands::fail(&error),
-    }
+    block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
 }
 
 impl From<&Error> for ExitCode {

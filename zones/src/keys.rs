@@ -2,7 +2,7 @@
 //!
 //! A sorted array of words, 48 bits of the key's hash and 16 of a partition's number, in a few runs as in an LSM tree. A false
 //! hit (or a row that has moved since) only adds a partition to those that are looked into; a key that is in the table is
-//! never missed. The directory says "as of version v" and catches up from the log; lost, damaged or doubted, it is built anew.
+//! never missed: a block whose checksum does not match is refused, not searched. The directory says "as of version v" and catches up from the log; lost, damaged or doubted, it is built anew.
 //! Look-ups read the blocks where the keys must be (hashes are evenly spread, so their place can be computed), so a batch's
 //! cost follows its own size and not the table's history.
 
@@ -14,8 +14,10 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use model::crash;
 use model::position::TableVersion;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,11 +27,14 @@ use crate::error::Error;
 use merge::write_merged;
 
 const MANIFEST: &str = "keys.json";
-const MANIFEST_VERSION: u32 = 1;
+/// The second has a checksum behind each run's words.
+const MANIFEST_VERSION: u32 = 2;
 const PARTITION_BITS: u32 = 16;
 const WORD_BYTES: u64 = 8;
 /// Words read at once: one page of 4 KiB.
 const BLOCK_WORDS: u64 = 512;
+/// Behind the words of a run stands a CRC-32 for each of its blocks.
+const SUM_BYTES: u64 = 4;
 /// More runs than this are merged into one.
 const MAX_RUNS: usize = 8;
 
@@ -48,6 +53,12 @@ struct Manifest {
 struct Run {
     file: String,
     words: u64,
+}
+
+impl Run {
+    fn bytes(&self) -> u64 {
+        self.words * WORD_BYTES + self.words.div_ceil(BLOCK_WORDS) * SUM_BYTES
+    }
 }
 
 impl Manifest {
@@ -97,7 +108,7 @@ impl KeyDirectory {
             let are_whole = runs
                 .iter()
                 .zip(&manifest.runs)
-                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES));
+                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.bytes()));
             are_whole.then_some((manifest, runs))
         });
         let (manifest, runs) = found.unwrap_or_else(|| (Manifest::empty(table_id), Vec::new()));
@@ -154,14 +165,20 @@ impl KeyDirectory {
             words.dedup();
             let file = format!("{:012}.run", version.0);
             let earlier = if self.manifest.runs.len() >= MAX_RUNS { std::mem::take(&mut self.manifest.runs) } else { Vec::new() };
+            crash::point("keys/run:before");
             let run = Run { words: self.write_run(&file, &earlier, &words)?, file };
+            crash::point("keys/run:after");
             self.manifest.runs.retain(|other| other.file != run.file);
             self.manifest.runs.push(run);
         }
         self.manifest.as_of = version;
         let bytes = serde_json::to_vec(&self.manifest).expect("a manifest is plain data");
+        crash::point("keys/manifest:before");
         write_durably(&self.folder, MANIFEST, &bytes)?;
+        crash::point("keys/manifest:after");
+        crash::point("keys/tidy:before");
         self.remove_unnamed();
+        crash::point("keys/tidy:after");
         Ok(())
     }
 
@@ -205,10 +222,14 @@ impl KeyDirectory {
 ///
 /// SHA-256 is used (cut to 64 bits) so that the directory stays valid across programs and versions.
 pub fn hashes(rows: &RecordBatch, key: &[usize]) -> Result<Vec<u64>, Error> {
-    let fields = key.iter().map(|index| SortField::new(rows.column(*index).data_type().clone())).collect();
-    let converter = RowConverter::new(fields).map_err(Error::arrow("compare keys"))?;
     let columns: Vec<_> = key.iter().map(|index| rows.column(*index).clone()).collect();
-    let keys = converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))?;
+    hashes_of(&columns).map_err(Error::arrow("compare keys"))
+}
+
+/// The same of key columns alone.
+pub(crate) fn hashes_of(columns: &[ArrayRef]) -> Result<Vec<u64>, ArrowError> {
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let keys = RowConverter::new(fields)?.convert_columns(columns)?;
     Ok(keys.iter().map(|key| hash(key.as_ref())).collect())
 }
 
@@ -219,7 +240,7 @@ fn hash(key: &[u8]) -> u64 {
 }
 
 fn is_whole(folder: &Path, run: &Run) -> bool {
-    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES)
+    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.bytes())
 }
 
 fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -254,7 +275,14 @@ impl<'p> RunReader<'p> {
         self.block_start = block * BLOCK_WORDS;
         let length = BLOCK_WORDS.min(self.words - self.block_start);
         let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
-        self.file.read_exact_at(&mut bytes, self.block_start * 8).map_err(Error::io("read", self.path))?;
+        self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
+        let mut sum = [0; 4];
+        let place = self.words * WORD_BYTES + block * SUM_BYTES;
+        self.file.read_exact_at(&mut sum, place).map_err(Error::io("read", self.path))?;
+        if crc32fast::hash(&bytes) != u32::from_be_bytes(sum) {
+            let problem = format!("the checksum of block {block} does not match");
+            return Err(Error::Damaged { path: self.path.display().to_string(), problem });
+        }
         self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
         Ok(())
     }
@@ -349,6 +377,27 @@ mod tests {
         let mut all: Vec<u64> = (0..3000).map(|key| spread(50_000 + key)).collect();
         all.sort_unstable();
         assert_eq!(directory.look_up(&all).unwrap(), BTreeSet::from([day(5)]));
+    }
+
+    /// A key that is missed would come to stand in its table twice.
+    #[test]
+    fn a_flipped_bit_is_found_before_a_key_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = KeyDirectory::open(folder.path(), "t", TableVersion(0)).unwrap();
+        directory.add(&BTreeMap::from([(day(1), (0..1500).map(spread).collect())]), TableVersion(4)).unwrap();
+        let path = folder.path().join("000000000004.run");
+        let whole = std::fs::read(&path).unwrap();
+        let mut all: Vec<u64> = (0..1500).map(spread).collect();
+        all.sort_unstable();
+        for at in [0, 4095, 4096, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            std::fs::write(&path, bytes).unwrap();
+            let error = directory.look_up(&all).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        }
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(directory.look_up(&all).unwrap(), BTreeSet::from([day(1)]));
     }
 
     #[test]

@@ -6,18 +6,26 @@
 pub mod changes;
 pub mod decode;
 pub mod delta;
+pub mod derive;
 pub mod entries;
 pub mod error;
 pub mod explore;
+pub mod format;
+pub mod hold;
 pub mod inspect;
 pub mod keys;
 pub mod lake;
 pub mod landing;
+pub mod ledger;
 pub mod load;
+pub mod maintain;
 pub mod plan;
 pub mod quarantine;
 pub mod query;
 pub mod raw;
+pub mod rebuild;
+pub mod rejects;
+pub mod replay;
 pub mod sql;
 pub mod use_case;
 

@@ -1,19 +1,30 @@
 //! A table as it is in Cassandra, and how it differs from what is wanted.
 
+use std::collections::HashMap;
+
 use model::definition::Order;
 use scylla::client::session::Session;
+use scylla::errors::DeserializationError;
 
 use crate::cql::CqlType;
-use crate::request::{self, Purpose};
-use crate::schema::design::{Role, TableDesign, order_name, short_class};
+use crate::request::{self, Purpose, again};
+use crate::schema::design::{Column, Role, TableDesign, order_name, short_class};
 
 /// What `system_schema` says of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Existing {
+    /// Another one after the table was dropped and made anew.
+    pub(crate) id: TableId,
     pub(crate) columns: Vec<ExistingColumn>,
     pub(crate) ttl_seconds: u64,
     pub(crate) compaction_class: String,
+    /// Names of columns that once were dropped. One of that name that was added again hides every value with a write time from
+    /// before the drop, also one that is written now.
+    dropped: Vec<String>,
 }
+
+/// Names a table of Cassandra for as long as it lives.
+pub type TableId = uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExistingColumn {
@@ -29,26 +40,21 @@ impl Existing {
     /// Reads the table; `None` where there is none.
     pub(crate) async fn read(session: &Session, keyspace: &str, table: &str) -> Result<Option<Self>, request::Error> {
         let purpose = || format!("read how table {keyspace}.{table} is made");
-        let options = session
-            .query_unpaged(
-                "SELECT default_time_to_live, compaction FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
-                (keyspace, table),
-            )
+        let statement =
+            "SELECT id, default_time_to_live, compaction FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+        let options = again(|| session.query_unpaged(statement, (keyspace, table)))
             .await
             .purpose(purpose)?
             .into_rows_result()
             .purpose(purpose)?;
-        let Some(options) = options.rows::<(i32, std::collections::HashMap<String, String>)>().purpose(purpose)?.next() else {
+        let Some(options) = options.rows::<(TableId, i32, HashMap<String, String>)>().purpose(purpose)?.next() else {
             return Ok(None);
         };
-        let (ttl, mut compaction) = options.purpose(purpose)?;
+        let (id, ttl, mut compaction) = options.purpose(purpose)?;
 
-        let rows = session
-            .query_unpaged(
-                "SELECT column_name, type, kind, position, clustering_order FROM system_schema.columns \
-                 WHERE keyspace_name = ? AND table_name = ?",
-                (keyspace, table),
-            )
+        let statement = "SELECT column_name, type, kind, position, clustering_order FROM system_schema.columns \
+                         WHERE keyspace_name = ? AND table_name = ?";
+        let rows = again(|| session.query_unpaged(statement, (keyspace, table)))
             .await
             .purpose(purpose)?
             .into_rows_result()
@@ -67,12 +73,33 @@ impl Existing {
             };
             columns.push(ExistingColumn { name, cql_type, role, position });
         }
+        let statement = "SELECT column_name FROM system_schema.dropped_columns WHERE keyspace_name = ? AND table_name = ?";
+        let rows = again(|| session.query_unpaged(statement, (keyspace, table)))
+            .await
+            .purpose(purpose)?
+            .into_rows_result()
+            .purpose(purpose)?;
+        let dropped = rows.rows::<(String,)>().purpose(purpose)?.map(|row| Ok(row?.0)).collect::<Result<_, _>>();
+        let dropped: Vec<String> = dropped.map_err(|error: DeserializationError| error).purpose(purpose)?;
         columns.sort_by(|a, b| (rank(a.role), a.position, &a.name).cmp(&(rank(b.role), b.position, &b.name)));
         Ok(Some(Self {
+            id,
             columns,
             ttl_seconds: u64::try_from(ttl).unwrap_or(0),
             compaction_class: compaction.remove("class").unwrap_or_default(),
+            dropped,
         }))
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|is| is.name == column)
+    }
+
+    /// As it will be when this column was added.
+    pub(crate) fn with(mut self, column: &Column) -> Self {
+        let (name, cql_type) = (column.name.clone(), column.cql_type.to_string());
+        self.columns.push(ExistingColumn { name, cql_type, role: column.role, position: -1 });
+        self
     }
 
     /// How the table differs from `design`, in words; nothing where it does not.
@@ -100,6 +127,9 @@ impl Existing {
             {
                 found.push(format!("column {} is ordered {}, wanted {}", is.name, order_name(is_order), order_name(order)));
             }
+        }
+        for is in self.columns.iter().filter(|is| self.dropped.contains(&is.name)) {
+            found.push(format!("column {} was dropped and added again, which hides what was written before", is.name));
         }
         for is in &self.columns {
             if !design.columns.iter().any(|wanted| wanted.name == is.name) {

@@ -8,18 +8,22 @@ mod print;
 mod upstream;
 
 use std::path::Path;
-use std::time::Instant;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use cassandra::Store;
 use chrono::DateTime;
 use clap::Args;
 use model::plan::{PLAN_SCHEMA, RunPlan, ServingStore, StoreState};
 
+use crate::commands;
 use crate::context::Context;
 use crate::error::Error;
-use crate::settings::RunArgs;
-use crate::slicing;
+use crate::opened::Opened;
+use crate::settings::{Output, RunArgs};
+use crate::{signals, slicing};
 
+pub(crate) use print::size;
 pub use print::text;
 
 #[derive(Debug, Clone, Args)]
@@ -30,6 +34,38 @@ pub struct PlanArgs {
     /// Do not ask Cassandra: checkpoints and tables there are unknown then
     #[arg(long)]
     pub offline: bool,
+}
+
+/// How long a plan waits for Cassandra: it is made without it then.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Makes the plan and prints it.
+pub async fn run(arguments: PlanArgs) -> ExitCode {
+    let planned = async {
+        let plan = of(&Opened::new(&arguments.run).await?, arguments.offline).await?;
+        match arguments.run.talk.output {
+            Output::Table => println!("{}", text(&plan)),
+            Output::Json => println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data")),
+        }
+        Ok::<_, Error>(ExitCode::SUCCESS)
+    };
+    commands::exit(Box::pin(planned).await)
+}
+
+async fn of(opened: &Opened, offline: bool) -> Result<RunPlan, Error> {
+    let context = &opened.context;
+    if !opened.has_cassandra() {
+        return make(context, Serving::NotNeeded).await;
+    }
+    let settings = opened.cassandra_settings()?;
+    if offline {
+        return make(context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
+    }
+    let connecting = Store::connect(&settings, CONNECT, |_| {});
+    match signals::unless_stopped(&context.shutdown, connecting).await? {
+        Ok(store) => make(context, Serving::Read(&store)).await,
+        Err(error) => make(context, Serving::NotRead { settings: &settings, reason: &error.to_string() }).await,
+    }
 }
 
 /// What there is of Cassandra.

@@ -4,13 +4,16 @@
 //! that a rebuild that was interrupted is finished by giving the same command again.
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 
 use cassandra::Store;
 use clap::Args;
 use model::definition::{Origin, Pipeline, nearest, suggest};
 
+use crate::commands;
 use crate::context::Context;
 use crate::error::Error;
+use crate::opened::Opened;
 use crate::runner::in_order;
 use crate::settings::RunArgs;
 
@@ -22,6 +25,22 @@ pub struct RebuildArgs {
     #[arg(required = true, value_name = "TABLE")]
     #[arg(help = "The tables to make anew: raw.NAME, use_case.NAME, cassandra.NAME, or a name that only one table has")]
     pub tables: Vec<String>,
+}
+
+/// Removes, and says what was removed.
+pub async fn run(arguments: RebuildArgs) -> ExitCode {
+    let removed = async {
+        let opened = Opened::new(&arguments.run).await?;
+        let context = &opened.context;
+        let removal = Removal::of(&context.pipeline, &arguments.tables)?;
+        let _hold = opened.hold().await?;
+        let store = if removal.touches_cassandra() { Some(opened.connect().await?) } else { None };
+        removal.run(context, store.as_ref()).await?;
+        let names = removal.names().join(", ");
+        println!("removed {names}; `sluice run {}` makes them anew", context.pipeline.name);
+        Ok::<_, Error>(ExitCode::SUCCESS)
+    };
+    commands::exit(Box::pin(removed).await)
 }
 
 /// What is to be removed, what was made from it first.

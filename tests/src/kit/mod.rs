@@ -194,6 +194,11 @@ impl TestPipeline {
         lake_sql::version(&self.lake().join(zone).join(&self.name).join(table)).await
     }
 
+    /// A CQL statement that yields no rows, as somebody else might give it; `{ks}` stands for the keyspace.
+    pub async fn cql_by_hand(&self, statement: &str) {
+        self.session.query_unpaged(statement.replace("{ks}", &self.keyspace), ()).await.unwrap();
+    }
+
     /// Rows of Cassandra, each as its columns parted by ` | `; `{ks}` in the query stands for the keyspace.
     pub async fn cql(&self, query: &str) -> Vec<String> {
         rows(&self.session, &query.replace("{ks}", &self.keyspace)).await
@@ -248,7 +253,8 @@ fn new_keyspace() -> String {
     format!("t{}", uuid::Uuid::new_v4().simple())
 }
 
-async fn rows(session: &Session, query: &str) -> Vec<String> {
+/// Rows of any Cassandra, each as its columns parted by ` | `.
+pub async fn rows(session: &Session, query: &str) -> Vec<String> {
     let mut pager = session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
     let mut rows = Vec::new();
     while let Some(row) = futures::StreamExt::next(&mut pager).await {

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::RunReader;
+use super::{BLOCK_WORDS, RunReader};
 use crate::error::Error;
 
-/// Writes the words of all `runs` and of `words` (sorted) to `path`, sorted, each once; how many there are. Synced.
+/// Writes the words of all `runs` and of `words` (sorted) to `path` as a run: sorted, each once, then their checksums. Synced;
+/// how many words there are.
 pub(super) fn write_merged(path: &Path, mut runs: Vec<RunReader<'_>>, words: &[u64]) -> Result<u64, Error> {
     let in_file = || Error::io("write", path);
     let mut out = BufWriter::new(File::create(path).map_err(in_file())?);
@@ -20,14 +21,26 @@ pub(super) fn write_merged(path: &Path, mut runs: Vec<RunReader<'_>>, words: &[u
         push_next(&mut next, &mut runs, words, source, &mut taken)?;
     }
     let (mut count, mut last) = (0, None);
+    // A thousandth of what they are the sums of.
+    let mut sums = Vec::new();
+    let mut block = crc32fast::Hasher::new();
     while let Some(Reverse((word, source))) = next.pop() {
         if last != Some(word) {
-            out.write_all(&word.to_be_bytes()).map_err(in_file())?;
+            let bytes = word.to_be_bytes();
+            out.write_all(&bytes).map_err(in_file())?;
+            block.update(&bytes);
             last = Some(word);
             count += 1;
+            if count % BLOCK_WORDS == 0 {
+                sums.extend(std::mem::take(&mut block).finalize().to_be_bytes());
+            }
         }
         push_next(&mut next, &mut runs, words, source, &mut taken)?;
     }
+    if count % BLOCK_WORDS != 0 {
+        sums.extend(block.finalize().to_be_bytes());
+    }
+    out.write_all(&sums).map_err(in_file())?;
     let file = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
     file.sync_data().map_err(in_file())?;
     Ok(count)

@@ -8,6 +8,7 @@
 //! docs/decisions/0004-views.md says why this is so.
 
 mod outer_join;
+mod sampled;
 mod scan;
 mod touched;
 
@@ -32,11 +33,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use model::definition::Origin;
 
+pub(crate) use sampled::in_share;
 pub use touched::GroupSet;
 
 use crate::delta::{DataFile, Table, normalized};
 use crate::error::Error;
-use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line};
+use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line, varying};
 use outer_join::TouchedAcrossOuterJoins;
 use scan::LakeTable;
 use touched::{Touched, as_touched};
@@ -93,6 +95,12 @@ impl Query {
         }
         if let Err(error) = context.state().optimize(&plan) {
             return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await);
+        }
+        if let Some(function) = varying::of_plan(&plan) {
+            let message =
+                format!("{function}() gives something else each time, and rows are computed anew only where inputs change");
+            let hint = "keep the time as a column, and compare with it where the table is read".to_owned();
+            return Err(vec![Mistake { hint: Some(hint), ..locate::first_of(&self.sql, &[&function], &message) }]);
         }
         Ok(normalized(plan.schema().as_arrow()))
     }
@@ -201,7 +209,7 @@ impl Query {
         self.inputs.iter().find(is_it).expect("only inputs are registered")
     }
 
-    fn restricted(&self, plan: LogicalPlan, key: &[String], sets: &[Arc<GroupSet>]) -> Result<LogicalPlan, Error> {
+    pub(crate) fn restricted(&self, plan: LogicalPlan, key: &[String], sets: &[Arc<GroupSet>]) -> Result<LogicalPlan, Error> {
         let mut any: Option<Expr> = None;
         for (index, set) in sets.iter().enumerate() {
             let names = set.columns().iter().map(|column| self.column(&plan, &key[*column]).map(Expr::Column));
@@ -226,7 +234,7 @@ impl Query {
         Ok(Arc::new(arrow::datatypes::Schema::new(fields.collect::<Result<Vec<_>, Error>>()?)))
     }
 
-    fn column(&self, plan: &LogicalPlan, name: &str) -> Result<Column, Error> {
+    pub(crate) fn column(&self, plan: &LogicalPlan, name: &str) -> Result<Column, Error> {
         let found = plan.schema().columns().into_iter().find(|column| column.name == name);
         found.ok_or_else(|| Error::SqlShape {
             step: self.place.clone(),
@@ -244,7 +252,7 @@ impl Query {
         Ok(context)
     }
 
-    async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
+    pub(crate) async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
         let context = self.context()?;
         let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes };
         let plan = context.state().create_logical_plan(&self.sql).await;
@@ -273,7 +281,7 @@ impl Query {
         Ok(())
     }
 
-    fn error(&self, source: DataFusionError) -> Error {
+    pub(crate) fn error(&self, source: DataFusionError) -> Error {
         match source {
             // What a scan hit is an error of the lake, not of the statement.
             DataFusionError::External(inner) if inner.is::<Error>() => *inner.downcast().expect("just looked"),
@@ -289,7 +297,8 @@ fn is_select(plan: &LogicalPlan) -> bool {
     !matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_))
 }
 
-fn session(spill: Option<&Path>) -> Result<SessionContext, DataFusionError> {
+/// A session without tables. `spill` is where what does not fit into memory goes.
+pub(crate) fn session(spill: Option<&Path>) -> Result<SessionContext, DataFusionError> {
     let template = engine::session();
     let config = template
         .config()

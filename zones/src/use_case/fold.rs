@@ -14,7 +14,8 @@ use super::order::{Dependence, dependence};
 use crate::error::Error;
 use crate::sql::{Expression, Statement, conformed, one_line};
 
-const FOLDING: &str = "folding";
+/// What the second statement calls the rows that the first one yields.
+pub(crate) const FOLDING: &str = "folding";
 
 /// A use-case table's SQL and folds, compiled.
 pub struct Fold {
@@ -58,12 +59,12 @@ impl Fold {
         self.delete_when.as_ref()
     }
 
-    pub(super) fn folded_schema(&self) -> &SchemaRef {
+    pub(crate) fn folded_schema(&self) -> &SchemaRef {
         &self.folded_schema
     }
 
     /// Folded rows apart: those that are there, and the deleted ones.
-    pub(super) fn parted(&self, folded: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
+    pub(crate) fn parted(&self, folded: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
         let Some(condition) = &self.delete_when else { return Ok((folded.clone(), folded.slice(0, 0))) };
         let is_deleted = condition.evaluate(folded)?;
         let is_deleted: BooleanArray = is_deleted.as_boolean().iter().map(|deleted| Some(deleted == Some(true))).collect();
@@ -72,8 +73,13 @@ impl Fold {
         Ok((part(&is_there)?, part(&is_deleted)?))
     }
 
+    /// The statement that makes one row a key of rows of [`Self::folded_schema`], called [`FOLDING`].
+    pub(crate) fn refold_sql(&self) -> &str {
+        &self.refold.sql
+    }
+
     /// For messages.
-    pub(super) fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.select.place
     }
 

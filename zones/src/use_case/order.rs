@@ -5,11 +5,11 @@
 
 mod ends;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use model::definition::{Fold, Merge, UseCaseTable};
 
+use crate::sql::varying;
 use ends::{By, takes_alike};
 
 /// Why the result of a statement may depend on how batches are cut.
@@ -31,7 +31,7 @@ impl Dependence {
 /// Why the result may depend on how batches are cut; `None` where it does not.
 pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<Dependence> {
     let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
-    if let Some(function) = varying_function(plan) {
+    if let Some(function) = varying::of_plan(plan) {
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
         return Some(Dependence { is_of_time: true, ..Dependence::new(problem, &function) });
     }
@@ -121,25 +121,6 @@ fn floating_sum(plan: &LogicalPlan, merge: &Merge) -> Option<String> {
         |name: &str| plan.schema().field_with_unqualified_name(name).is_ok_and(|field| field.data_type().is_floating());
     let mut sums = merge.columns.iter().filter(|column| column.fold == Fold::Sum);
     sums.find(|column| is_floating(&column.name)).map(|column| column.name.clone())
-}
-
-/// A function whose result is not settled by its arguments.
-fn varying_function(plan: &LogicalPlan) -> Option<String> {
-    let mut found = None;
-    let visited = plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expression| {
-            expression.apply(|part| {
-                if let Expr::ScalarFunction(function) = part
-                    && function.func.signature().volatility != Volatility::Immutable
-                {
-                    found = Some(function.func.name().to_owned());
-                    return Ok(TreeNodeRecursion::Stop);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    });
-    visited.ok().and(found)
 }
 
 enum Below {
