@@ -42,7 +42,7 @@ const FILES: [(&str, &str); 3] = [
     ("pipeline.toml", DEFINITION),
     (
         "customers.sql",
-        "SELECT id, max(at) AS at, last_value(op ORDER BY at, op) AS op, last_value(name ORDER BY at, name) AS name, count(*) AS changes
+        "SELECT id, max(at) AS at, last_value(op ORDER BY at, op) AS op, last_value(name ORDER BY at, name NULLS FIRST) AS name, count(*) AS changes
          FROM changes GROUP BY id",
     ),
     ("c_customers.sql", "SELECT id, name, changes FROM customers"),

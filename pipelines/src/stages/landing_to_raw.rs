@@ -99,17 +99,26 @@ struct Load<'c> {
 impl Load<'_> {
     async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
-        let plan = self.plan(receipt, &folder).await?;
+        let plan = match self.plan(receipt, &folder).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Without a plan what was put aside is of no use: the file is read anew next time, or passed over.
+                if LoadPlan::read(&folder).is_ok_and(|plan| plan.is_none()) {
+                    tidy(&folder);
+                }
+                return Err(error);
+            }
+        };
         self.report.bytes += receipt.size;
         self.set_aside(&plan, &folder.join(REJECTS_FILE)).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
+            // The rejects are in the quarantine, and the file is read again next time.
+            tidy(&folder);
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
             if plan.counts.rejected > 0 {
                 let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
             }
-            // It is read again next time.
-            tidy(&folder);
             return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;

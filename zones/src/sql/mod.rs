@@ -183,7 +183,7 @@ impl Statement {
 
     /// The statement as the engine has it.
     pub(crate) async fn logical_plan(&self, input: &SchemaRef) -> Result<LogicalPlan, Error> {
-        let state = self.session(all_nullable(input), Vec::new())?;
+        let state = self.session(input.clone(), Vec::new())?;
         self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))
     }
 
