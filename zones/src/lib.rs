@@ -18,6 +18,7 @@ pub mod lake;
 pub mod landing;
 pub mod ledger;
 pub mod load;
+pub mod maintain;
 pub mod plan;
 pub mod quarantine;
 pub mod query;
@@ -28,5 +29,7 @@ pub mod replay;
 pub mod restore;
 pub mod sql;
 pub mod use_case;
+pub mod verify;
+pub mod why;
 
 pub use error::Error;

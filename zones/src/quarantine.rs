@@ -226,7 +226,11 @@ async fn commit_in_place(
 async fn recorded_mark(quarantine: &Table, load: &str, number: Option<i64>) -> Result<Option<String>, Error> {
     let Some(number) = number else { return Ok(None) };
     let first = model::position::TableVersion(number.unsigned_abs());
-    let note = quarantine.commit_content(first).await?.note();
+    let note = match quarantine.commit_content(first).await {
+        // Then they are committed again in place of those that are there.
+        Err(Error::CommitGone { .. }) => None,
+        content => content?.note(),
+    };
     Ok(note.filter(|note| note.input == load).map(|note| note.definition))
 }
 

@@ -85,7 +85,7 @@ pub async fn restore(
     let (files_back, files_out) = (back.len() as u64, out.len() as u64);
     let metadata = draft.as_ref().and_then(Table::draft).cloned();
     circumstances.shutdown.check()?;
-    let commit = Commit { adds: back, removes: out, change_files, positions, note, metadata, merge: None };
+    let commit = Commit { adds: back, removes: out, change_files, positions, note, metadata, ..Commit::default() };
     let version = table.commit(commit).await?;
     Ok(Restored { version, changed, files_back, files_out })
 }

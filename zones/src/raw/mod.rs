@@ -24,7 +24,7 @@ use model::crash;
 use model::definition::{ColumnSource, ContractRecord, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
-use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape, Taking};
+use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
@@ -45,6 +45,14 @@ pub struct LoadedBatch {
     pub deleted: u64,
     /// Files of an earlier snapshot that this one superseded, and their bytes.
     pub superseded: (u64, u64),
+}
+
+/// Under what a load began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The hash of the part of the definition that decides what a load yields.
+    pub definition: String,
+    pub planned: Planned,
 }
 
 /// A data file that rows are compared with: its path and partition.
@@ -109,13 +117,17 @@ impl<'d> Raw<'d> {
 
     /// The sum of the counts that the commits of the load of one receipt recorded. What left the quarantine later is not in it.
     ///
-    /// Goes back from the newest version until a commit of an earlier receipt.
+    /// Goes back from the newest version until a commit of an earlier receipt, or one that neither log nor ledger hold.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
         let mut total = Counts::default();
         let mut next = Some(self.table.version().0);
         while let Some(version) = next {
             next = version.checked_sub(1);
-            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            let content = match self.table.commit_content(TableVersion(version)).await {
+                Err(Error::CommitGone { .. }) => break,
+                content => content?,
+            };
+            let Some(note) = content.note() else { continue };
             if note.restored.is_some() {
                 // What was loaded since then was taken back.
                 next = note.restored;
@@ -129,6 +141,29 @@ impl<'d> Raw<'d> {
             }
         }
         Ok(total)
+    }
+
+    /// Under what the load of a receipt began that is half done, from its commits.
+    pub async fn begun(&self, receipt: u64) -> Result<Option<Begun>, Error> {
+        let mut begun: Option<Begun> = None;
+        for version in (0..=self.table.version().0).rev() {
+            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            match note.receipt {
+                Some(of) if of == receipt => {
+                    // Commits of before they said so: the first one was made in the run that made the plan.
+                    let planned = note.planned.unwrap_or(Planned { at: note.write_time, newest_before: None });
+                    begun = Some(Begun { definition: note.definition, planned });
+                }
+                Some(of) if of < receipt => {
+                    if let Some(begun) = begun.as_mut().filter(|begun| begun.planned.newest_before.is_none()) {
+                        begun.planned.newest_before = note.newest_event;
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Ok(begun)
     }
 
     /// Gives the table the columns that a file adds; returns those that it did not have.
@@ -211,6 +246,7 @@ impl<'d> Raw<'d> {
             definition: plan.definition.clone(),
             write_time,
             newest_event: plan.newest_event,
+            planned: (number != BatchNumber::LAST).then_some(Planned { at: plan.planned_at, newest_before: plan.newest_before }),
             ..CommitNote::default()
         }
     }
@@ -351,6 +387,5 @@ pub(crate) fn indices(rows: &RecordBatch, names: &[String]) -> Vec<usize> {
 
 /// Where a file that was just written is.
 fn place_of(add: &Add, partition_column: Option<&str>) -> FilePlace {
-    let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
-    (path, crate::delta::partition_of(&add.partition_values, partition_column))
+    (crate::delta::stored_path(&add.path), crate::delta::partition_of(&add.partition_values, partition_column))
 }

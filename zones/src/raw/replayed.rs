@@ -72,7 +72,7 @@ impl Raw<'_> {
                 *by_date.entry(date).or_default() += Counts { read: 0, ..counts };
             }
             if let Some(rows) = sifted.rows {
-                adds.extend(self.table.write_files(vec![self.with_provenance(&rows, plan.receipt, write_time)?]).await?);
+                adds.extend(self.written(&rows, plan.receipt, write_time).await?);
             }
         }
         let mut counts: Counts = by_date.values().copied().sum();
@@ -87,6 +87,7 @@ impl Raw<'_> {
             left_in_quarantine: Some(left.files.iter().map(in_files).collect()),
             definition: plan.definition.clone(),
             write_time,
+            run: Some(now),
             newest_event: plan.newest_event,
             ..CommitNote::default()
         };

@@ -46,7 +46,7 @@ pub(super) async fn write(
     if gone == 0 && changed == 0 {
         return Ok(None);
     }
-    writer.flush().await.map(Some).map_err(Error::delta("write", quarantine.name()))
+    quarantine.flushed(&mut writer).await.map(Some)
 }
 
 /// Rows of the quarantine after the replay.
@@ -149,6 +149,7 @@ async fn commit_load(
         definition: format!("{definition} replayed"),
         changed: Some(changed),
         write_time: quarantine.next_write_time(now).await?,
+        run: Some(now),
         ..CommitNote::default()
     };
     quarantine.commit(Commit { adds, removes, positions, note, ..Commit::default() }).await?;

@@ -26,7 +26,7 @@ use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
 use crate::delta::feed::partition_values;
-use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
+use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of, stored_path};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
@@ -180,7 +180,7 @@ impl<'d> UseCase<'d> {
     async fn opened(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input], keeping: Keeping) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
-        let folder = lake.state_folder().join("keys").join(&definition.name);
+        let folder = lake.keys_folder(&definition.name);
         let keys = match keeping {
             Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
             Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
@@ -196,6 +196,14 @@ impl<'d> UseCase<'d> {
 
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// The partitions in which rows of these keys are, or have been: columns of the key, in its order.
+    pub fn partitions_of_keys(&self, keys: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        let columns: Vec<usize> = (0..keys.num_columns()).collect();
+        let mut hashes = hashes(keys, &columns)?;
+        hashes.sort_unstable();
+        self.keys.look_up(&hashes)
     }
 
     /// Brings table and key directory up to the newest version, after another writer's commit.
@@ -219,7 +227,11 @@ impl<'d> UseCase<'d> {
 
     /// What the last merge noted; `None` before the first one.
     pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
-        last_merge(&self.table).await
+        match last_merge(&self.table).await {
+            // Another writer cleaned the log. What deleted rows were folded from is named nowhere else.
+            Err(Error::CommitGone { .. }) if self.tombstones.is_none() => Ok(None),
+            last => last,
+        }
     }
 
     /// The raw version that is folded in completely.
@@ -255,14 +267,20 @@ impl<'d> UseCase<'d> {
             return Ok(());
         }
         let mut files = Vec::new();
-        if self.keys.as_of() == TableVersion(0) {
-            files.extend(self.table.files(None)?.into_iter().map(|file| (file.path, file.partition)));
-        } else {
-            let live: BTreeSet<_> = self.table.files(None)?.into_iter().map(|file| file.path).collect();
-            for commit in self.table.commits_after(Some(self.keys.as_of())).await? {
+        let since = match self.keys.as_of() {
+            TableVersion(0) => None,
+            as_of => match self.table.commits_after(Some(as_of)).await {
+                Err(Error::CommitGone { .. }) => None,
+                commits => Some(commits?),
+            },
+        };
+        let live = self.table.files(None)?.into_iter();
+        if let Some(commits) = since {
+            let live: BTreeSet<_> = live.map(|file| file.path).collect();
+            for commit in commits {
                 for action in commit.actions {
                     if let Action::Add(add) = action {
-                        let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+                        let path = stored_path(&add.path);
                         // A file that has gone since is stood for by the one that took its rows.
                         if live.contains(&path) {
                             files.push((path, partition_of(&add.partition_values, self.table.partition_column())));
@@ -270,6 +288,8 @@ impl<'d> UseCase<'d> {
                     }
                 }
             }
+        } else {
+            files.extend(live.map(|file| (file.path, file.partition)));
         }
         let mut found: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
         let plan = ReadPlan::columns(&self.table, &self.definition.key);
@@ -281,6 +301,15 @@ impl<'d> UseCase<'d> {
             }
         }
         self.keys.add(&found, current)
+    }
+
+    /// Which of these rows of a partition have keys that the key directory does not know there.
+    pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
+        let hashes = hashes(rows, &indices(rows, &self.definition.key))?;
+        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+        sorted.sort_unstable();
+        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
+        Ok(self.keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
     }
 
     /// The keys of folded rows by the partition that their content puts them in.

@@ -40,6 +40,11 @@ impl Tombstones {
         Self { files, schema: Arc::new(Schema::new(fields)), key: key.to_vec() }
     }
 
+    /// None of them.
+    pub(super) fn emptied(&self) -> Self {
+        Self { files: Vec::new(), ..self.clone() }
+    }
+
     /// What deleted rows of these keys were folded from; one row a key.
     pub(super) async fn of(&self, table: &Table, wanted: &KeySet) -> Result<RecordBatch, Error> {
         let mut found = Vec::new();
