@@ -323,6 +323,11 @@ impl Classify for Error {
             | Self::CommitGone { table, .. }
                 if self.is_damage() =>
             {
+                if table.ends_with("/quarantine") {
+                    let hint = "put the files of the table back from a copy; or move its folder away and rebuild the raw tables: \
+                                what they reject is set aside anew";
+                    return Some(hint.to_owned());
+                }
                 return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
             Self::Damaged { .. } => "remove it and run again: it is made anew",

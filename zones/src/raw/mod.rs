@@ -9,6 +9,7 @@ mod replayed;
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
 pub(crate) use replayed::Left;
+pub(crate) use replayed::REPLAYS;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

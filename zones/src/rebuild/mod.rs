@@ -31,7 +31,7 @@ pub use use_case::{left_behind, use_case};
 use replacement::{Identity, Plan, Replaced, Replacement};
 
 /// Beneath the state of a pipeline; what a killed rebuild left there is removed by the next one.
-const FOLDER: &str = "rebuild";
+pub(crate) const FOLDER: &str = "rebuild";
 const STAGED_FILE: &str = "rows.spill";
 
 /// Another writer (compaction, say) may get in between; the difference is then taken again.

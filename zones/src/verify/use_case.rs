@@ -67,7 +67,15 @@ pub async fn derived_content(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looki
             }
         }
     }
-    let differences = comparison.finish()?;
+    let mut differences = comparison.finish()?;
+    if let Some(before) = forgotten_before(of).await? {
+        check.note(format!(
+            "dates before {before} are past the retention of {} and have left it: what was folded from them cannot be computed anew",
+            of.definition.input()
+        ));
+        differences.leave_out(Wrong::Extra);
+        differences.leave_out(Wrong::Different);
+    }
     if differences.is_empty() {
         return Ok(check);
     }
@@ -106,6 +114,14 @@ pub async fn derived_content(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looki
         check.find(differences.count(wrong) - rounding, problem, examples, Some(&advice));
     }
     Ok(check)
+}
+
+/// The date before which rows have left an append-only input of a merged table: it keeps what it made of them.
+async fn forgotten_before(of: &UseCaseCheck<'_>) -> Result<Option<chrono::NaiveDate>, Error> {
+    match of.inputs.first().and_then(|input| input.table.as_ref()) {
+        Some(raw) if of.definition.merge().is_some() && !raw.has_change_feed() => raw.forgotten_before().await,
+        _ => Ok(None),
+    }
 }
 
 /// The inputs at the versions that the table has taken in; `None` where nothing can be said, which the check tells.
