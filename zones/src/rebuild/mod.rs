@@ -43,6 +43,17 @@ pub struct Circumstances<'c> {
     pub now: i64,
     pub shutdown: &'c Shutdown,
     pub progress: &'c dyn Progress,
+    pub forgotten: ForgottenDates,
+}
+
+/// What becomes of a use-case table whose raw input no longer has all of its dates: retention removed them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForgottenDates {
+    /// It is not computed anew: what these dates gave would be lost.
+    #[default]
+    Refused,
+    /// It is computed from what is left.
+    LeftOut,
 }
 
 /// What a rebuild did.
