@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{Ambiguous, Check, Column, ColumnSource, OnFailure, UnknownFields};
+use super::contract::{Ambiguous, Check, Column, ColumnSource, OnFailure, TimeFormat, UnknownFields};
 use super::tables::{Csv, Format, Landing, RawTable};
 
 /// By place in the section of the table or its landing: what stands there, as JSON.
@@ -119,7 +119,10 @@ fn kind(place: &str, was: Option<&serde_json::Value>, is: Option<&serde_json::Va
 
 /// Whether formats were only added behind those that were tried before.
 fn goes_on(was: Option<&serde_json::Value>, is: Option<&serde_json::Value>) -> bool {
-    let list = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_array().cloned());
+    // Where no format is given, it is this one.
+    let list = |value: Option<&serde_json::Value>| {
+        value.map_or_else(|| Some(vec![json(&TimeFormat::Iso)]), |value| value.as_array().cloned())
+    };
     matches!((list(was), list(is)), (Some(was), Some(is)) if is.starts_with(&was))
 }
 

@@ -13,6 +13,7 @@ pub mod replay;
 mod rows;
 pub mod run;
 pub mod schema;
+pub mod why;
 
 use std::process::ExitCode;
 
