@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;
 use crate::cql::{self, CqlType};
 use crate::delivery::{self, Ended, Route};
-use crate::encode::{self, Nulls};
+use crate::encode::{self, Nulls, Rows};
 use crate::flow::{self, Flow};
 use crate::mutations::{BatchLimits, Changes, Kind, Mutations};
 use crate::request::{self, Answer, Purpose, again};
@@ -89,6 +90,19 @@ impl Sink {
         self.table_id
     }
 
+    /// The primary key of each row, as the bytes that Cassandra tells rows apart by. `rows` may have other columns, and may come
+    /// from the lake or from [`Store::scan`].
+    pub fn primary_keys(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
+        let keys = Rows::of_keys(&self.design, rows)?;
+        let mut bytes = Vec::with_capacity(keys.len());
+        for row in 0..keys.len() {
+            let mut key = Vec::new();
+            keys.append(row, &mut key)?;
+            bytes.push(key);
+        }
+        Ok(bytes)
+    }
+
     /// Writes a group of versions, oldest first; returns once all of it is acknowledged.
     pub async fn write(&self, versions: Vec<Changes>, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
         let group = self.encode(versions).await?;
@@ -108,6 +122,12 @@ impl Sink {
             Ok(mutations) => Ok(EncodedGroup(Arc::new(mutations?))),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
+    }
+
+    /// Makes rows that are encoded already ready to be sent, all with one write time; of those that are to go
+    /// the key alone is looked at.
+    pub fn encoded(&self, rows: &[Vec<u8>], gone: &[Vec<u8>], write_time_micros: i64) -> EncodedGroup {
+        EncodedGroup(Arc::new(Mutations::of_encoded(&self.design, rows, gone, write_time_micros, self.batch_limits)))
     }
 
     /// Sends a group; returns once all of it is acknowledged. Progress is in changes: those that were superseded count at once.

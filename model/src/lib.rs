@@ -8,6 +8,7 @@ pub mod counts;
 pub mod crash;
 pub mod definition;
 pub mod failure;
+pub mod maintenance;
 pub mod plan;
 pub mod position;
 pub mod progress;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod share;
 pub mod shutdown;
 pub mod slice;
+pub mod verify;
 
 pub use clock::Clock;
 pub use counts::Counts;

@@ -2,7 +2,8 @@
 //!
 //! Versions are read in order. A commit that changes no data (compaction) yields nothing but still counts as read. Where a
 //! commit has files of the change feed, they are its changes; else its added files are inserts and its removed files deletes
-//! (Delta protocol, "Change Data Files").
+//! (Delta protocol, "Change Data Files"). A commit that only let go of rows past the retention takes nothing from what was made
+//! of them: [`changes_of`] steps over it. [`changes_within`] yields its rows as deletes, for what must follow the table as it is.
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,11 +11,10 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Action;
 use futures::TryStreamExt;
 use model::position::TableVersion;
-use object_store::path::Path;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
-use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of, recorded_rows};
+use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of, recorded_rows, stored_path};
 use crate::error::Error;
 
 /// The rows that came and went in one version, as the table's columns.
@@ -73,12 +73,18 @@ fn added_rows(commit: &CommitContent) -> u64 {
         .sum()
 }
 
-/// The changes of one version of `table`.
+/// The changes of one version of `table`, without rows that only went because they are past the retention.
 pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
-    changes_within(table, commit, None).await
+    if commit.forgets() { Ok(no_changes(commit)) } else { changes_within(table, commit, None).await }
 }
 
-/// The changes of one version in some of the table's partitions only, where some are given.
+fn no_changes(commit: &CommitContent) -> VersionChanges {
+    let write_time = commit.write_time().or_else(|| commit.committed_at()).unwrap_or(0);
+    VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() }
+}
+
+/// The changes of one version in some of the table's partitions only, where some are given; rows past the retention are among
+/// the deletes.
 pub async fn changes_within(
     table: &Table,
     commit: &CommitContent,
@@ -88,8 +94,7 @@ pub async fn changes_within(
         let partition = values.and_then(|values| partition_of(values, table.partition_column()));
         partitions.is_none_or(|partitions| partitions.contains(&partition))
     };
-    let write_time = commit.write_time().or_else(|| commit.committed_at()).unwrap_or(0);
-    let mut changes = VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() };
+    let mut changes = no_changes(commit);
     let has_feed = commit.actions.iter().any(|action| matches!(action, Action::Cdc(_)));
     for action in &commit.actions {
         let values = match action {
@@ -146,9 +151,4 @@ async fn read_feed(table: &Table, path: &str, values: &PartitionValues, changes:
         }
     }
     Ok(())
-}
-
-/// Paths in the log are URL-encoded as they were written; the object store wants them plain.
-fn stored_path(path: &str) -> Path {
-    Path::parse(path).unwrap_or_else(|_| Path::from(path))
 }

@@ -51,6 +51,11 @@ impl Lake {
         self.root.join("_sluice").join(&self.pipeline)
     }
 
+    /// The key directory of a use-case table.
+    pub fn keys_folder(&self, table: &str) -> PathBuf {
+        self.state_folder().join("keys").join(table)
+    }
+
     /// Removes a table that can be derived again, with what was derived from it. It is gone as a whole or not at all.
     pub fn discard(&self, origin: &Origin) -> Result<(), Error> {
         let folder = match origin {
@@ -58,7 +63,7 @@ impl Lake {
             Origin::UseCase(name) => self.use_case_folder(name),
         };
         self.confirm_hold()?;
-        let keys = self.state_folder().join("keys").join(origin.table());
+        let keys = self.keys_folder(origin.table());
         let bin = self.state_folder().join("removed");
         std::fs::create_dir_all(&bin).map_err(Error::io("create", &bin))?;
         for folder in [folder, keys] {

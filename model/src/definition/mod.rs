@@ -38,6 +38,7 @@ pub use tables::{
     CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
     RawTable, SmallDate, TextEncoding, UseCaseColumn, UseCaseTable,
 };
+pub use units::parse_duration;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ use model::definition::{RawTable, UseCaseTable};
 use model::plan::Known;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::{CommitContent, Table};
+use zones::delta::{CommitContent, Since, Table};
 use zones::query::Input;
 use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
@@ -50,9 +50,21 @@ async fn fold(
 
     let position = target.position().await?;
     target.expect_input(&raw, position).await?;
-    let groups = grouped(raw.commits_after(position).await?, batch_rows);
-    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
+    let commits = match raw.since(position).await? {
+        Since::Commits(commits) => commits,
+        Since::Gone { reason } => {
+            context.shutdown.check()?;
+            progress.expect(raw.row_count()?);
+            let (merged, read) = whole(context, &raw, &mut target, &reason).await?;
+            add(report, merged, read);
+            report.notes.push(format!("folded the whole of {} anew: {reason}", table.input()));
+            report.position = Some(target.table().version().0);
+            return Ok(());
+        }
+    };
+    let groups = grouped(commits, batch_rows);
+    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     progress.expect(groups.iter().map(|group| group.rows).sum());
     for group in &groups {
         context.shutdown.check()?;
@@ -94,6 +106,19 @@ async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: 
         if target.position().await? != before {
             return Err(LakeError::Contended { table: target.table().name().to_owned(), step: "merging", attempts: 1 }.into());
         }
+    }
+}
+
+/// Reads all of the input, since it can no longer be read version by version.
+async fn whole(context: &Context, raw: &Table, target: &mut UseCase<'_>, reason: &str) -> Result<(Merged, u64), Error> {
+    let mut attempt = 1;
+    loop {
+        match target.merge_whole(raw, reason, context.now).await {
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+            merged => return Ok(merged.map_err(|error| contended(error, target.table(), "merging"))?),
+        }
+        attempt += 1;
+        target.refresh().await?;
     }
 }
 
@@ -155,5 +180,8 @@ fn add(report: &mut StageReport, merged: Merged, read: u64) {
 }
 
 fn rows_changed(commit: &CommitContent) -> Option<u64> {
+    if commit.forgets() {
+        return Some(0);
+    }
     commit.changed_rows().map(|rows| rows.inserted + rows.updated + rows.deleted)
 }

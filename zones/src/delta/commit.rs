@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::kernel::{Action, Add, AddCDCFile, Metadata, Transaction};
+use deltalake::kernel::{Action, Add, AddCDCFile, Metadata, Remove, Transaction};
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
@@ -27,7 +27,9 @@ pub(super) const NOTE_KEY: &str = "sluice";
 pub const WRITE_TIME_SUFFIX: &str = "#write_time";
 /// Ends the application id whose number is the newest event time accepted so far, in microseconds.
 const NEWEST_EVENT_SUFFIX: &str = "#newest_event";
-const FENCE_SUFFIX: &str = "#fence";
+pub(super) const FENCE_SUFFIX: &str = "#fence";
+/// Ends the application id whose number is the date (in days since 1970) before which rows were let go of for good.
+const FORGOTTEN_SUFFIX: &str = "#forgotten_before";
 
 /// Rows of about this size make a file of their own, so that no file becomes too large to rewrite (Delta's own default).
 const TARGET_FILE_BYTES: u64 = 100 * 1024 * 1024;
@@ -83,6 +85,23 @@ pub struct CommitNote {
     /// The version whose rows and positions the table has from this commit on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<u64>,
+    /// What left the table because it is past its retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Forgotten>,
+    /// What the plan of a load was made under, while the load is half done: a plan that is lost is made again just as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
+    /// Of what the commit does; set when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u32>,
+}
+
+/// The wall clock and the newest event before the file, both in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_before: Option<i64>,
 }
 
 /// Dates of a table, both ends included; without ends, all of it.
@@ -121,6 +140,28 @@ impl std::fmt::Display for Span {
     }
 }
 
+/// Dates that were removed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The oldest date that was kept.
+    pub before: NaiveDate,
+    /// The rows that each date had.
+    pub rows: BTreeMap<NaiveDate, u64>,
+    /// Where the dates were archived before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+}
+
+/// What a commit does to rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// They come, change or go.
+    #[default]
+    Changes,
+    /// The same rows are in other files: whoever reads changes steps over it.
+    Rearranges,
+}
+
 /// What a commit did to rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedRows {
@@ -151,6 +192,7 @@ pub struct Commit {
     pub merge: Option<MergeNote>,
     /// The table's columns and partitions from this commit on, where they become others.
     pub metadata: Option<Metadata>,
+    pub effect: Effect,
 }
 
 /// What a merge looked into; becomes the predicate in the table's history, and what a concurrent writer is checked against.
@@ -214,13 +256,24 @@ impl Table {
 
     /// The write time for the next commit: `now`, or one later than the last commit's.
     pub async fn next_write_time(&self, now: i64) -> Result<i64, Error> {
-        let last = self.transaction(&format!("{}/{WRITE_TIME_SUFFIX}", self.name())).await?;
+        let last = self.newest_write_time().await?;
         Ok(last.map_or(now, |last| now.max(last + 1)))
+    }
+
+    /// The write time of the newest commit that has one.
+    pub async fn newest_write_time(&self) -> Result<Option<i64>, Error> {
+        self.transaction(&format!("{}/{WRITE_TIME_SUFFIX}", self.name())).await
     }
 
     /// The newest event time that any commit recorded, in microseconds.
     pub async fn newest_event(&self) -> Result<Option<i64>, Error> {
         self.transaction(&format!("{}/{NEWEST_EVENT_SUFFIX}", self.name())).await
+    }
+
+    /// The date before which rows were let go of; `None` where none were.
+    pub async fn forgotten_before(&self) -> Result<Option<NaiveDate>, Error> {
+        let days = self.transaction(&format!("{}/{FORGOTTEN_SUFFIX}", self.name())).await?;
+        Ok(days.and_then(|days| i32::try_from(days).ok()).and_then(NaiveDate::from_epoch_days))
     }
 
     /// Commits from this snapshot; on success the table is at the new version.
@@ -239,20 +292,28 @@ impl Table {
         if let Some(newest) = commit.note.newest_event {
             transactions.push(Transaction::new(format!("{name}/{NEWEST_EVENT_SUFFIX}"), newest));
         }
+        if let Some(forgotten) = &commit.note.forgotten {
+            let days = i64::from(forgotten.before.to_epoch_days());
+            transactions.push(Transaction::new(format!("{name}/{FORGOTTEN_SUFFIX}"), days));
+        }
         for (input, number) in &commit.positions {
             transactions.push(Transaction::new(position_id(&name, input), *number));
         }
         let mut known = self.known_transactions().clone();
         known.extend(transactions.iter().map(|transaction| (transaction.app_id.clone(), Some(transaction.version))));
         let operation = operation(self.partition_column(), &commit);
-        let mut actions: Vec<Action> = Vec::new();
+        let data_change = commit.effect == Effect::Changes;
         let is_reshaped = commit.metadata.is_some();
+        let mut actions: Vec<Action> = Vec::new();
         actions.extend(commit.metadata.map(Action::Metadata));
-        actions.extend(commit.removes.into_iter().map(|file| Action::Remove(file.remove)));
-        actions.extend(commit.adds.into_iter().map(Action::Add));
+        actions.extend(commit.removes.into_iter().map(|file| Action::Remove(Remove { data_change, ..file.remove })));
+        actions.extend(commit.adds.into_iter().map(|file| Action::Add(Add { data_change, ..file })));
         actions.extend(commit.change_files.into_iter().map(Action::Cdc));
 
-        let note = serde_json::to_value(&commit.note).expect("a note is plain data");
+        let numbers: Vec<Action> = transactions.iter().cloned().map(Action::Txn).collect();
+        let checksum = Some(super::intact::checksum_of(actions.iter().chain(&numbers)));
+        let note = CommitNote { checksum, ..commit.note };
+        let note = serde_json::to_value(&note).expect("a note is plain data");
         let properties = CommitProperties::default()
             .with_metadata([
                 (NOTE_KEY.to_owned(), note),
@@ -274,7 +335,7 @@ impl Table {
         };
         self.inner.state = Some(finalized.snapshot());
         if is_reshaped {
-            *self = Self::from_inner(self.inner.clone(), &name)?;
+            *self = self.with_inner(self.inner.clone())?;
         }
         // Had another commit changed any of these numbers meanwhile, this one would have failed.
         self.transactions = Arc::new(Mutex::new(known));
@@ -285,6 +346,12 @@ impl Table {
 fn operation(partition_column: Option<&str>, commit: &Commit) -> DeltaOperation {
     if let Some(version) = commit.note.restored {
         return DeltaOperation::Restore { version: Some(version), datetime: None };
+    }
+    if commit.effect == Effect::Rearranges {
+        return DeltaOperation::Optimize { predicate: None, target_size: TARGET_FILE_BYTES.cast_signed() };
+    }
+    if let (Some(forgotten), Some(column)) = (&commit.note.forgotten, partition_column) {
+        return DeltaOperation::Delete { predicate: Some(format!("{column} < '{}'", forgotten.before)) };
     }
     let Some(merge) = &commit.merge else {
         return DeltaOperation::Write {

@@ -9,8 +9,12 @@ mod commit;
 mod evolve;
 pub(crate) mod feed;
 mod files;
+mod intact;
+pub(crate) mod kept;
+pub(crate) mod log;
 mod read;
 mod schema;
+mod since;
 mod stored_file;
 
 use std::collections::HashMap;
@@ -21,7 +25,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, Metadata, StructType};
-use deltalake::logstore::{LogStoreRef, get_actions};
+use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use model::crash;
@@ -32,11 +36,12 @@ use url::Url;
 use crate::error::Error;
 use crate::hold::Guard;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, Planned, Span, WRITE_TIME_SUFFIX};
 pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+pub use since::Since;
 
 /// The table property in which a contract is kept: unlike a commit's note it outlives the cleaning of the log.
 const CONTRACT_KEY: &str = "sluice.contract";
@@ -57,6 +62,8 @@ pub struct Table {
     guard: Guard,
     /// Files whose content was compared with their checksum. Clones share them.
     checked: checked::Checked,
+    /// Commits that the log no longer holds, as far as they were read.
+    kept: kept::Cache,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -95,11 +102,12 @@ pub struct CommitContent {
 }
 
 impl Table {
-    /// Opens the table in `folder`; `None` where there is none.
+    /// Opens the table in `folder`; `None` where there is none. A log that is not as it was written is refused.
     pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
         if !folder.join("_delta_log").is_dir() {
             return Ok(None);
         }
+        intact::check(&folder.join("_delta_log"), name)?;
         let url = folder_url(folder)?;
         let loaded = DeltaTableBuilder::from_url(url).map_err(Error::delta("open", name))?.load().await;
         match loaded {
@@ -220,6 +228,7 @@ impl Table {
             transactions: Transactions::default(),
             guard: Guard::default(),
             checked: checked::Checked::default(),
+            kept: kept::Cache::default(),
         })
     }
 
@@ -253,7 +262,7 @@ impl Table {
         self.draft.as_ref()
     }
 
-    fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
+    pub(crate) fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
@@ -290,9 +299,10 @@ impl Table {
             return Ok(());
         }
         let properties = HashMap::from([(CONTRACT_KEY.to_owned(), text(contract))]);
+        self.guard.confirm()?;
         let set = self.inner.clone().set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false);
         let inner = set.await.map_err(Error::delta("record the contract", &self.name))?;
-        *self = Self::from_inner(inner, &self.name)?;
+        *self = self.with_inner(inner)?;
         Ok(())
     }
 
@@ -313,9 +323,24 @@ impl Table {
         TableVersion(self.inner.version().expect("an open table has a version"))
     }
 
+    pub(crate) fn description(&self) -> String {
+        self.inner.snapshot().ok().and_then(|snapshot| snapshot.metadata().description()).unwrap_or_default().to_owned()
+    }
+
     /// The id that Delta gave the table when it was made; another table in the same place has another.
     pub fn id(&self) -> &str {
         self.inner.snapshot().expect("an open table has a snapshot").metadata().id()
+    }
+
+    /// Whether changes of rows are kept for readers.
+    pub fn has_change_feed(&self) -> bool {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let setting = snapshot.metadata().configuration().get("delta.enableChangeDataFeed");
+        setting.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn object_store::ObjectStore> {
+        self.inner.object_store()
     }
 
     pub(crate) fn log_store(&self) -> LogStoreRef {
@@ -362,12 +387,20 @@ impl Table {
         self.transaction(&commit::position_id(&self.name, input)).await
     }
 
-    /// What the commit `version` did.
+    /// What the commit `version` did: from the log, or from what was kept of it when the log was cleaned.
     pub async fn commit_content(&self, version: TableVersion) -> Result<CommitContent, Error> {
+        if let Some(content) = self.logged_commit(version).await? {
+            return Ok(content);
+        }
+        let kept = self.kept_commit(version).await?;
+        kept.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })
+    }
+
+    /// What the commit `version` did, where the log still holds it.
+    pub(crate) async fn logged_commit(&self, version: TableVersion) -> Result<Option<CommitContent>, Error> {
         let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
-        let bytes = read.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })?;
-        let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
-        Ok(CommitContent { version, actions })
+        let Some(bytes) = read else { return Ok(None) };
+        intact::content(version.0, &bytes, &self.name).map(Some)
     }
 
     /// The commits after `position` up to this snapshot, in order.
@@ -426,6 +459,18 @@ impl CommitContent {
         Some(ChangedRows { inserted, ..ChangedRows::default() })
     }
 
+    /// Whether rows left only because they are past the table's retention. Where the table has a change feed they are deletes
+    /// like any other.
+    pub fn forgets(&self) -> bool {
+        self.note().is_some_and(|note| note.forgotten.is_some())
+            && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
+    }
+
+    /// Whether rows went, or changed.
+    pub fn removes_data(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Remove(remove) if remove.data_change))
+    }
+
     /// Whether rows came or went.
     pub fn changes_data(&self) -> bool {
         self.actions.iter().any(|action| match action {
@@ -443,6 +488,11 @@ pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
 
 fn text(contract: &ContractRecord) -> String {
     serde_json::to_string(contract).expect("a record is plain data")
+}
+
+/// A file as the log names it, where the object store has it: the log writes paths URL-encoded.
+pub(crate) fn stored_path(path: &str) -> object_store::path::Path {
+    object_store::path::Path::parse(path).unwrap_or_else(|_| object_store::path::Path::from(path))
 }
 
 /// Partition values of an action as a map with one entry at most.

@@ -107,6 +107,12 @@ impl LandingZone {
         sequences.into_iter().filter_map(|sequence| self.receipt(sequence).transpose()).collect()
     }
 
+    /// Every receipt by itself, oldest first: one that cannot be read does not hide the others.
+    pub fn each_receipt(&self) -> Result<Vec<Result<Receipt, Error>>, Error> {
+        let sequences = receipts::sequences(&self.folder)?;
+        Ok(sequences.into_iter().filter_map(|sequence| self.receipt(sequence).transpose()).collect())
+    }
+
     /// The newest receipt; reads one file whatever the number of receipts.
     pub fn newest(&self) -> Result<Option<Receipt>, Error> {
         for sequence in receipts::sequences(&self.folder)?.into_iter().rev() {
@@ -133,6 +139,11 @@ impl LandingZone {
     /// Where a load of the file into `table` keeps its plan.
     pub fn plan_folder(&self, receipt: &Receipt, table: &str) -> PathBuf {
         self.folder_of(receipt.sequence).join(names::PLAN_FOLDER).join(table)
+    }
+
+    /// Where the loads of the file keep their plans, a folder for each table.
+    pub(crate) fn loads_folder(&self, receipt: &Receipt) -> PathBuf {
+        self.folder_of(receipt.sequence).join(names::PLAN_FOLDER)
     }
 
     /// Checks that the landed file is there with the size that the receipt states. Reads none of it.
@@ -210,7 +221,8 @@ impl LandingZone {
         Incoming::new(&self.incoming_folder(), location, name)
     }
 
-    fn incoming_folder(&self) -> PathBuf {
+    /// Downloads under way, a folder for each location.
+    pub(crate) fn incoming_folder(&self) -> PathBuf {
         self.folder.join("incoming")
     }
 

@@ -26,7 +26,7 @@ use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
 use crate::delta::feed::partition_values;
-use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
+use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of, stored_path};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
@@ -34,7 +34,7 @@ use crate::query::Input;
 use crate::raw::indices;
 use crate::sql::{one_line, type_name};
 
-use tombstones::Tombstones;
+pub(crate) use tombstones::Tombstones;
 
 pub use apply::Merged;
 pub use fold::Fold;
@@ -147,6 +147,25 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
         .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
 }
 
+/// What the last merge into a use-case table noted; `None` before the first one.
+///
+/// Goes back from the newest version to the last merge, past commits of other writers. What a restore took back is no merge.
+pub(crate) async fn last_merge(table: &Table) -> Result<Option<CommitNote>, Error> {
+    let mut version = table.version().0;
+    loop {
+        let note = table.commit_content(TableVersion(version)).await?.note();
+        if let Some(restored) = note.as_ref().and_then(|note| note.restored) {
+            version = restored;
+            continue;
+        }
+        if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
+            return Ok(Some(note));
+        }
+        let Some(before) = version.checked_sub(1) else { return Ok(None) };
+        version = before;
+    }
+}
+
 impl<'d> UseCase<'d> {
     /// Opens the table; it must exist. Brings the key directory up to the table's version.
     pub async fn open(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input]) -> Result<Self, Error> {
@@ -161,7 +180,7 @@ impl<'d> UseCase<'d> {
     async fn opened(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input], keeping: Keeping) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
-        let folder = lake.state_folder().join("keys").join(&definition.name);
+        let folder = lake.keys_folder(&definition.name);
         let keys = match keeping {
             Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
             Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
@@ -207,16 +226,12 @@ impl<'d> UseCase<'d> {
     }
 
     /// What the last merge noted; `None` before the first one.
-    ///
-    /// Goes back from the newest version to the last merge, past commits of other writers.
     pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
-        for version in (0..=self.table.version().0).rev() {
-            let note = self.table.commit_content(TableVersion(version)).await?.note();
-            if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
-                return Ok(Some(note));
-            }
+        match last_merge(&self.table).await {
+            // Another writer cleaned the log. What deleted rows were folded from is named nowhere else.
+            Err(Error::CommitGone { .. }) if self.tombstones.is_none() => Ok(None),
+            last => last,
         }
-        Ok(None)
     }
 
     /// The raw version that is folded in completely.
@@ -252,14 +267,20 @@ impl<'d> UseCase<'d> {
             return Ok(());
         }
         let mut files = Vec::new();
-        if self.keys.as_of() == TableVersion(0) {
-            files.extend(self.table.files(None)?.into_iter().map(|file| (file.path, file.partition)));
-        } else {
-            let live: BTreeSet<_> = self.table.files(None)?.into_iter().map(|file| file.path).collect();
-            for commit in self.table.commits_after(Some(self.keys.as_of())).await? {
+        let since = match self.keys.as_of() {
+            TableVersion(0) => None,
+            as_of => match self.table.commits_after(Some(as_of)).await {
+                Err(Error::CommitGone { .. }) => None,
+                commits => Some(commits?),
+            },
+        };
+        let live = self.table.files(None)?.into_iter();
+        if let Some(commits) = since {
+            let live: BTreeSet<_> = live.map(|file| file.path).collect();
+            for commit in commits {
                 for action in commit.actions {
                     if let Action::Add(add) = action {
-                        let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+                        let path = stored_path(&add.path);
                         // A file that has gone since is stood for by the one that took its rows.
                         if live.contains(&path) {
                             files.push((path, partition_of(&add.partition_values, self.table.partition_column())));
@@ -267,6 +288,8 @@ impl<'d> UseCase<'d> {
                     }
                 }
             }
+        } else {
+            files.extend(live.map(|file| (file.path, file.partition)));
         }
         let mut found: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
         let plan = ReadPlan::columns(&self.table, &self.definition.key);
@@ -278,6 +301,15 @@ impl<'d> UseCase<'d> {
             }
         }
         self.keys.add(&found, current)
+    }
+
+    /// Which of these rows of a partition have keys that the key directory does not know there.
+    pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
+        let hashes = hashes(rows, &indices(rows, &self.definition.key))?;
+        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+        sorted.sort_unstable();
+        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
+        Ok(self.keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
     }
 
     /// The keys of folded rows by the partition that their content puts them in.
