@@ -21,6 +21,7 @@ use crate::commands::replay::ReplayArgs;
 use crate::commands::restore::RestoreArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::commands::verify::VerifyArgs;
+use crate::commands::why::WhyArgs;
 use crate::error::Error;
 use crate::settings::RunArgs;
 
@@ -63,6 +64,11 @@ enum Command {
         after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
     )]
     Replay(ReplayArgs),
+    /// Tell a row's whole history: the line of its source, batches, versions, rejects, Cassandra's rows
+    #[command(
+        after_help = "Examples:\n  sluice why orders customer_id=17\n  sluice why orders 17 --output json\n  sluice why orders order_id=4711 --table raw.orders --bytes"
+    )]
+    Why(WhyArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -161,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
         Command::Replay(arguments) => return block_on(commands::replay::run(arguments)),
+        Command::Why(arguments) => return block_on(commands::why::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());

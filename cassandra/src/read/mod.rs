@@ -1,9 +1,10 @@
-//! Tables read back, whole: what tests and comparisons with the lake need. Nothing here is for serving requests.
+//! Tables read back, whole, or single rows by their key: what tests and comparisons with the lake need. Nothing here is for serving requests.
 //!
 //! A scan goes round the ring page by page and holds one page at a time. UUIDs come as dashed text and times as microseconds
 //! in UTC, as the lake has them; decimals and numbers of any length come as text.
 
 pub(crate) mod column;
+mod find;
 
 use std::sync::Arc;
 
@@ -51,6 +52,16 @@ pub struct Scan {
 impl Store {
     /// Reads all of `table`: key columns first, the others in the order of their names.
     pub async fn scan(&self, table: &str, write_times: WriteTimes) -> Result<Scan, Error> {
+        self.select(table, write_times, |_| Ok(String::new())).await
+    }
+
+    /// Reads the rows of `table` for which a condition holds: the end of the statement, made for the table as it is.
+    async fn select(
+        &self,
+        table: &str,
+        write_times: WriteTimes,
+        condition: impl FnOnce(&Existing) -> Result<String, Error>,
+    ) -> Result<Scan, Error> {
         let full_name = self.full_name(table);
         let Some(existing) = Existing::read(&self.session, &self.keyspace, table).await? else {
             return Err(Error::NoTable(full_name));
@@ -73,7 +84,8 @@ impl Store {
                 types.push(CqlType::Bigint);
             }
         }
-        let text = format!("SELECT {} FROM {}.{}", selected.join(", "), cql::name(&self.keyspace), cql::name(table));
+        let mut text = format!("SELECT {} FROM {}.{}", selected.join(", "), cql::name(&self.keyspace), cql::name(table));
+        text.push_str(&condition(&existing)?);
         let mut statement = self.session.prepare(text).await.purpose(|| format!("read {full_name}"))?;
         statement.set_page_size(PAGE_ROWS);
         statement.set_is_idempotent(true);

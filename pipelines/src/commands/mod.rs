@@ -18,6 +18,7 @@ mod rows;
 pub mod run;
 pub mod schema;
 pub mod verify;
+pub mod why;
 
 use std::io::Write as _;
 use std::process::ExitCode;

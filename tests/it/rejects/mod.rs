@@ -3,6 +3,7 @@
 mod formats;
 mod listing;
 mod replay;
+mod why;
 
 use model::counts::Counts;
 use model::position::TableVersion;

@@ -17,6 +17,22 @@ impl Table {
     /// Takes the shape and its contract on, where the rows that are there look just as they would have: columns that may now be
     /// null, new nullable columns, other checks. Anything else is refused as it always is. Idempotent.
     pub async fn take_on(&mut self, shape: &TableShape, taking: Taking) -> Result<(), Error> {
+        let fields = self.widening(shape)?;
+        if taking == Taking::Rehearsed {
+            return Ok(());
+        }
+        // A column that is there already and may be null from now on is added once more: that widens it.
+        if !fields.is_empty() {
+            self.add_columns(&fields).await?;
+        }
+        match &shape.contract {
+            Some(contract) => self.adopt(contract).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The columns that [`Self::take_on`] would add or widen; an error where it would refuse.
+    pub(super) fn widening(&self, shape: &TableShape) -> Result<Vec<Field>, Error> {
         if let Some(contract) = &shape.contract {
             let changes = self.contract().map_or_else(Vec::new, |kept| contract.changes_since(&kept));
             if changes.iter().any(|change| change.kind == ContractChangeKind::Content) {
@@ -42,18 +58,7 @@ impl Table {
         if let Some(difference) = schema::difference(&actual, &wanted, partition, wanted_partition) {
             return Err(Error::TableDiffers { table: self.name.clone(), difference });
         }
-        if taking == Taking::Rehearsed {
-            return Ok(());
-        }
-        // A column that is there already and may be null from now on is added once more: that widens it.
-        let fields: Vec<Field> = widened.into_iter().chain(added).collect();
-        if !fields.is_empty() {
-            self.add_columns(&fields).await?;
-        }
-        match &shape.contract {
-            Some(contract) => self.adopt(contract).await,
-            None => Ok(()),
-        }
+        Ok(widened.into_iter().chain(added).collect())
     }
 
     /// Whether the table has the column of `field`, without the nulls that it may have.

@@ -9,6 +9,7 @@ mod loads;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use memchr::memmem;
 
 use crate::error::Error;
 use crate::quarantine::shape;
@@ -25,6 +26,8 @@ pub struct Filter {
     pub table: Option<String>,
     /// A part of the reason or of its detail, in any case.
     pub reason: Option<String>,
+    /// Bytes that stand in the record, all of them.
+    containing: Vec<Vec<u8>>,
     condition: Option<Expression>,
 }
 
@@ -40,7 +43,13 @@ impl Filter {
             }
             Ok(compiled)
         };
-        Ok(Self { table, reason: reason.map(str::to_lowercase), condition: condition.map(compile).transpose()? })
+        let condition = condition.map(compile).transpose()?;
+        Ok(Self { table, reason: reason.map(str::to_lowercase), containing: Vec::new(), condition })
+    }
+
+    /// Those in whose record all of these bytes stand.
+    pub fn containing(containing: Vec<Vec<u8>>) -> Self {
+        Self { containing, ..Self::default() }
     }
 
     /// Whether each of the rows is meant.
@@ -63,6 +72,12 @@ impl Filter {
             let (reasons, details) = (text(rows, "reason"), text(rows, "detail"));
             for (row, holds) in holds.iter_mut().enumerate() {
                 *holds &= reasons.value(row).contains(wanted) || details.value(row).to_lowercase().contains(wanted);
+            }
+        }
+        if !self.containing.is_empty() {
+            let records = records(rows);
+            for (row, holds) in holds.iter_mut().enumerate() {
+                *holds = *holds && self.containing.iter().all(|bytes| memmem::find(records.value(row), bytes).is_some());
             }
         }
         Ok(holds)

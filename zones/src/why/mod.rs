@@ -6,6 +6,7 @@
 //! counted, so that the answer says what it rests on. Memory holds one batch and the rows that were found.
 
 mod key;
+mod lines;
 mod raw_rows;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::query::Input;
 use crate::use_case::UseCase;
 
 pub use key::{Key, json};
+pub use lines::{Wanted, lines};
 pub use raw_rows::{Batch, Condition, FoundRows, batches, conditions, find};
 
 /// What was read for an answer.
