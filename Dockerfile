@@ -18,12 +18,12 @@ COPY tests tests
 # What serves the demonstration file is built along: it shares every dependency.
 FROM sources AS build
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    cargo build --locked --profile dist --workspace --bins \
+    cargo build --locked --profile dist --workspace --no-default-features --bins \
     && install -D --target-directory /out target/dist/sluice target/dist/session-events-file target/dist/serve-files
 
 FROM sources AS build-stages
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    cargo build --locked --profile dist --workspace --bins --features pipelines/stage-bins \
+    cargo build --locked --profile dist --workspace --no-default-features --bins --features pipelines/stage-bins \
     && for stage in create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra; do \
     install -D --target-directory /out "target/dist/$stage"; done
 

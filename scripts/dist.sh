@@ -15,10 +15,14 @@ folder=$profile
 [[ $profile != dev ]] || folder=debug
 
 step "building with the profile $profile"
-build_with build --locked --workspace --profile "$profile" --features pipelines/stage-bins >&2
+# Without default features: those are crash points, for tests.
+build_with build --locked --workspace --profile "$profile" --no-default-features --features pipelines/stage-bins >&2
 done_step
 
 programs=$(target_dir)/$folder
+for program in sluice "${stages[@]}"; do
+  ! grep -q SLUICE_CRASH_AT "$programs/$program" || fail "$programs/$program has crash points, which are for tests only"
+done
 version=$("$programs/sluice" --version | awk '{ print $2 }')
 target=$(rustc -vV | sed -n 's/^host: //p')
 name=sluice-$version-$target

@@ -2,7 +2,7 @@
 //!
 //! [`Store::connect`] waits for a Cassandra that is still starting: it tries again until a deadline and tells its caller at once
 //! and then every five seconds. It does not wait for what does not pass by itself: a refused log-in, an unknown datacenter, certificates
-//! that do not fit. (A node that was seen starting is given twenty seconds more for the log-in: Cassandra opens its port
+//! that do not fit, a keyspace whose replicas cannot answer. (A node that was seen starting is given twenty seconds more for the log-in: Cassandra opens its port
 //! some ten seconds before it has made its first role.)
 
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use crate::request::{self, Answer};
-use crate::settings::{Replication, Settings};
+use crate::schema::replicas::{self, TooFewNodes};
+use crate::settings::{Consistency, Replication, Settings};
 use crate::tls;
 
 /// How long one request may take. Longer than the server's own limits (2 s for a write, 10 s for a scan) and than a garbage
@@ -40,6 +41,7 @@ pub struct Store {
     pub(crate) keyspace: Arc<str>,
     pub(crate) replication: Replication,
     pub(crate) datacenter: Option<String>,
+    pub(crate) consistency: Consistency,
 }
 
 /// Cassandra does not answer yet; passed to the caller of [`Store::connect`] at once and then every five seconds.
@@ -98,11 +100,13 @@ impl Store {
                 return Err(Error::Datacenter { wanted: wanted.clone(), known: known.join(", ") });
             }
         }
+        replicas::check_existing(&session, &settings.keyspace, settings.datacenter.as_deref(), settings.consistency)?;
         Ok(Self {
             session: Arc::new(session),
             keyspace: settings.keyspace.as_str().into(),
             replication: settings.replication.clone(),
             datacenter: settings.datacenter.clone(),
+            consistency: settings.consistency,
         })
     }
 
@@ -204,6 +208,8 @@ pub enum Error {
     TlsFiles(#[from] tls::Error),
     #[error("Cassandra has no datacenter {wanted}, only {known}")]
     Datacenter { wanted: String, known: String },
+    #[error(transparent)]
+    Replicas(#[from] TooFewNodes),
     #[error("no session with Cassandra")]
     Session(#[source] Answer),
 }
@@ -213,6 +219,7 @@ impl Classify for Error {
         match self {
             Self::Unreachable { .. } => Failure::Transient,
             Self::TlsFiles(error) => error.failure(),
+            Self::Replicas(error) => error.failure(),
             Self::LogIn { .. } | Self::LogInMissing | Self::Tls { .. } | Self::Datacenter { .. } | Self::Session(_) => {
                 Failure::Definition
             }
@@ -229,6 +236,7 @@ impl Classify for Error {
                 "check that the node expects encrypted connections, that the authority's file signed its certificate, and that the certificate names the node's address".to_owned()
             }
             Self::TlsFiles(error) => return error.hint(),
+            Self::Replicas(error) => return error.hint(),
             Self::Datacenter { known, .. } => format!("set CASSANDRA_DATACENTER to one of {known}, or leave it empty"),
             Self::Session(_) => return None,
         })

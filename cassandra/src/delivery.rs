@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Failure, Interrupted, Progress, Shutdown};
+use model::{Failure, Interrupted, Progress, Shutdown, crash};
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchType};
@@ -143,7 +143,9 @@ impl InFlight {
                 tokio::time::sleep(flow::pause(request.attempt, RandomState::new().hash_one(request.batch))).await;
             }
             let sent = Instant::now();
+            crash::point("cassandra/batch:before");
             let result = send(&session, &statements, &mutations, request.batch).await;
+            crash::point("cassandra/batch:after");
             Outcome { request, sent, result }
         });
     }

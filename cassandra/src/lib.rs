@@ -29,6 +29,6 @@ pub use cql::CqlType;
 pub use encode::Nulls;
 pub use mutations::Changes;
 pub use read::{Scan, WriteTimes};
-pub use schema::{Made, TableDesign};
+pub use schema::{Made, TableDesign, TableId};
 pub use settings::Settings;
 pub use sink::{EncodedGroup, Sink, Written};

@@ -1,13 +1,44 @@
 //! What a single request to Cassandra can fail with, and of which kind that is.
 //!
 //! Transient is what may pass when the same request is sent again: time-outs, overload, lost connections, nodes that are down.
-//! Every request of this crate is idempotent, so sending it again is always right; whether and how often is the caller's to say.
+//! Every request of this crate is idempotent, so sending it again is always right: [`again`] does it for what is not a row, until
+//! for [`PATIENCE`] none has succeeded; rows have a loop of their own ([`crate::delivery`]).
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use model::{Classify, Failure};
 use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, DeserializationError, ExecutionError,
     IntoRowsResultError, MetadataError, PrepareError, RequestAttemptError, RowsError, SchemaAgreementError,
 };
+use tokio::time::Instant;
+
+use crate::flow;
+
+/// For so long a request that fails in a way that may pass is sent again: as long as it takes to start a node anew, and its
+/// readers to find it again.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Sends a request until it succeeds, fails for good, or has failed for [`PATIENCE`].
+pub(crate) async fn again<T, E, F>(mut send: impl FnMut() -> F) -> Result<T, E>
+where
+    E: DriverError,
+    F: Future<Output = Result<T, E>>,
+{
+    let started = Instant::now();
+    let mut attempt = 0;
+    loop {
+        match send().await {
+            Err(error) if error.kind() == Failure::Transient && started.elapsed() < PATIENCE => {
+                tracing::debug!(%error, attempt, "ask again");
+                attempt += 1;
+                tokio::time::sleep(flow::pause(attempt, RandomState::new().hash_one(attempt))).await;
+            }
+            ended => return ended,
+        }
+    }
+}
 
 /// What the driver or the server said.
 ///

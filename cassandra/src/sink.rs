@@ -10,20 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;
 use crate::cql::{self, CqlType};
 use crate::delivery::{self, Ended, Route};
-use crate::encode::{self, Nulls};
+use crate::encode::{self, Nulls, Rows};
 use crate::flow::{self, Flow};
 use crate::mutations::{BatchLimits, Changes, Kind, Mutations};
-use crate::request::{self, Answer, Purpose};
-use crate::schema::{self, Column, TableDesign};
+use crate::request::{self, Answer, Purpose, again};
+use crate::schema::{self, Column, TableDesign, TableId};
 
-/// Without a single success for so long, writing is given up.
-const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 /// From how many places of a ring of several nodes batches are taken in turn; as many as a node has ranges by default.
 const LANES: usize = 16;
 
@@ -31,6 +30,7 @@ const LANES: usize = 16;
 pub struct Sink {
     store: Store,
     design: Arc<TableDesign>,
+    table_id: TableId,
     nulls: Nulls,
     route: Route,
     batch_limits: BatchLimits,
@@ -64,14 +64,14 @@ pub struct Written {
 impl Sink {
     /// Prepares to write to the table of `design`, which must exist and be as the design says.
     pub async fn open(store: &Store, design: TableDesign, nulls: Nulls) -> Result<Self, Error> {
-        store.check_table(&design).await?;
+        let table_id = store.check_table(&design).await?;
         let statements = Arc::new(Statements::prepare(store, &design).await?);
         let nodes = store.session.get_cluster_state().get_nodes_info().len();
         let lanes = if nodes > 1 { LANES } else { 1 };
-        let route = Route { session: Arc::clone(&store.session), statements, lanes, give_up_after: GIVE_UP_AFTER };
+        let route = Route { session: Arc::clone(&store.session), statements, lanes, give_up_after: request::PATIENCE };
         let in_flight = AtomicUsize::new(flow::START);
         let batch_limits = BatchLimits::of(&design);
-        Ok(Self { store: store.clone(), design: Arc::new(design), nulls, route, batch_limits, in_flight })
+        Ok(Self { store: store.clone(), design: Arc::new(design), table_id, nulls, route, batch_limits, in_flight })
     }
 
     /// Gives up after so long without a success, instead of a minute.
@@ -83,6 +83,24 @@ impl Sink {
 
     pub fn table(&self) -> &str {
         self.design.name()
+    }
+
+    /// Of the table that rows are written to: for its checkpoint.
+    pub fn table_id(&self) -> TableId {
+        self.table_id
+    }
+
+    /// The primary key of each row, as the bytes that Cassandra tells rows apart by. `rows` may have other columns, and may come
+    /// from the lake or from [`Store::scan`].
+    pub fn primary_keys(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
+        let keys = Rows::of_keys(&self.design, rows)?;
+        let mut bytes = Vec::with_capacity(keys.len());
+        for row in 0..keys.len() {
+            let mut key = Vec::new();
+            keys.append(row, &mut key)?;
+            bytes.push(key);
+        }
+        Ok(bytes)
     }
 
     /// Writes a group of versions, oldest first; returns once all of it is acknowledged.
@@ -198,7 +216,7 @@ impl Statements {
         let row = key.iter().map(|column| format!("{} = ?", cql::name(&column.name))).collect::<Vec<_>>().join(" AND ");
         let prepare = async |text: String, columns: &[Column], marker| {
             let purpose = || format!("prepare {text}");
-            let mut statement = store.session.prepare(text.as_str()).await.purpose(purpose)?;
+            let mut statement = again(|| store.session.prepare(text.as_str())).await.purpose(purpose)?;
             if !markers_fit(&statement, columns, marker) {
                 return Err(Error::Markers { statement: text });
             }

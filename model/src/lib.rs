@@ -5,8 +5,10 @@
 
 pub mod clock;
 pub mod counts;
+pub mod crash;
 pub mod definition;
 pub mod failure;
+pub mod maintenance;
 pub mod plan;
 pub mod position;
 pub mod progress;

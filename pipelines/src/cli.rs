@@ -11,9 +11,12 @@ use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::init::InitArgs;
+use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
+use crate::commands::rejects::RejectsArgs;
+use crate::commands::replay::ReplayArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::error::Error;
@@ -50,6 +53,14 @@ enum Command {
     /// Query the tables of all zones with SQL; reads only
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// List what was set aside: grouped by what is wrong, or the records as they were received
+    #[command(after_help = REJECTS_EXAMPLES)]
+    Rejects(RejectsArgs),
+    /// Feed what was set aside through the present definition, and move what passes to its raw table
+    #[command(
+        after_help = "Example: after a check was loosened\n  sluice replay orders --reason check_failed --dry-run\n  sluice replay orders --reason check_failed\n  sluice run orders"
+    )]
+    Replay(ReplayArgs),
     /// Print the JSON Schema of pipeline.toml, for editors
     #[command(
         after_help = "Example: sluice schema > pipeline.schema.json\n\nEditors that use it are named in docs/definition.md."
@@ -81,6 +92,9 @@ enum Command {
     /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
+    #[command(after_help = MAINTAIN_EXAMPLES)]
+    Maintain(MaintainArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -95,6 +109,12 @@ const VERIFY_EXAMPLES: &str = "Examples:
   sluice verify orders cassandra.orders_by_day --repair
 
 Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
+const MAINTAIN_EXAMPLES: &str = "Examples:
+  sluice maintain orders --dry-run
+  sluice maintain orders --archive /data/archive
+  sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
+
+It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -108,6 +128,11 @@ const SQL_EXAMPLES: &str = "Examples:
 
 Tables: raw.NAME, use_case.NAME, quarantine, landing.NAME; a name alone where only one table has it.";
 
+const REJECTS_EXAMPLES: &str = "Examples:
+  sluice rejects orders
+  sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
+  sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
+
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
@@ -117,10 +142,13 @@ pub fn main() -> ExitCode {
         }
         Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
         Command::Verify(arguments) => return runtime().block_on(commands::verify::run(arguments)),
+        Command::Maintain(arguments) => return runtime().block_on(commands::maintain::run(arguments)),
         Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
         Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
+        Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
+        Command::Replay(arguments) => return runtime().block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());

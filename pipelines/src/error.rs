@@ -76,10 +76,16 @@ impl Error {
     }
 }
 
+fn has_no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
             Self::NoPipeline { .. } | Self::Definition { .. } | Self::Semantics { .. } | Self::Slice(_) => Failure::Definition,
+            Self::State { source, .. } if has_no_room(source) => Failure::Transient,
             Self::Read { .. } | Self::State { .. } | Self::Output { .. } => Failure::Bug,
             Self::Setting { source, .. } | Self::Landing { source, .. } | Self::Cassandra { source, .. } => source.0.failure(),
             Self::Lake(source) => source.failure(),
@@ -101,6 +107,9 @@ impl Classify for Error {
             Self::Node(source) => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Interrupted(_) => Some("run the same command again: it goes on where it stopped".to_owned()),
+            Self::State { source, .. } if has_no_room(source) => {
+                Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned())
+            }
             Self::Read { .. } | Self::State { .. } | Self::Output { .. } | Self::Definition { .. } | Self::Slice(_) => None,
         }
     }

@@ -6,6 +6,7 @@ pub mod checking;
 pub mod cli;
 pub mod commands;
 pub mod context;
+mod crash;
 pub mod download;
 pub mod error;
 pub mod folder;

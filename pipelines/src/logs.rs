@@ -6,9 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, TalkArgs};
 
-/// What the driver logs is in the errors that it returns, and that bytes have no statistics is no news; a filter that names them
-/// (`scylla=info`) shows them all the same.
-const QUIET: &str = "scylla=off,deltalake_core::writer::stats=error";
+/// What the driver and the readers and writers of Delta logs say is in the errors that they return, and that bytes have no
+/// statistics is no news; a filter that names them (`scylla=info`) shows them all the same.
+const QUIET: &str = "scylla=off,buoyant_kernel=off,deltalake_core::kernel=off,deltalake_core::writer::stats=error";
 
 /// Starts logging; what the filter does not understand is taken as `warn`.
 pub fn start(talk: &TalkArgs) {

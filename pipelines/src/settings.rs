@@ -31,10 +31,26 @@ pub struct RunArgs {
     pub debug: String,
 
     #[command(flatten)]
+    pub hold: HoldArgs,
+
+    #[command(flatten)]
     pub cassandra: CassandraArgs,
 
     #[command(flatten)]
     pub talk: TalkArgs,
+}
+
+/// What to do about another run that works on the lake.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Other runs")]
+pub struct HoldArgs {
+    /// How long to wait for another run that works on the same lake, instead of ending with exit code 75
+    #[arg(long, env = "SLUICE_WAIT", default_value_t = 0, value_name = "SECONDS")]
+    pub wait: u64,
+
+    /// Without a sign of life of this run for so long, another one may take over
+    #[arg(long, env = "SLUICE_SILENCE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    pub silence: u64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -167,6 +183,39 @@ impl RunArgs {
     pub fn keyspace(&self, pipeline: &str) -> Result<String, Error> {
         let keyspace = self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline);
         Ok(if self.slice()?.is_some() { format!("{keyspace}{DEBUG_SUFFIX}") } else { keyspace.to_owned() })
+    }
+}
+
+/// What a test has the program do (see `crash`).
+#[cfg(feature = "crash-points")]
+#[derive(Debug)]
+pub(crate) struct TestSettings {
+    /// A crash point, and at which pass through it the process ends.
+    pub(crate) crash_at: Option<(String, u64)>,
+    pub(crate) crash_log: Option<PathBuf>,
+    pub(crate) clock: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+#[cfg(feature = "crash-points")]
+impl TestSettings {
+    pub(crate) fn read() -> Result<Self, Error> {
+        let wrong = |name: &str, text: &str, form: &str| Error::Semantics {
+            place: format!("setting {name}"),
+            problem: format!("{text:?} is not {form}"),
+            hint: None,
+        };
+        let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let crash_at = text("SLUICE_CRASH_AT").map(|text| {
+            let parts = text.rsplit_once(':').and_then(|(point, pass)| Some((point.to_owned(), pass.parse().ok()?)));
+            parts.ok_or_else(|| wrong("SLUICE_CRASH_AT", &text, "POINT:PASS, as raw/commit:after:1"))
+        });
+        let clock = text("SLUICE_TEST_CLOCK").map(|text| {
+            let instant = chrono::DateTime::parse_from_rfc3339(&text);
+            let instant = instant.map_err(|_| wrong("SLUICE_TEST_CLOCK", &text, "an instant as 2016-11-10T12:00:00Z"))?;
+            Ok::<_, Error>(instant.to_utc())
+        });
+        let crash_log = std::env::var_os("SLUICE_CRASH_LOG").map(PathBuf::from);
+        Ok(Self { crash_at: crash_at.transpose()?, crash_log, clock: clock.transpose()? })
     }
 }
 

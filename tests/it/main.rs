@@ -19,6 +19,7 @@ mod landing;
 mod node;
 mod oulad;
 mod plan;
+mod properties;
 mod session_events;
 mod sessions;
 mod several_files;

@@ -2,7 +2,8 @@
 //!
 //! Versions are read in order. A commit that changes no data (compaction) yields nothing but still counts as read. Where a
 //! commit has files of the change feed, they are its changes; else its added files are inserts and its removed files deletes
-//! (Delta protocol, "Change Data Files").
+//! (Delta protocol, "Change Data Files"). A commit that only let go of rows past the retention takes nothing from what was made
+//! of them: [`changes_of`] steps over it. [`all_changes_of`] yields its rows as deletes, for what must follow the table as it is.
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,11 +11,10 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Action;
 use futures::TryStreamExt;
 use model::position::TableVersion;
-use object_store::path::Path;
 use std::collections::HashMap;
 
 use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
-use crate::delta::{CommitContent, ReadPlan, Table, partition_of};
+use crate::delta::{CommitContent, ReadPlan, Table, partition_of, recorded_rows, stored_path};
 use crate::error::Error;
 
 /// The rows that came and went in one version, as the table's columns.
@@ -63,21 +63,29 @@ pub fn grouped(commits: Vec<CommitContent>, max_rows: u64) -> Vec<Group> {
 }
 
 fn added_rows(commit: &CommitContent) -> u64 {
-    let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
     commit
         .actions
         .iter()
         .filter_map(|action| match action {
-            Action::Add(add) if add.data_change => add.stats.as_deref().and_then(records),
+            Action::Add(add) if add.data_change => add.stats.as_deref().and_then(recorded_rows),
             _ => None,
         })
         .sum()
 }
 
-/// The changes of one version of `table`.
+/// The changes of one version of `table`, without rows that only went because they are past the retention.
 pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
+    if commit.forgets() { Ok(no_changes(commit)) } else { all_changes_of(table, commit).await }
+}
+
+fn no_changes(commit: &CommitContent) -> VersionChanges {
     let write_time = commit.write_time().or_else(|| commit.committed_at()).unwrap_or(0);
-    let mut changes = VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() };
+    VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() }
+}
+
+/// The changes of one version of `table`, rows past the retention among the deletes.
+pub async fn all_changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
+    let mut changes = no_changes(commit);
     let has_feed = commit.actions.iter().any(|action| matches!(action, Action::Cdc(_)));
     for action in &commit.actions {
         match action {
@@ -125,9 +133,4 @@ async fn read_feed(table: &Table, path: &str, values: &PartitionValues, changes:
         }
     }
     Ok(())
-}
-
-/// Paths in the log are URL-encoded as they were written; the object store wants them plain.
-fn stored_path(path: &str) -> Path {
-    Path::parse(path).unwrap_or_else(|_| Path::from(path))
 }

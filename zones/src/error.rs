@@ -1,7 +1,11 @@
 //! What can go wrong in the lake, by step and object.
 
+use std::io::ErrorKind;
+
 use deltalake::DeltaTableError;
 use deltalake::errors::DeltaTableError as Delta;
+use deltalake::kernel::transaction::TransactionError;
+use model::definition::{ContractChange, ContractChangeKind};
 use model::failure::{Classify, Failure};
 use model::shutdown::Interrupted;
 
@@ -13,10 +17,18 @@ pub enum Error {
     NoTable { table: String },
     #[error("{table} differs from its definition: {difference}")]
     TableDiffers { table: String, difference: String },
+    #[error("{table} was loaded under another contract: {}", in_words(changes))]
+    ContractChanged { table: String, changes: Vec<ContractChange> },
     #[error("{table} was changed by another writer {attempts} times while {step}")]
     Contended { table: String, step: &'static str, attempts: u32 },
     #[error("commit {version} of {table} is no longer in its log")]
     CommitGone { table: String, version: u64 },
+    #[error(
+        "{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}"
+    )]
+    HistoryGone { table: String, input: String, position: u64, reason: String },
+    #[error("commit {version} of {table} is not what was written: {problem}")]
+    DamagedCommit { table: String, version: u64, problem: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
@@ -36,6 +48,10 @@ pub enum Error {
     Io { step: &'static str, path: String, source: std::io::Error },
     #[error("read data file {path} of {table}")]
     ReadFile { table: String, path: String, source: parquet::errors::ParquetError },
+    #[error("write {path} of {table}")]
+    WriteFile { table: String, path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("data file {path} of {table} is not what was written: {problem}")]
+    DamagedFile { table: String, path: String, problem: String },
     #[error("{path} is not what was written: {problem}")]
     Damaged { path: String, problem: String },
     #[error("{file}: {reason}; nothing of the file is committed")]
@@ -52,6 +68,10 @@ pub enum Error {
     Accounting { what: String, counts: String },
     #[error("another run holds {path}: {holder}")]
     Held { path: String, holder: String },
+    #[error("another run took over {path}, for this one gave no sign of life: {holder}")]
+    TakenOver { path: String, holder: String },
+    #[error("{path} has format {format}, made by {made_by}; this program knows formats up to {known}")]
+    NewerFormat { path: String, format: u32, made_by: String, known: u32 },
     #[error("a worker of {step} ended early")]
     Worker { step: &'static str },
     #[error("{entry}: {problem}")]
@@ -81,8 +101,18 @@ impl Error {
         move |source| Self::ReadFile { table: table.to_owned(), path: path.to_owned(), source }
     }
 
+    pub(crate) fn writing<E>(table: &str, path: &str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::WriteFile { table: table.to_owned(), path: path.to_owned(), source: source.into() }
+    }
+
     /// Something that came up while rows were computed.
     pub(crate) fn sql(step: String, error: &datafusion::error::DataFusionError) -> Self {
+        if let Some(kind) = io_kind(error).filter(|kind| is_full(*kind)) {
+            return Self::Io { step: "spill for", path: step, source: kind.into() };
+        }
         let said = crate::sql::of_error(error);
         Self::Sql { step, message: said.message, hint: said.hint }
     }
@@ -102,14 +132,56 @@ impl Error {
 
     /// Whether another writer's commit got in between, so that the batch can be done again.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Delta { source, .. } if matches!(**source, Delta::Transaction { .. } | Delta::VersionAlreadyExists(_)))
+        use TransactionError::{CommitConflict, MaxCommitAttempts, VersionAlreadyExists};
+        matches!(self, Self::Delta { source, .. } if matches!(**source,
+            Delta::VersionAlreadyExists(_)
+            | Delta::Transaction { source: CommitConflict(_) | MaxCommitAttempts(_) | VersionAlreadyExists(_) }))
+    }
+
+    /// What the file system said, however deep in the causes.
+    fn io_kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Delta { .. } | Self::Io { .. } | Self::ReadFile { .. } | Self::WriteFile { .. } | Self::Arrow { .. } => {
+                io_kind(self)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a table's log or one of its files cannot be read, though the file system works.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::DamagedCommit { .. } | Self::CommitGone { .. } => true,
+            Self::Delta { step, .. } => READING.contains(step),
+            _ => false,
+        }
     }
 }
 
+/// The steps that only read a table's log.
+const READING: [&str; 7] =
+    ["open", "open an earlier version", "refresh", "read", "read a position", "read the log", "list the files"];
+
+/// What the file system said, in an error or its causes.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut cause = Some(error);
+    let mut found = None;
+    while let Some(error) = cause {
+        // One that carries another says less than that other.
+        found = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(found);
+        cause = error.source();
+    }
+    found
+}
+
+/// Whether there is no room: on the disk, for this user, or in a file.
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
 /// Whether a file cannot be made where it should be, whatever it is.
-fn is_of_the_place(kind: std::io::ErrorKind) -> bool {
-    use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
-    matches!(kind, NotADirectory | PermissionDenied | ReadOnlyFilesystem)
+fn is_of_the_place(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotADirectory | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The two ways out where a table does not go with its definition or its input. Names of tables are `<pipeline>/<table>`.
@@ -117,6 +189,22 @@ fn rebuild(instead: &str, name: &str) -> String {
     let (pipeline, table) = name.split_once('/').unwrap_or(("PIPELINE", name));
     format!(
         "{instead}, or make the table and all that was made from it anew from the landed files: `sluice rebuild {pipeline} {table}`, then `sluice run {pipeline}`"
+    )
+}
+
+fn in_words(changes: &[ContractChange]) -> String {
+    changes.iter().map(|change| change.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Where rows that are there stay right, files may go on under the new contract; its author has to say so.
+fn other_contract(table: &str, changes: &[ContractChange]) -> String {
+    let rebuild = rebuild("take the change back", table);
+    if changes.iter().any(|change| change.kind == ContractChangeKind::Content) {
+        return rebuild;
+    }
+    let pipeline = table.split_once('/').map_or("PIPELINE", |(pipeline, _)| pipeline);
+    format!(
+        "{rebuild}; or keep the rows that are there, and feed what was set aside through the new contract: `sluice replay {pipeline}`"
     )
 }
 
@@ -128,13 +216,21 @@ impl From<crate::landing::Error> for Error {
 
 impl Classify for Error {
     fn failure(&self) -> Failure {
+        match self.io_kind() {
+            Some(kind) if is_full(kind) => return Failure::Transient,
+            Some(kind) if is_of_the_place(kind) => return Failure::Definition,
+            _ if self.is_conflict() => return Failure::Transient,
+            _ if self.is_damage() => return Failure::Definition,
+            _ => {}
+        }
         match self {
             Self::Interrupted(_) => Failure::Interrupted,
             Self::Entry { source } => source.failure(),
             Self::LandingZone(source) => source.failure(),
-            Self::Contended { .. } | Self::Held { .. } => Failure::Transient,
+            Self::Contended { .. } | Self::Held { .. } | Self::TakenOver { .. } => Failure::Transient,
             Self::NoTable { .. }
             | Self::TableDiffers { .. }
+            | Self::ContractChanged { .. }
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
@@ -143,21 +239,35 @@ impl Classify for Error {
             | Self::FoldChanged { .. }
             | Self::InputReplaced { .. }
             | Self::KeyRepeated { .. }
+            | Self::NewerFormat { .. }
+            | Self::Damaged { .. }
+            | Self::HistoryGone { .. }
             | Self::PositionAhead { .. } => Failure::Definition,
             Self::Stopped { .. } | Self::TooManyBatches { .. } | Self::Unreadable { .. } => Failure::Data,
-            Self::Io { source, .. } if is_of_the_place(source.kind()) => Failure::Definition,
             Self::Delta { .. }
             | Self::CommitGone { .. }
             | Self::Arrow { .. }
             | Self::Io { .. }
             | Self::ReadFile { .. }
-            | Self::Damaged { .. }
+            | Self::WriteFile { .. }
+            | Self::DamagedFile { .. }
+            | Self::DamagedCommit { .. }
             | Self::Accounting { .. }
             | Self::Worker { .. } => Failure::Bug,
         }
     }
 
     fn hint(&self) -> Option<String> {
+        match self.io_kind() {
+            Some(kind) if is_full(kind) => {
+                return Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned());
+            }
+            Some(kind) if is_of_the_place(kind) => {
+                return Some("the lake (--lake, LAKE_URI) must be a folder that this user may write to".to_owned());
+            }
+            _ if self.is_conflict() => return Some("run again: it goes on where it stopped".to_owned()),
+            _ => {}
+        }
         let hint = match self {
             Self::Entry { source } => return source.hint(),
             Self::LandingZone(source) => return source.hint(),
@@ -166,6 +276,7 @@ impl Classify for Error {
             Self::Sql { hint, .. } => return hint.map(str::to_owned),
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { table, .. } => return Some(rebuild("take the change back", table)),
+            Self::ContractChanged { table, changes } => return Some(other_contract(table, changes)),
             Self::Stopped { advice, .. } => return Some(advice.clone()),
             Self::DefinitionChanged { .. } => "put the old definition back, run once to finish the load, then change it",
             Self::KeyRepeated { .. } => "group by the key in the SQL, or make the key longer in pipeline.toml",
@@ -174,14 +285,27 @@ impl Classify for Error {
             Self::PositionAhead { table, .. } => {
                 return Some(rebuild("the input is older than what was read from it: restore it", table));
             }
-            Self::Held { .. } => "wait for it to end, then run again",
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                "free some space and run again: it goes on where it stopped"
+            Self::Held { .. } => "wait for it to end, then run again; `--wait SECONDS` waits for you",
+            Self::TakenOver { .. } => {
+                "run again when the other has ended: what this one committed is kept, the rest is done there"
             }
-            Self::Io { source, .. } if is_of_the_place(source.kind()) => {
-                "the lake (--lake, LAKE_URI) must be a folder that this user may write to"
+            Self::HistoryGone { table, .. } => {
+                return Some(rebuild("restore what was removed from the input's folder (no `sluice maintain` does this)", table));
             }
-            Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
+            Self::NewerFormat { made_by, .. } => {
+                return Some(format!("use {made_by} or a newer one: an older program could misread what it wrote"));
+            }
+            Self::Contended { .. } => "end whatever else writes to this table (compaction, say), then run again",
+            Self::Delta { table, .. }
+            | Self::ReadFile { table, .. }
+            | Self::DamagedFile { table, .. }
+            | Self::DamagedCommit { table, .. }
+            | Self::CommitGone { table, .. }
+                if self.is_damage() =>
+            {
+                return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
+            }
+            Self::Damaged { .. } => "remove it and run again: it is made anew",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -1,27 +1,29 @@
 //! Where things are in the lake.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use model::crash;
 use model::definition::Origin;
 
 use crate::error::Error;
+use crate::format;
+use crate::hold::{self, Guard, Hold, Terms};
 use crate::landing::LandingZone;
 
-/// Held by a run.
-const LOCK: &str = "run.lock";
+/// In the folder of what can be derived again; see [`hold`].
+const HOLD: &str = "hold";
 
-/// One pipeline's part of a lake.
+/// One pipeline's part of a lake. Clones share the hold.
 #[derive(Debug, Clone)]
 pub struct Lake {
     root: PathBuf,
     pipeline: String,
+    guard: Guard,
 }
 
 impl Lake {
     pub fn new(root: impl Into<PathBuf>, pipeline: &str) -> Self {
-        Self { root: root.into(), pipeline: pipeline.to_owned() }
+        Self { root: root.into(), pipeline: pipeline.to_owned(), guard: Guard::default() }
     }
 
     pub fn root(&self) -> &Path {
@@ -29,7 +31,7 @@ impl Lake {
     }
 
     pub fn landing(&self, source: &str) -> LandingZone {
-        LandingZone::new(&self.root, &self.pipeline, source)
+        LandingZone::new(&self.root, &self.pipeline, source).guarded(&self.guard)
     }
 
     pub fn raw_folder(&self, table: &str) -> PathBuf {
@@ -49,21 +51,29 @@ impl Lake {
         self.root.join("_sluice").join(&self.pipeline)
     }
 
+    /// The key directory of a use-case table.
+    pub fn keys_folder(&self, table: &str) -> PathBuf {
+        self.state_folder().join("keys").join(table)
+    }
+
     /// Removes a table that can be derived again, with what was derived from it. It is gone as a whole or not at all.
     pub fn discard(&self, origin: &Origin) -> Result<(), Error> {
         let folder = match origin {
             Origin::Raw(name) => self.raw_folder(name),
             Origin::UseCase(name) => self.use_case_folder(name),
         };
-        let keys = self.state_folder().join("keys").join(origin.table());
+        self.confirm_hold()?;
+        let keys = self.keys_folder(origin.table());
         let bin = self.state_folder().join("removed");
         std::fs::create_dir_all(&bin).map_err(Error::io("create", &bin))?;
         for folder in [folder, keys] {
             let gone = bin.join(uuid::Uuid::new_v4().to_string());
+            crash::point("lake/discard:before");
             match std::fs::rename(&folder, &gone) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 moved => moved.map_err(Error::io("move away", &folder))?,
             }
+            crash::point("lake/discard:after");
         }
         std::fs::remove_dir_all(&bin).map_err(Error::io("remove", &bin))
     }
@@ -71,11 +81,13 @@ impl Lake {
     /// Where computations go that do not fit into memory. What a killed run left there is removed.
     pub fn spill_folder(&self) -> Result<PathBuf, Error> {
         let folder = self.state_folder().join("spill");
+        crash::point("query/spill-folder:before");
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &folder)(error)),
             _ => {}
         }
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        crash::point("query/spill-folder:after");
         Ok(folder)
     }
 
@@ -91,10 +103,10 @@ impl Lake {
     /// Removes everything of the pipeline from the lake. Only debug lakes are ever removed.
     pub fn remove(&self) -> Result<(), Error> {
         let zones = ["landing", "raw", "use_case", "quarantine"].map(|zone| self.root.join(zone).join(&self.pipeline));
-        let lock = self.state_folder().join(LOCK);
+        let kept = [HOLD, format::FILE].map(|name| self.state_folder().join(name));
         // The state goes first: what is half removed must not look like a whole lake.
         let state = std::fs::read_dir(self.state_folder()).into_iter().flatten().flatten().map(|entry| entry.path());
-        for path in state.filter(|path| *path != lock).chain(zones) {
+        for path in state.filter(|path| !kept.contains(path)).chain(zones) {
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
@@ -104,32 +116,31 @@ impl Lake {
         Ok(())
     }
 
-    /// Takes the pipeline's lake for one run; a second run on this machine is told who holds it.
-    pub fn hold(&self, holder: &str) -> Result<Hold, Error> {
-        let folder = self.state_folder();
-        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let path = folder.join(LOCK);
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(Error::io("read", &path))?;
-                return Err(Error::Held { path: path.display().to_string(), holder: text.trim().to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
-        }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(Error::io("write", &path))?;
-        Ok(Hold { _file: file })
+    /// Takes the pipeline's part of the lake for this process, and brings it to this program's format. Another process that has
+    /// it is named in the error. What is opened through this lake or a clone of it asks for the hold before it commits.
+    pub fn hold(&self, command: &str) -> Result<Hold, Error> {
+        self.hold_on(&Terms::new(command))
     }
-}
 
-/// A held lake; let go when dropped, also by a crash.
-#[derive(Debug)]
-pub struct Hold {
-    _file: File,
+    /// The same on other terms.
+    pub fn hold_on(&self, terms: &Terms) -> Result<Hold, Error> {
+        self.expect_format()?;
+        let hold = hold::take(&self.state_folder().join(HOLD), terms, &self.guard)?;
+        format::upgrade(&self.state_folder())?;
+        Ok(hold)
+    }
+
+    /// Fails where another program's lake would be misread by this one.
+    pub fn expect_format(&self) -> Result<(), Error> {
+        format::expect_known(&self.state_folder())
+    }
+
+    /// Fails once another process has taken over.
+    pub fn confirm_hold(&self) -> Result<(), Error> {
+        self.guard.confirm()
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
 }

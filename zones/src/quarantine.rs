@@ -14,6 +14,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::counts::Counts;
+use model::crash;
 
 use crate::decode::Reject;
 use crate::delta::{Commit, CommitNote, Table, TableShape};
@@ -50,6 +51,7 @@ pub fn shape(pipeline: &str) -> TableShape {
         schema: Arc::new(schema),
         partition_column: Some("load".to_owned()),
         change_feed: false,
+        contract: None,
         may_grow: false,
         takes_strings: false,
         description: format!("records of {pipeline} that were set aside, as received"),
@@ -61,6 +63,7 @@ pub async fn open(lake: &Lake) -> Result<Table, Error> {
     let name = lake.quarantine_name();
     Table::open(&lake.quarantine_folder(), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("quarantine table {name}") })
 }
 
@@ -164,7 +167,9 @@ pub async fn commit_rejects(
             for batch in reader.read(segment)? {
                 rows.push(whole_rows(&batch, raw_table, &load, plan, write_time)?);
             }
+            crash::point("quarantine/files:before");
             adds.extend(quarantine.write_files(rows).await?);
+            crash::point("quarantine/files:after");
         }
     }
     let version = i64::try_from(quarantine.version().0 + 1).unwrap_or(i64::MAX);
@@ -174,10 +179,13 @@ pub async fn commit_rejects(
         definition: mark,
         counts: Counts { rejected: plan.counts.rejected, ..Counts::default() },
         write_time,
+        run: Some(now),
         ..CommitNote::default()
     };
     // The number is the quarantine's own version: it leads from the load to the commit that holds its rejects.
+    crash::point("quarantine/commit:before");
     quarantine.commit(Commit { adds, removes: earlier, positions: vec![(load, version)], note, ..Commit::default() }).await?;
+    crash::point("quarantine/commit:after");
     Ok(true)
 }
 
@@ -185,7 +193,11 @@ pub async fn commit_rejects(
 async fn recorded_mark(quarantine: &Table, load: &str, number: Option<i64>) -> Result<Option<String>, Error> {
     let Some(number) = number else { return Ok(None) };
     let first = model::position::TableVersion(number.unsigned_abs());
-    let note = quarantine.commit_content(first).await?.note();
+    let note = match quarantine.commit_content(first).await {
+        // Then they are committed again in place of those that are there.
+        Err(Error::CommitGone { .. }) => None,
+        content => content?.note(),
+    };
     Ok(note.filter(|note| note.input == load).map(|note| note.definition))
 }
 

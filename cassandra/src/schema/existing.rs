@@ -1,19 +1,26 @@
 //! A table as it is in Cassandra, and how it differs from what is wanted.
 
+use std::collections::HashMap;
+
 use model::definition::Order;
 use scylla::client::session::Session;
 
 use crate::cql::CqlType;
-use crate::request::{self, Purpose};
-use crate::schema::design::{Role, TableDesign, order_name, short_class};
+use crate::request::{self, Purpose, again};
+use crate::schema::design::{Column, Role, TableDesign, order_name, short_class};
 
 /// What `system_schema` says of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Existing {
+    /// Another one after the table was dropped and made anew.
+    pub(crate) id: TableId,
     pub(crate) columns: Vec<ExistingColumn>,
     pub(crate) ttl_seconds: u64,
     pub(crate) compaction_class: String,
 }
+
+/// Names a table of Cassandra for as long as it lives.
+pub type TableId = uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExistingColumn {
@@ -29,26 +36,21 @@ impl Existing {
     /// Reads the table; `None` where there is none.
     pub(crate) async fn read(session: &Session, keyspace: &str, table: &str) -> Result<Option<Self>, request::Error> {
         let purpose = || format!("read how table {keyspace}.{table} is made");
-        let options = session
-            .query_unpaged(
-                "SELECT default_time_to_live, compaction FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
-                (keyspace, table),
-            )
+        let statement =
+            "SELECT id, default_time_to_live, compaction FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+        let options = again(|| session.query_unpaged(statement, (keyspace, table)))
             .await
             .purpose(purpose)?
             .into_rows_result()
             .purpose(purpose)?;
-        let Some(options) = options.rows::<(i32, std::collections::HashMap<String, String>)>().purpose(purpose)?.next() else {
+        let Some(options) = options.rows::<(TableId, i32, HashMap<String, String>)>().purpose(purpose)?.next() else {
             return Ok(None);
         };
-        let (ttl, mut compaction) = options.purpose(purpose)?;
+        let (id, ttl, mut compaction) = options.purpose(purpose)?;
 
-        let rows = session
-            .query_unpaged(
-                "SELECT column_name, type, kind, position, clustering_order FROM system_schema.columns \
-                 WHERE keyspace_name = ? AND table_name = ?",
-                (keyspace, table),
-            )
+        let statement = "SELECT column_name, type, kind, position, clustering_order FROM system_schema.columns \
+                         WHERE keyspace_name = ? AND table_name = ?";
+        let rows = again(|| session.query_unpaged(statement, (keyspace, table)))
             .await
             .purpose(purpose)?
             .into_rows_result()
@@ -69,10 +71,22 @@ impl Existing {
         }
         columns.sort_by(|a, b| (rank(a.role), a.position, &a.name).cmp(&(rank(b.role), b.position, &b.name)));
         Ok(Some(Self {
+            id,
             columns,
             ttl_seconds: u64::try_from(ttl).unwrap_or(0),
             compaction_class: compaction.remove("class").unwrap_or_default(),
         }))
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|is| is.name == column)
+    }
+
+    /// As it will be when this column was added.
+    pub(crate) fn with(mut self, column: &Column) -> Self {
+        let (name, cql_type) = (column.name.clone(), column.cql_type.to_string());
+        self.columns.push(ExistingColumn { name, cql_type, role: column.role, position: -1 });
+        self
     }
 
     /// How the table differs from `design`, in words; nothing where it does not.

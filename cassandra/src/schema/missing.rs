@@ -50,11 +50,18 @@ impl Store {
         }
         let own = checkpoint::design();
         for design in designs.iter().chain([&own]) {
-            let Some(existing) = Existing::read(&self.session, &self.keyspace, design.name()).await? else {
+            let Some(mut existing) = Existing::read(&self.session, &self.keyspace, design.name()).await? else {
                 missing.ddl.push(table_ddl(design, &self.keyspace));
                 continue;
             };
-            missing.has_checkpoints |= design.name() == own.name();
+            if design.name() == own.name() {
+                missing.has_checkpoints = true;
+                if let Some(column) = checkpoint::missing_column(&existing) {
+                    let statement = checkpoint::add_column(&self.keyspace, &column);
+                    missing.ddl.push(Ddl { table: Some(design.name().to_owned()), statement });
+                    existing = existing.with(&column);
+                }
+            }
             let differences = existing.differences(design);
             if !differences.is_empty() {
                 missing.differing.push(Differing { table: self.full_name(design.name()), differences });

@@ -1,22 +1,26 @@
 //! Keyspace and tables: made where they are missing, refused where they differ.
 //!
 //! Guarantee: after [`Store::create_tables`] every table is as its design says, on every node, or nothing that existed was
-//! touched and the error lists each difference. Never: alters or drops a table that somebody made.
+//! touched and the error lists each difference. Never: alters or drops a table that somebody made; the table of checkpoints is
+//! our own, and gets the columns that a newer program has for it.
 
 mod design;
 mod existing;
 mod missing;
+pub(crate) mod replicas;
 
-use model::{Classify, Failure};
+use model::{Classify, Failure, crash};
 
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
+pub use existing::TableId;
 pub use missing::{Ddl, Missing, ddl};
+pub use replicas::TooFewNodes;
 
 use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
-use crate::request::{self, Purpose};
+use crate::request::{self, Purpose, again};
 use crate::{checkpoint, cql};
 
 /// Whether something had to be made.
@@ -36,19 +40,28 @@ impl Store {
         if self.keyspace_exists().await? {
             return Ok(Made::Existed);
         }
-        let statement = missing::keyspace_ddl(&self.keyspace, &self.replication, self.datacenter.as_deref());
-        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
-        self.session.await_schema_agreement().await.purpose(purpose)?;
-        self.session.refresh_metadata().await.purpose(purpose)?;
+        let (datacenter, consistency) = (self.datacenter.as_deref(), self.consistency);
+        replicas::check_wanted(&self.session, &self.keyspace, &self.replication, datacenter, consistency)?;
+        crash::point("cassandra/keyspace:before");
+        self.change(&missing::keyspace_ddl(&self.keyspace, &self.replication, datacenter), purpose).await?;
+        crash::point("cassandra/keyspace:after");
+        replicas::check_existing(&self.session, &self.keyspace, datacenter, consistency)?;
         Ok(Made::Created)
     }
 
     /// Drops the keyspace and everything in it, where it exists.
     pub async fn drop_keyspace(&self) -> Result<(), Error> {
         let purpose = || format!("drop keyspace {}", self.keyspace);
-        let statement = format!("DROP KEYSPACE IF EXISTS {}", cql::name(&self.keyspace));
-        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
-        self.session.await_schema_agreement().await.purpose(purpose)?;
+        self.change(&format!("DROP KEYSPACE IF EXISTS {}", cql::name(&self.keyspace)), purpose).await
+    }
+
+    /// Runs a statement that changes the schema, which says `IF` so that it may be sent again; returns once all nodes that can be
+    /// reached know of it, and so does this session.
+    async fn change(&self, statement: &str, purpose: impl Fn() -> String) -> Result<(), Error> {
+        again(|| self.session.query_unpaged(statement, ())).await.purpose(&purpose)?;
+        // Asks again by itself, for a minute.
+        self.session.await_schema_agreement().await.purpose(&purpose)?;
+        again(|| self.session.refresh_metadata()).await.purpose(&purpose)?;
         Ok(())
     }
 
@@ -61,11 +74,16 @@ impl Store {
         }
         let designs: Vec<_> = designs.iter().cloned().chain([checkpoint::design()]).collect();
         let mut differing = Vec::new();
+        let mut added = None;
         let mut tables = Vec::with_capacity(designs.len());
         for design in &designs {
             let made = match Existing::read(&self.session, &self.keyspace, design.name()).await? {
                 None => Made::Created,
-                Some(existing) => {
+                Some(mut existing) => {
+                    if design.name() == checkpoint::TABLE {
+                        added = checkpoint::missing_column(&existing);
+                        existing = added.iter().fold(existing, Existing::with);
+                    }
                     let differences = existing.differences(design);
                     if !differences.is_empty() {
                         differing.push(Differing { table: self.full_name(design.name()), differences });
@@ -79,18 +97,23 @@ impl Store {
             return Err(Error::Differ(differing));
         }
 
+        if let Some(column) = added {
+            let purpose = || format!("add a column to {}", self.full_name(checkpoint::TABLE));
+            self.change(&checkpoint::add_column(&self.keyspace, &column), purpose).await?;
+        }
         let missing = || designs.iter().zip(&tables).filter(|(_, (_, made))| *made == Made::Created);
         for (design, _) in missing() {
             let statement = design.ddl(&self.keyspace);
-            self.session
-                .query_unpaged(statement, ())
+            crash::point("cassandra/table:before");
+            again(|| self.session.query_unpaged(statement.as_str(), ()))
                 .await
                 .purpose(|| format!("create table {}", self.full_name(design.name())))?;
+            crash::point("cassandra/table:after");
         }
         if missing().next().is_some() {
             let purpose = || "wait until all nodes know the new tables".to_owned();
             self.session.await_schema_agreement().await.purpose(purpose)?;
-            self.session.refresh_metadata().await.purpose(purpose)?;
+            again(|| self.session.refresh_metadata()).await.purpose(purpose)?;
         }
         Ok(tables)
     }
@@ -104,42 +127,46 @@ impl Store {
         // The checkpoint first: a table without one is filled from nothing, and rows that are there are written again.
         let before = if self.checkpoints_exist().await? { self.read_checkpoint_time(table).await? } else { None };
         if let Some(before) = before {
-            let reset =
-                Checkpoint { position: 0, source_id: checkpoint::FROM_NOTHING.to_owned(), definition_hash: String::new() };
+            let reset = Checkpoint::from_nothing();
             let times = CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis };
             self.write_checkpoint(table, &reset, times).await?;
         }
         let statement = format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table));
-        self.session.query_unpaged(statement, ()).await.purpose(purpose)?;
-        self.session.await_schema_agreement().await.purpose(purpose)?;
-        self.session.refresh_metadata().await.purpose(purpose)?;
+        crash::point("cassandra/drop:before");
+        self.change(&statement, purpose).await?;
+        crash::point("cassandra/drop:after");
         Ok(())
     }
 
     async fn checkpoints_exist(&self) -> Result<bool, Error> {
         let purpose = || format!("look for {}", self.full_name(checkpoint::TABLE));
         let statement = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
-        let rows = self.session.query_unpaged(statement, (&*self.keyspace, checkpoint::TABLE)).await.purpose(purpose)?;
+        let ask = || self.session.query_unpaged(statement, (&*self.keyspace, checkpoint::TABLE));
+        let rows = again(ask).await.purpose(purpose)?;
         Ok(rows.into_rows_result().purpose(purpose)?.rows_num() > 0)
     }
 
-    /// Fails unless the table exists and is as `design` says.
-    pub(crate) async fn check_table(&self, design: &TableDesign) -> Result<(), Error> {
+    /// The table's id, which is another one after it was dropped and made anew; `None` where it is not there.
+    pub async fn table_id(&self, table: &str) -> Result<Option<TableId>, Error> {
+        Ok(Existing::read(&self.session, &self.keyspace, table).await?.map(|existing| existing.id))
+    }
+
+    /// Fails unless the table exists and is as `design` says; returns its id.
+    pub(crate) async fn check_table(&self, design: &TableDesign) -> Result<TableId, Error> {
         let Some(existing) = Existing::read(&self.session, &self.keyspace, design.name()).await? else {
             return Err(Error::NoTable(self.full_name(design.name())));
         };
         let differences = existing.differences(design);
         if differences.is_empty() {
-            return Ok(());
+            return Ok(existing.id);
         }
         Err(Error::Differ(vec![Differing { table: self.full_name(design.name()), differences }]))
     }
 
     async fn keyspace_exists(&self) -> Result<bool, Error> {
         let purpose = || format!("look for keyspace {}", self.keyspace);
-        let rows = self
-            .session
-            .query_unpaged("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", (&*self.keyspace,))
+        let statement = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+        let rows = again(|| self.session.query_unpaged(statement, (&*self.keyspace,)))
             .await
             .purpose(purpose)?
             .into_rows_result()
@@ -176,6 +203,8 @@ pub enum Error {
     #[error("the table in Cassandra differs from its definition: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Differ(Vec<Differing>),
     #[error(transparent)]
+    Replicas(#[from] TooFewNodes),
+    #[error(transparent)]
     Request(#[from] request::Error),
 }
 
@@ -183,6 +212,7 @@ impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
             Self::KeyspaceName(_) | Self::NoKeyspace(_) | Self::NoTable(_) | Self::Differ(_) => Failure::Definition,
+            Self::Replicas(error) => error.failure(),
             Self::Request(error) => error.failure(),
         }
     }
@@ -195,6 +225,7 @@ impl Classify for Error {
                 "change the definition back, give the table a new name in it, or drop the old table; nothing was altered"
                     .to_owned()
             }
+            Self::Replicas(error) => return error.hint(),
             Self::Request(error) => return error.hint(),
         })
     }

@@ -4,6 +4,7 @@
 //! seen (that the SQL plans and yields the columns) is checked where the engine is.
 
 pub mod contract;
+mod contract_record;
 pub mod defaults;
 mod error;
 mod hash;
@@ -25,6 +26,7 @@ pub use contract::{
     Ambiguous, BinaryEncoding, Check, Column, ColumnSource, ColumnType, EpochUnit, MissingFields, OnFailure, OnNull, Reading,
     TimeFormat, UnknownFields,
 };
+pub use contract_record::{ContractChange, ContractChangeKind, ContractRecord};
 pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
@@ -36,6 +38,7 @@ pub use tables::{
     CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
     RawTable, SmallDate, TextEncoding, UseCaseColumn, UseCaseTable,
 };
+pub use units::parse_duration;
 
 use serde::{Deserialize, Serialize};
 

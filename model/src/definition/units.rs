@@ -56,6 +56,14 @@ pub(super) fn duration(text: &str) -> Result<u64, Complaint> {
     count.checked_mul(*seconds).ok_or_else(|| Complaint::new(format!("`{text}` is too long")))
 }
 
+/// Seconds, of a duration that is written as in a definition: `7 days`.
+pub fn parse_duration(text: &str) -> Result<u64, String> {
+    duration(text).map_err(|complaint| match complaint.hint {
+        Some(hint) => format!("{}: {hint}", complaint.message),
+        None => complaint.message,
+    })
+}
+
 /// Whole days, at least one.
 pub(super) fn days(text: &str) -> Result<u32, Complaint> {
     let seconds = duration(text)?;

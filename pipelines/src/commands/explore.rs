@@ -15,7 +15,7 @@ use crate::folder;
 
 /// Which pipeline's lake.
 #[derive(Debug, Args)]
-struct LakeArgs {
+pub(super) struct LakeArgs {
     /// The pipeline: a folder with a pipeline.toml, or its name below the pipelines folder
     pipeline: String,
 
@@ -29,7 +29,7 @@ struct LakeArgs {
 
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    pub(super) output: Format,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +82,7 @@ pub async fn show(args: ShowArgs) -> Result<(), Error> {
         // One more tells whether there are others; only the table says so.
         limit: limit.map(|limit| if args.from.output == Format::Table { limit + 1 } else { limit }),
     };
-    let rows = Explorer::new(args.from.lake(&pipeline), &pipeline).show(&show).await?;
+    let rows = Explorer::new(args.from.lake(&pipeline)?, &pipeline).show(&show).await?;
     print(rows, args.from.output, limit).await
 }
 
@@ -101,13 +101,13 @@ pub async fn sql(args: SqlArgs) -> Result<(), Error> {
             std::fs::read_to_string(&file).map_err(|source| Error::Read { path: file.display().to_string(), source })?
         }
     };
-    let rows = Explorer::new(args.from.lake(&pipeline), &pipeline).sql(&statement).await?;
+    let rows = Explorer::new(args.from.lake(&pipeline)?, &pipeline).sql(&statement).await?;
     print(rows, args.from.output, None).await
 }
 
 impl LakeArgs {
     /// What of the definition can be read: data can be looked at where it has a mistake.
-    fn pipeline(&self) -> Result<Pipeline, Error> {
+    pub(super) fn pipeline(&self) -> Result<Pipeline, Error> {
         let folder = folder::find(&self.pipeline, &self.pipelines)?;
         let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
         if reading.pipeline.name.is_empty() {
@@ -116,8 +116,10 @@ impl LakeArgs {
         Ok(reading.pipeline)
     }
 
-    fn lake(&self, pipeline: &Pipeline) -> Lake {
-        Lake::new(&self.lake, &pipeline.name)
+    pub(super) fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
+        let lake = Lake::new(&self.lake, &pipeline.name);
+        lake.expect_format()?;
+        Ok(lake)
     }
 }
 

@@ -4,10 +4,13 @@ pub mod check;
 pub mod completions;
 pub mod explore;
 pub mod init;
+pub mod maintain;
 pub mod node;
 pub mod plan;
 mod problems;
 pub mod rebuild;
+pub mod rejects;
+pub mod replay;
 mod rows;
 pub mod run;
 pub mod schema;
@@ -33,11 +36,11 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
         let mut last = error.to_string();
         while let Some(error) = cause {
             let text = error.to_string();
-            // A transparent wrapper says the same as what it wraps.
-            if text != last {
+            // A wrapper may say what it wraps as well.
+            if !last.contains(&text) {
                 eprintln!("  because: {text}");
+                last = text;
             }
-            last = text;
             cause = error.source();
         }
         if let Some(hint) = error.hint() {

@@ -23,6 +23,7 @@ use crate::opened::Opened;
 use crate::settings::{Output, RunArgs};
 use crate::{signals, slicing};
 
+pub(crate) use print::size;
 pub use print::text;
 
 #[derive(Debug, Clone, Args)]

@@ -33,7 +33,7 @@ pub async fn run(arguments: RebuildArgs) -> ExitCode {
         let opened = Opened::new(&arguments.run).await?;
         let context = &opened.context;
         let removal = Removal::of(&context.pipeline, &arguments.tables)?;
-        let _hold = opened.hold()?;
+        let _hold = opened.hold().await?;
         let store = if removal.touches_cassandra() { Some(opened.connect().await?) } else { None };
         removal.run(context, store.as_ref()).await?;
         let names = removal.names().join(", ");

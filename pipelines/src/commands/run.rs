@@ -29,7 +29,7 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>) -> Result<RunReport
     let started = Instant::now();
     let opened = Opened::new(arguments).await?;
     let context = &opened.context;
-    let _hold = opened.hold()?;
+    let _hold = opened.hold().await?;
     prepare_slice(&opened).await?;
     let stages = match stage {
         None => Box::pin(runner::run(context, opened.connect())).await?,

@@ -1,15 +1,15 @@
 //! Makes what the other stages write to: Delta tables, the keyspace, Cassandra tables.
 //!
 //! Guarantee: afterwards every table of the definition is there with exactly the shape that the definition gives it. A raw table
-//! that only lacks nullable columns gets them; a table that differs in another way is left as it is, and the error says how it
-//! differs. Idempotent.
+//! that only lacks nullable columns gets them; a table that differs in another way, or was loaded under another contract, is left
+//! as it is, and the error says how it differs. Idempotent.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use cassandra::{Made, Store, TableDesign};
-use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
+use model::definition::{CassandraTable, ContractRecord, Origin, Pipeline, UseCaseTable};
 use model::report::{Outcome, StageName, StageReport};
 use zones::delta::{Made as MadeTable, Table, TableShape};
 use zones::query::Input;
@@ -41,7 +41,9 @@ pub(crate) async fn wanted_in_lake(context: &Context) -> Result<Vec<(PathBuf, St
     let (lake, pipeline) = (&context.lake, &context.pipeline);
     let mut wanted: Vec<(PathBuf, String, TableShape)> = Vec::new();
     for table in &pipeline.raw {
-        wanted.push((lake.raw_folder(&table.name), lake.table_name(&table.name), raw::shape(table)));
+        let landing = pipeline.landing(&table.from).expect("a validated definition");
+        let shape = TableShape { contract: Some(ContractRecord::of(landing, table)), ..raw::shape(table) };
+        wanted.push((lake.raw_folder(&table.name), lake.table_name(&table.name), shape));
     }
     if !pipeline.raw.is_empty() {
         wanted.push((lake.quarantine_folder(), lake.quarantine_name(), quarantine::shape(&pipeline.name)));
@@ -118,7 +120,7 @@ pub async fn output_schema(pipeline: &Pipeline, table: &CassandraTable) -> Resul
     let origin = origin_schema(pipeline, &table.from).await?;
     let statement = statement(table);
     if !statement.is_row_by_row(&origin).await? {
-        let problem = "must be a projection and a filter: it groups, joins or sorts rows".to_owned();
+        let problem = "must treat each row by itself: it groups, joins or sorts rows".to_owned();
         return Err(LakeError::SqlShape { step: statement.place, sql: table.sql.clone(), problem }.into());
     }
     Ok(statement.output_schema(&origin).await?)

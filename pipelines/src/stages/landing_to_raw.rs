@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use model::definition::{Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
+use model::crash;
+use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
 use model::failure::{Classify, Failure};
 use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
@@ -21,20 +22,23 @@ use zones::delta::Table;
 use zones::landing::LandingZone;
 use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
 use zones::raw::{self, LoadedBatch, Raw};
-use zones::{Error as LakeError, entries, quarantine};
+use zones::{Error as LakeError, entries, quarantine, replay};
 
 use crate::context::Context;
 use crate::download;
 use crate::error::{Boxed, Error};
 use crate::slicing::SliceMemory;
+use crate::stages::{ATTEMPTS, contended, pause};
 
 /// Loads every landed file that is not in the table yet.
 pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let landing = context.pipeline.landing(&table.from).expect("a validated definition");
     let zone = context.lake.landing(&landing.source);
+    let raw = Raw::open(&context.lake, table).await?;
+    raw.table().expect_contract(&ContractRecord::of(landing, table))?;
     let mut load = Load {
-        raw: Raw::open(&context.lake, table).await?,
+        raw,
         quarantine: quarantine::open(&context.lake).await?,
         report: StageReport::new(StageName::LandingToRaw, &table.name),
         context,
@@ -42,6 +46,9 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         landing,
         zone,
     };
+    if let Some(records) = replay::finish(&load.raw, &mut load.quarantine, table, context.now).await? {
+        load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
+    }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
@@ -90,8 +97,7 @@ impl Load<'_> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
         let plan = self.plan(receipt, &folder).await?;
         self.report.bytes += receipt.size;
-        let rejects = folder.join(REJECTS_FILE);
-        quarantine::commit_rejects(&mut self.quarantine, &self.table.name, &plan, &rejects, self.context.now).await?;
+        self.set_aside(&plan, &folder.join(REJECTS_FILE)).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
@@ -109,9 +115,31 @@ impl Load<'_> {
         self.note(&plan);
         // The plan stays: it says what was decided. The rows are in the table now.
         for file in [ROWS_FILE, REJECTS_FILE] {
+            crash::point("load/tidy:before");
             let _ = std::fs::remove_file(folder.join(file));
+            crash::point("load/tidy:after");
         }
         Ok(())
+    }
+
+    /// Commits the rejects; again where another writer got in between.
+    async fn set_aside(&mut self, plan: &LoadPlan, rejects: &Path) -> Result<(), Error> {
+        let mut attempt = 1;
+        loop {
+            let committed =
+                quarantine::commit_rejects(&mut self.quarantine, &self.table.name, plan, rejects, self.context.now).await;
+            match committed {
+                Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                    pause(attempt).await;
+                    self.quarantine.refresh().await?;
+                }
+                committed => {
+                    committed.map_err(|error| contended(error, &self.quarantine, "setting records aside"))?;
+                    return Ok(());
+                }
+            }
+            attempt += 1;
+        }
     }
 
     /// The plan of a load that is under way, or a new one.
@@ -120,22 +148,34 @@ impl Load<'_> {
         let position = self.raw.position().await?;
         let is_under_way = position > FilePosition::new(receipt.sequence, BatchNumber::NONE);
         let mut under = (self.context.now, self.raw.newest_event().await?);
-        if let Some(plan) = LoadPlan::read(folder)? {
-            if plan.definition == definition {
+        let changed = || LakeError::DefinitionChanged { table: self.table.name.clone(), file: receipt.file_name.clone() };
+        match LoadPlan::read(folder)? {
+            Some(plan) if plan.definition == definition => {
                 if plan.has_its_spill(&folder.join(ROWS_FILE), &folder.join(REJECTS_FILE)) {
                     return Ok(plan);
                 }
                 // The rows are gone, the load is not: read the file again just as it was read for the plan.
                 under = (plan.planned_at, plan.newest_before);
-            } else if is_under_way {
-                let file = receipt.file_name.clone();
-                return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
+            Some(_) if is_under_way => return Err(changed().into()),
+            // The plan is gone, or of another program's shape: the commits say under what it was made.
+            None if is_under_way => {
+                if let Some(begun) = self.raw.begun(receipt.sequence).await? {
+                    if begun.definition != definition {
+                        return Err(changed().into());
+                    }
+                    under = (begun.planned.at, begun.planned.newest_before);
+                }
+            }
+            _ => {}
         }
-        self.zone.verify(receipt).map_err(LakeError::from)?;
+        // What is loaded is what landed: a file that is not is never read.
+        tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
+            .map_err(LakeError::from)?;
         let plan = self.read(receipt, folder, definition, under)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
+            self.context.lake.confirm_hold()?;
             plan.write(folder)?;
         }
         Ok(plan)
@@ -170,8 +210,24 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    /// Commits the batches that are not in the table yet, in order.
+    /// Commits the batches that are not in the table yet, in order. A batch that another writer got in between of is done again
+    /// from what is there then.
     async fn follow(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
+        let (mut attempt, mut position) = (1, self.raw.position().await?);
+        loop {
+            match self.follow_on(plan, folder).await {
+                Err(Error::Lake(error)) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+                Err(Error::Lake(error)) => return Err(contended(error, self.raw.table(), "loading").into()),
+                done => return done,
+            }
+            self.raw.refresh().await?;
+            // What counts as one more attempt is one without any batch in between.
+            attempt = if self.raw.position().await? > position { 1 } else { attempt + 1 };
+            position = self.raw.position().await?;
+        }
+    }
+
+    async fn follow_on(&mut self, plan: &LoadPlan, folder: &Path) -> Result<(), Error> {
         let spill = folder.join(ROWS_FILE);
         let superseded = self.superseded(plan).await?;
         if !superseded.is_empty() {
@@ -188,7 +244,7 @@ impl Load<'_> {
                 return Ok(());
             }
         }
-        if plan.batches.is_empty() {
+        if plan.batches.is_empty() && !self.raw.position().await?.has_finished(plan.receipt) {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
             self.add(&batch, 0);
         }

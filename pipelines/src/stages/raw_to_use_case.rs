@@ -11,17 +11,14 @@ use model::definition::{RawTable, UseCaseTable};
 use model::plan::Known;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::{CommitContent, Table};
+use zones::delta::{CommitContent, Since, Table};
 use zones::query::Input;
 use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
 
-use super::open_table;
+use super::{ATTEMPTS, contended, open_table, pause};
 use crate::context::Context;
 use crate::error::Error;
-
-/// Another writer (compaction, say) may get in between; a batch is done again this often.
-const ATTEMPTS: u32 = 5;
 
 /// Brings one use-case table up to date.
 pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport, Error> {
@@ -53,9 +50,21 @@ async fn fold(
 
     let position = target.position().await?;
     target.expect_input(&raw, position).await?;
-    let groups = grouped(raw.commits_after(position).await?, batch_rows);
-    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
+    let commits = match raw.since(position).await? {
+        Since::Commits(commits) => commits,
+        Since::Gone { reason } => {
+            context.shutdown.check()?;
+            progress.expect(raw.row_count()?);
+            let (merged, read) = whole(context, &raw, &mut target, &reason).await?;
+            add(report, merged, read);
+            report.notes.push(format!("folded the whole of {} anew: {reason}", table.input()));
+            report.position = Some(target.table().version().0);
+            return Ok(());
+        }
+    };
+    let groups = grouped(commits, batch_rows);
+    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     progress.expect(groups.iter().map(|group| group.rows).sum());
     for group in &groups {
         context.shutdown.check()?;
@@ -84,14 +93,33 @@ async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: 
     // Only needed where rows went: the keys that they had are folded anew as of this version.
     let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };
     let versions = Versions { input_id: raw.id(), first: group.first(), last: group.last() };
-    for _ in 1..ATTEMPTS {
+    let before = target.position().await?;
+    let mut attempt = 1;
+    loop {
         match target.merge(changes.clone(), &raw_then, versions, context.now).await {
-            Err(error) if error.is_conflict() => target.refresh().await?,
-            merged => return Ok((merged?, read)),
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+            merged => return Ok((merged.map_err(|error| contended(error, target.table(), "merging"))?, read)),
+        }
+        attempt += 1;
+        target.refresh().await?;
+        // Compaction moves no position. Who did, folded these versions already: once more would count them twice.
+        if target.position().await? != before {
+            return Err(LakeError::Contended { table: target.table().name().to_owned(), step: "merging", attempts: 1 }.into());
         }
     }
-    let merged = target.merge(changes, &raw_then, versions, context.now).await;
-    Ok((merged.map_err(|error| contended(error, target, "merging"))?, read))
+}
+
+/// Reads all of the input, since it can no longer be read version by version.
+async fn whole(context: &Context, raw: &Table, target: &mut UseCase<'_>, reason: &str) -> Result<(Merged, u64), Error> {
+    let mut attempt = 1;
+    loop {
+        match target.merge_whole(raw, reason, context.now).await {
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+            merged => return Ok(merged.map_err(|error| contended(error, target.table(), "merging"))?),
+        }
+        attempt += 1;
+        target.refresh().await?;
+    }
 }
 
 /// Refreshes a view once, from all that is new in its inputs.
@@ -119,8 +147,11 @@ async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageRepo
     let mut attempt = 1;
     let merged = loop {
         match target.refresh_view(&query, &touched, read, context.now).await {
-            Err(error) if error.is_conflict() && attempt < ATTEMPTS => target.refresh().await?,
-            merged => break merged.map_err(|error| contended(error, &target, "refreshing"))?,
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                pause(attempt).await;
+                target.refresh().await?;
+            }
+            merged => break merged.map_err(|error| contended(error, target.table(), "refreshing"))?,
         }
         attempt += 1;
     };
@@ -149,12 +180,8 @@ fn add(report: &mut StageReport, merged: Merged, read: u64) {
 }
 
 fn rows_changed(commit: &CommitContent) -> Option<u64> {
-    commit.changed_rows().map(|rows| rows.inserted + rows.updated + rows.deleted)
-}
-
-fn contended(error: LakeError, target: &UseCase<'_>, step: &'static str) -> LakeError {
-    if !error.is_conflict() {
-        return error;
+    if commit.forgets() {
+        return Some(0);
     }
-    LakeError::Contended { table: target.table().name().to_owned(), step, attempts: ATTEMPTS }
+    commit.changed_rows().map(|rows| rows.inserted + rows.updated + rows.deleted)
 }

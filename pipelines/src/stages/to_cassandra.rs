@@ -2,13 +2,14 @@
 //!
 //! Guarantee: after a run, the Cassandra table holds what the definition's SQL yields over the origin table at the recorded
 //! version. Every cell carries the write time of its own source version, so any replay, in any order, leaves the same cells.
-//! The checkpoint follows the last acknowledgement. Never: reads versions that the checkpoint has passed; writes rows that
-//! did not change.
+//! The checkpoint follows the last acknowledgement. A table that was dropped is filled anew, also where somebody made it again.
+//! Never: reads versions that the checkpoint has passed; writes rows that did not change, unless versions that it should send
+//! cannot be read any more: then the whole table is brought up to date.
 
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
-use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store};
+use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store, TableId};
 use model::Progress;
 use model::definition::{CassandraTable, OnChange, Origin, Pipeline};
 use model::plan::Known;
@@ -16,17 +17,18 @@ use model::position::TableVersion;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::Error as LakeError;
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::{CommitContent, Table};
+use zones::delta::{CommitContent, Since, Table};
 use zones::sql::Statement;
 
 use super::create_tables::{design, statement};
 use super::open_table;
+use super::whole_table::WholeTable;
 use crate::context::Context;
 use crate::error::Error;
 
 /// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
 /// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
-const GROUP_ROWS: u64 = 500_000;
+pub(super) const GROUP_ROWS: u64 = 500_000;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {
@@ -60,28 +62,55 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
         progress: context.watch.start(stage, &table.name),
         report,
     };
-    let groups = waiting(&origin, position).await?;
-    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(upserted).sum();
-    send.progress.expect(groups.iter().map(|group| group.rows).sum());
     let read_time = store.read_checkpoint_time(&table.name).await;
     let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
+    let groups = match waiting(&origin, position).await? {
+        Waiting::Groups(groups) => groups,
+        Waiting::Gone { reason } => {
+            let sync = WholeTable { context, store, table, origin: &origin, send: &send, after: last };
+            let whole = sync.run().await?;
+            context.lake.confirm_hold()?;
+            checkpoint(context, store, table, &origin, (origin.version(), send.sink.table_id()), whole.write_time).await?;
+            let mut report = whole.add_to(send.report);
+            report.notes.push(format!("compared the whole of {} with what is there: {reason}", table.from));
+            report.seconds = started.elapsed().as_secs_f64();
+            return Ok(report);
+        }
+    };
+    let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(upserted).sum();
+    send.progress.expect(groups.iter().map(|group| group.rows).sum());
     for group in &groups {
         context.shutdown.check()?;
         // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
         let write_time = send.group(group).await?.max(last + 1);
         last = write_time;
-        let checkpoint =
-            Checkpoint { position: group.last().0, source_id: origin.id().to_owned(), definition_hash: table.table_hash() };
-        let times = CheckpointTimes { write_time_micros: write_time, updated_at_millis: context.now / 1000 };
-        store
-            .write_checkpoint(&table.name, &checkpoint, times)
-            .await
-            .map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))?;
+        context.lake.confirm_hold()?;
+        checkpoint(context, store, table, &origin, (group.last(), send.sink.table_id()), write_time).await?;
     }
     let mut report = send.report;
     report.planned.rows = planned.map(|planned| Beside::new(planned, Known::Exact, report.counts.read));
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Records that every write up to `version` was acknowledged.
+async fn checkpoint(
+    context: &Context,
+    store: &Store,
+    table: &CassandraTable,
+    origin: &Table,
+    (version, into): (TableVersion, TableId),
+    write_time_micros: i64,
+) -> Result<(), Error> {
+    let checkpoint = Checkpoint {
+        position: version.0,
+        source_id: origin.id().to_owned(),
+        definition_hash: table.table_hash(),
+        table_id: Some(into),
+    };
+    let times = CheckpointTimes { write_time_micros, updated_at_millis: context.now / 1000 };
+    let written = store.write_checkpoint(&table.name, &checkpoint, times).await;
+    written.map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))
 }
 
 /// How nulls are written.
@@ -94,9 +123,21 @@ pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable) -> Nulls {
     if raw.is_some_and(|raw| raw.on_change == OnChange::Append) { Nulls::Unset } else { Nulls::Write }
 }
 
+/// What is to be sent.
+pub(crate) enum Waiting {
+    Groups(Vec<Group>),
+    /// The versions can no longer be read one by one: the whole table is compared.
+    Gone {
+        reason: String,
+    },
+}
+
 /// The versions after a position, in the groups in which they are sent.
-pub(crate) async fn waiting(origin: &Table, position: Option<TableVersion>) -> Result<Vec<Group>, Error> {
-    Ok(grouped(origin.commits_after(position).await?, GROUP_ROWS))
+pub(crate) async fn waiting(origin: &Table, position: Option<TableVersion>) -> Result<Waiting, Error> {
+    Ok(match origin.since(position).await? {
+        Since::Commits(commits) => Waiting::Groups(grouped(commits, GROUP_ROWS)),
+        Since::Gone { reason } => Waiting::Gone { reason },
+    })
 }
 
 fn upserted(commit: &CommitContent) -> Option<u64> {
@@ -114,6 +155,11 @@ pub(crate) async fn position(
         store.read_checkpoint(&table.name).await.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
     let Some(checkpoint) = read else { return Ok(None) };
     let place = format!("Cassandra table {}.{}", store.keyspace(), table.name);
+    let is = store.table_id(&table.name).await.map_err(Error::cassandra(format!("look for {}", table.name)))?;
+    // The checkpoint stands for the rows of a table that was dropped since: this one has none of them.
+    if is.is_none() || checkpoint.table_id.is_some_and(|filled| is != Some(filled)) {
+        return Ok(None);
+    }
     if checkpoint.source_id != origin.id() {
         let problem =
             format!("was filled from another lake than this one (its checkpoint names Delta table {})", checkpoint.source_id);
@@ -172,13 +218,13 @@ pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &Schem
 }
 
 /// What sending needs.
-struct Send<'c> {
+pub(super) struct Send<'c> {
     context: &'c Context,
     origin: &'c Table,
-    statement: Statement,
-    input: SchemaRef,
-    sink: Sink,
-    progress: Box<dyn Progress>,
+    pub(super) statement: Statement,
+    pub(super) input: SchemaRef,
+    pub(super) sink: Sink,
+    pub(super) progress: Box<dyn Progress>,
     report: StageReport,
 }
 

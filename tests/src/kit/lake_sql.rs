@@ -15,7 +15,7 @@ pub(super) async fn version(folder: &Path) -> u64 {
 }
 
 /// Runs `query` with every table of the pipeline registered; rows as text, columns parted by ` | `.
-pub(super) async fn rows(lake: &Path, pipeline: &str, query: &str) -> Vec<String> {
+pub async fn rows(lake: &Path, pipeline: &str, query: &str) -> Vec<String> {
     let context = SessionContext::new();
     let mut folders = vec![("quarantine".to_owned(), lake.join("quarantine").join(pipeline))];
     for zone in ["raw", "use_case"] {

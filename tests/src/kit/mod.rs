@@ -8,6 +8,7 @@
 mod lake_sql;
 mod program;
 
+pub use lake_sql::rows as lake_rows;
 pub use program::program;
 
 use std::path::{Path, PathBuf};

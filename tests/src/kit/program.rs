@@ -8,29 +8,28 @@ use super::TestPipeline;
 use crate::cassandra_node;
 
 /// A program of the workspace. `cargo test` builds the test binaries, but not the programs that they start: one that is older
-/// than its sources is refused.
+/// than a source that cargo noted for it is refused.
 pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let program = tests.parent().and_then(Path::parent).unwrap().join(name);
     let built = std::fs::metadata(&program).and_then(|metadata| metadata.modified());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let newest = ["model", "zones", "cassandra", "pipelines"]
-        .map(|member| newest_source(&root.join(member).join("src")))
-        .into_iter()
-        .max();
-    let is_current = built.is_ok_and(|built| newest.flatten().is_none_or(|newest| newest <= built));
+    let noted = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let is_current = built.is_ok_and(|built| !noted.is_empty() && sources(&noted).all(|source| modified(&source) <= Some(built)));
     assert!(is_current, "{} is missing or older than its sources: run `cargo build --workspace` first", program.display());
     program
 }
 
-fn newest_source(folder: &Path) -> Option<SystemTime> {
-    let entries = std::fs::read_dir(folder).unwrap().flatten();
-    entries
-        .filter_map(|entry| {
-            let path = entry.path();
-            if path.is_dir() { newest_source(&path) } else { entry.metadata().and_then(|metadata| metadata.modified()).ok() }
-        })
-        .max()
+/// The sources in a file of cargo's: `PROGRAM: SOURCE SOURCE ...`, blanks in paths behind a backslash.
+fn sources(noted: &str) -> impl Iterator<Item = PathBuf> {
+    let (_, sources) = noted.split_once(": ").unwrap_or_default();
+    let marked = sources.trim().replace("\\ ", "\0");
+    let paths: Vec<PathBuf> = marked.split(' ').map(|path| PathBuf::from(path.replace('\0', " "))).collect();
+    paths.into_iter()
+}
+
+/// `None` for what is gone: cargo will see that by itself.
+fn modified(source: &Path) -> Option<SystemTime> {
+    std::fs::metadata(source).and_then(|metadata| metadata.modified()).ok()
 }
 
 impl TestPipeline {

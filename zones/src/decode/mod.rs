@@ -5,6 +5,7 @@
 //! place and reason. Memory is bounded by the block size and the largest record, whatever the input's size. Never: a value
 //! that was silently changed or replaced by null.
 
+pub(crate) mod again;
 mod blocks;
 mod cast;
 mod columns;
@@ -61,6 +62,14 @@ impl Block {
             Self::Lines(block) => &block.entry,
             Self::Csv(block) => &block.entry,
             Self::Rows(block) => &block.entry,
+        }
+    }
+
+    /// How many rows; of text, which is cut into records when it is decoded, none.
+    pub(crate) fn records(&self) -> usize {
+        match self {
+            Self::Lines(_) | Self::Csv(_) => 0,
+            Self::Rows(block) => block.rows.num_rows(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatchReader;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 
 use super::rows::RowBlock;
 use super::{Block, Piece};
@@ -28,6 +28,25 @@ impl RowReader {
     /// Opens a landed file where it lies; what is packed is unpacked into `folder` first, since the directory of a Parquet file
     /// is at its end.
     pub(super) fn open(entry: Entry, folder: &Path) -> Result<Self, Error> {
+        Self::open_selected(entry, folder, None)
+    }
+
+    /// The rows at these numbers (from 1, ascending) only. Blocks of them number their rows anew, from 1.
+    pub(super) fn open_at(entry: Entry, folder: &Path, rows: &[u64]) -> Result<Self, Error> {
+        let mut selectors = Vec::new();
+        let mut next = 1;
+        for row in rows {
+            let skipped = usize::try_from(row - next).unwrap_or(usize::MAX);
+            if skipped > 0 {
+                selectors.push(RowSelector::skip(skipped));
+            }
+            selectors.push(RowSelector::select(1));
+            next = row + 1;
+        }
+        Self::open_selected(entry, folder, Some(selectors.into()))
+    }
+
+    fn open_selected(entry: Entry, folder: &Path, rows: Option<RowSelection>) -> Result<Self, Error> {
         let Entry { name, mut reader, file } = entry;
         let file = if let Some(path) = file {
             File::open(&path).map_err(Error::io("open", &path))?
@@ -39,7 +58,13 @@ impl RowReader {
         };
         let entry: Arc<str> = name.into();
         let opened = ParquetRecordBatchReaderBuilder::try_new(file);
-        let opened = opened.and_then(|builder| builder.with_batch_size(ROWS_AT_ONCE).build());
+        let opened = opened.and_then(|builder| {
+            let builder = builder.with_batch_size(ROWS_AT_ONCE);
+            match rows {
+                Some(rows) => builder.with_row_selection(rows).build(),
+                None => builder.build(),
+            }
+        });
         let reader = opened.map_err(|error| unreadable(&entry, &error.to_string()))?;
         Ok(Self { entry, reader, next_row: 1 })
     }

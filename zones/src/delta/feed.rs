@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
 use deltalake::kernel::AddCDCFile;
-use object_store::ObjectStoreExt;
+use model::crash;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -106,14 +105,15 @@ impl<'t> FeedWriter<'t> {
     async fn close(&mut self, partition: PartitionValue, writer: ArrowWriter<Vec<u8>>) -> Result<(), Error> {
         let in_table = in_feed_of(self.table);
         let name = format!("cdc-{}.zstd.parquet", uuid::Uuid::new_v4());
-        let path = match (self.table.partition_column(), &partition) {
-            (Some(column), Some(value)) => Path::from_iter(["_change_data", &format!("{column}={value}"), &name]),
-            _ => Path::from_iter(["_change_data", &name]),
+        let folder = match (self.table.partition_column(), &partition) {
+            (Some(column), Some(value)) => Path::from_iter(["_change_data", &format!("{column}={value}")]),
+            _ => Path::from_iter(["_change_data"]),
         };
         let bytes = writer.into_inner().map_err(&in_table)?;
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        let stored = self.table.log_store().object_store(None).put(&path, Bytes::from(bytes).into()).await;
-        stored.map_err(|source| in_table(ParquetError::External(Box::new(source))))?;
+        crash::point("delta/change-file:before");
+        let path = self.table.put(&folder, &name, bytes).await?;
+        crash::point("delta/change-file:after");
         let partition_values = match self.table.partition_column() {
             Some(column) => HashMap::from([(column.to_owned(), partition)]),
             None => HashMap::new(),
@@ -125,7 +125,7 @@ impl<'t> FeedWriter<'t> {
 
 fn in_feed_of(table: &Table) -> impl Fn(ParquetError) -> Error + use<> {
     let name = table.name().to_owned();
-    move |source| Error::ReadFile { table: name.clone(), path: "_change_data".to_owned(), source }
+    move |source| Error::writing(&name, "_change_data")(source)
 }
 
 /// The row as the feed holds it: without the partition column, with what happened.

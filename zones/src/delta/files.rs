@@ -1,8 +1,8 @@
 //! The data files of a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use deltalake::kernel::Remove;
+use deltalake::kernel::{Add, Remove};
 
 use super::Table;
 use crate::error::Error;
@@ -39,6 +39,26 @@ impl Table {
                 partition,
                 remove: view.remove_action(true),
             });
+        }
+        Ok(files)
+    }
+
+    /// The live files as the actions that add them, by path.
+    pub(crate) fn live(&self) -> Result<BTreeMap<String, Add>, Error> {
+        let snapshot = self.inner.snapshot().map_err(Error::delta("list the files", &self.name))?;
+        let mut files = BTreeMap::new();
+        for view in snapshot.log_data() {
+            let add = Add {
+                // As the remove action has it: the log's own form of the path.
+                path: view.remove_action(true).path,
+                partition_values: view.partition_values_map(),
+                size: view.size(),
+                modification_time: view.modification_time(),
+                data_change: true,
+                stats: view.stats(),
+                ..Add::default()
+            };
+            files.insert(add.path.clone(), add);
         }
         Ok(files)
     }

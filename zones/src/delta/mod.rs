@@ -4,11 +4,17 @@
 //! A commit is made from the snapshot that was opened; where another writer of the same table came first, the fence makes the
 //! two collide in the log, whatever they wrote.
 
+mod checked;
 mod commit;
+mod evolve;
 pub(crate) mod feed;
 mod files;
+mod intact;
+pub(crate) mod kept;
+pub(crate) mod log;
 mod read;
 mod schema;
+mod since;
 mod stored_file;
 
 use std::collections::HashMap;
@@ -18,19 +24,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::{Action, StructType};
-use deltalake::logstore::{LogStoreRef, get_actions};
+use deltalake::kernel::{Action, Metadata, StructType};
+use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use model::crash;
+use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
 
 use crate::error::Error;
+use crate::hold::Guard;
 
-pub use commit::{ChangedRows, Commit, CommitNote, InputNote, MergeNote, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, Planned, Span, WRITE_TIME_SUFFIX};
+pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+pub use since::Since;
+
+/// The table property in which a contract is kept: unlike a commit's note it outlives the cleaning of the log.
+const CONTRACT_KEY: &str = "sluice.contract";
 
 /// An open table, at one version.
 #[derive(Debug, Clone)]
@@ -40,8 +54,16 @@ pub struct Table {
     name: String,
     schema: SchemaRef,
     partition_column: Option<String>,
+    /// Of a table as it will be: what a commit makes it.
+    draft: Option<Metadata>,
     /// Numbers of application ids that were looked up in this snapshot: the log is searched once for each.
     transactions: Transactions,
+    /// Asked before each commit.
+    guard: Guard,
+    /// Files whose content was compared with their checksum. Clones share them.
+    checked: checked::Checked,
+    /// Commits that the log no longer holds, as far as they were read.
+    kept: kept::Cache,
 }
 
 /// Clones share what they found; a new snapshot starts with a map of its own.
@@ -56,6 +78,8 @@ pub struct TableShape {
     pub change_feed: bool,
     /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
     pub may_grow: bool,
+    /// What decides the rows beyond their types; compared with what the table was made under.
+    pub contract: Option<ContractRecord>,
     /// Whether nullable columns of text that are not in the schema belong to it all the same: files add them.
     pub takes_strings: bool,
     pub description: String,
@@ -78,11 +102,12 @@ pub struct CommitContent {
 }
 
 impl Table {
-    /// Opens the table in `folder`; `None` where there is none.
+    /// Opens the table in `folder`; `None` where there is none. A log that is not as it was written is refused.
     pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
         if !folder.join("_delta_log").is_dir() {
             return Ok(None);
         }
+        intact::check(&folder.join("_delta_log"), name)?;
         let url = folder_url(folder)?;
         let loaded = DeltaTableBuilder::from_url(url).map_err(Error::delta("open", name))?.load().await;
         match loaded {
@@ -99,7 +124,7 @@ impl Table {
         }
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(version.0).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// What [`Self::open_or_create`] would do; does nothing.
@@ -118,7 +143,7 @@ impl Table {
     pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_with_datetime(instant).await.map_err(Error::delta("open an earlier version", &self.name))?;
-        Self::from_inner(inner, &self.name)
+        self.with_inner(inner)
     }
 
     /// The rows as the engine reads them, at this version.
@@ -131,13 +156,18 @@ impl Table {
     pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
         if let Some(mut table) = Self::open(folder, name).await? {
             let added = schema::added(&table.schema, &shape.schema);
-            if shape.may_grow && !added.is_empty() {
+            let made = if shape.may_grow && !added.is_empty() {
                 table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
                 table.add_columns(&added).await?;
-                return Ok((table, Made::Added(added.iter().map(|field| field.name().clone()).collect())));
+                Made::Added(added.iter().map(|field| field.name().clone()).collect())
+            } else {
+                table.expect_shape(shape)?;
+                Made::Found
+            };
+            if let Some(contract) = &shape.contract {
+                table.adopt(contract).await?;
             }
-            table.expect_shape(shape)?;
-            return Ok((table, Made::Found));
+            return Ok((table, made));
         }
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let kernel_schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
@@ -154,18 +184,35 @@ impl Table {
         if shape.change_feed {
             builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
         }
+        if let Some(contract) = &shape.contract {
+            builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
+        }
+        crash::point("delta/create:before");
         let inner = builder.await.map_err(Error::delta("create", name))?;
+        crash::point("delta/create:after");
         Ok((Self::from_inner(inner, name)?, Made::Created))
     }
 
     /// Adds nullable columns behind the others; rows that are there have no value in them.
     pub async fn add_columns(&mut self, fields: &[Field]) -> Result<(), Error> {
+        self.guard.confirm()?;
         let fields = fields.iter().map(|field| field.clone().with_nullable(true)).collect::<Vec<_>>();
         let fields: StructType = (&Schema::new(fields)).try_into_kernel().map_err(Error::arrow("describe the new columns"))?;
         let add = self.inner.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
         let inner = add.await.map_err(Error::delta("add columns", &self.name))?;
-        *self = Self::from_inner(inner, &self.name)?;
+        *self = self.with_inner(inner)?;
         Ok(())
+    }
+
+    /// The same, and commits only while the hold is one's own.
+    pub(crate) fn guarded(self, guard: &Guard) -> Self {
+        Self { guard: guard.clone(), ..self }
+    }
+
+    /// This table at another version or under another schema.
+    fn with_inner(&self, inner: DeltaTable) -> Result<Self, Error> {
+        let opened = Self::from_inner(inner, &self.name)?;
+        Ok(Self { guard: self.guard.clone(), checked: self.checked.clone(), ..opened })
     }
 
     fn from_inner(inner: DeltaTable, name: &str) -> Result<Self, Error> {
@@ -177,17 +224,80 @@ impl Table {
             schema: Arc::new(schema),
             partition_column,
             inner,
+            draft: None,
             transactions: Transactions::default(),
+            guard: Guard::default(),
+            checked: checked::Checked::default(),
+            kept: kept::Cache::default(),
         })
+    }
+
+    /// The table as it will be once a commit gives it this shape: files are written for it, and its metadata goes into that
+    /// commit. `id` is another than the table's own where what was read from it before is void.
+    pub(crate) fn drafted(&self, shape: &TableShape, id: &str) -> Result<Self, Error> {
+        let metadata = self.inner.snapshot().map_err(Error::delta("open", &self.name))?.metadata();
+        let schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
+        let described = || -> Result<Metadata, serde_json::Error> {
+            let mut value = serde_json::to_value(metadata)?;
+            value["id"] = id.into();
+            value["description"] = shape.description.clone().into();
+            value["schemaString"] = serde_json::to_string(&schema)?.into();
+            value["partitionColumns"] = shape.partition_column.iter().cloned().collect::<Vec<_>>().into();
+            if let Some(contract) = &shape.contract {
+                value["configuration"][CONTRACT_KEY] = text(contract).into();
+            }
+            serde_json::from_value(value)
+        };
+        let draft = described().map_err(|error| Error::delta("describe", &self.name)(error.into()))?;
+        Ok(Self {
+            schema: shape.schema.clone(),
+            partition_column: shape.partition_column.clone(),
+            draft: Some(draft),
+            ..self.clone()
+        })
+    }
+
+    /// What makes the table the drafted one.
+    pub(crate) fn draft(&self) -> Option<&Metadata> {
+        self.draft.as_ref()
     }
 
     fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
-            None => Ok(()),
+            None => shape.contract.as_ref().map_or(Ok(()), |contract| self.expect_contract(contract)),
             Some(difference) => Err(Error::TableDiffers { table: self.name.clone(), difference }),
         }
+    }
+
+    /// What the table was loaded under; tables of earlier versions of Sluice do not tell.
+    pub fn contract(&self) -> Option<ContractRecord> {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let kept = snapshot.metadata().configuration().get(CONTRACT_KEY)?;
+        serde_json::from_str(kept).ok()
+    }
+
+    /// Whether rows that are loaded under this contract go with those that are there.
+    pub fn expect_contract(&self, contract: &ContractRecord) -> Result<(), Error> {
+        let changes = self.contract().map_or_else(Vec::new, |kept| contract.changes_since(&kept));
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::ContractChanged { table: self.name.clone(), changes })
+    }
+
+    /// From here on the table is loaded under this contract. Makes a version only where it was another one.
+    pub async fn adopt(&mut self, contract: &ContractRecord) -> Result<(), Error> {
+        if self.contract().as_ref() == Some(contract) {
+            return Ok(());
+        }
+        let properties = HashMap::from([(CONTRACT_KEY.to_owned(), text(contract))]);
+        self.guard.confirm()?;
+        let set = self.inner.clone().set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false);
+        let inner = set.await.map_err(Error::delta("record the contract", &self.name))?;
+        *self = self.with_inner(inner)?;
+        Ok(())
     }
 
     pub fn name(&self) -> &str {
@@ -212,14 +322,32 @@ impl Table {
         self.inner.snapshot().expect("an open table has a snapshot").metadata().id()
     }
 
+    /// Whether changes of rows are kept for readers.
+    pub fn has_change_feed(&self) -> bool {
+        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
+        let setting = snapshot.metadata().configuration().get("delta.enableChangeDataFeed");
+        setting.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn object_store::ObjectStore> {
+        self.inner.object_store()
+    }
+
     pub(crate) fn log_store(&self) -> LogStoreRef {
         self.inner.log_store()
     }
 
-    /// Brings the table up to its newest version.
+    /// Brings the table up to its newest version, and to the columns that it has there.
     pub async fn refresh(&mut self) -> Result<(), Error> {
-        self.transactions = Transactions::default();
-        self.inner.update_state().await.map_err(Error::delta("refresh", &self.name))
+        let mut inner = self.inner.clone();
+        inner.update_state().await.map_err(Error::delta("refresh", &self.name))?;
+        *self = self.with_inner(inner)?;
+        Ok(())
+    }
+
+    /// Fails once another process has taken over.
+    pub(crate) fn confirm_hold(&self) -> Result<(), Error> {
+        self.guard.confirm()
     }
 
     /// The number recorded for an application id in this snapshot.
@@ -249,12 +377,20 @@ impl Table {
         self.transaction(&commit::position_id(&self.name, input)).await
     }
 
-    /// What the commit `version` did.
+    /// What the commit `version` did: from the log, or from what was kept of it when the log was cleaned.
     pub async fn commit_content(&self, version: TableVersion) -> Result<CommitContent, Error> {
+        if let Some(content) = self.logged_commit(version).await? {
+            return Ok(content);
+        }
+        let kept = self.kept_commit(version).await?;
+        kept.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })
+    }
+
+    /// What the commit `version` did, where the log still holds it.
+    pub(crate) async fn logged_commit(&self, version: TableVersion) -> Result<Option<CommitContent>, Error> {
         let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
-        let bytes = read.ok_or_else(|| Error::CommitGone { table: self.name.clone(), version: version.0 })?;
-        let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
-        Ok(CommitContent { version, actions })
+        let Some(bytes) = read else { return Ok(None) };
+        intact::content(version.0, &bytes, &self.name).map(Some)
     }
 
     /// The commits after `position` up to this snapshot, in order.
@@ -301,17 +437,23 @@ impl CommitContent {
         if let Some(changed) = self.note().and_then(|note| note.changed) {
             return Some(changed);
         }
-        let records = |stats: &str| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64();
         let mut inserted = 0;
         for action in &self.actions {
             match action {
-                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(records)?,
+                Action::Add(add) if add.data_change => inserted += add.stats.as_deref().and_then(recorded_rows)?,
                 Action::Remove(remove) if remove.data_change => return None,
                 Action::Cdc(_) => return None,
                 _ => {}
             }
         }
         Some(ChangedRows { inserted, ..ChangedRows::default() })
+    }
+
+    /// Whether rows left only because they are past the table's retention. Where the table has a change feed they are deletes
+    /// like any other.
+    pub fn forgets(&self) -> bool {
+        self.note().is_some_and(|note| note.forgotten.is_some())
+            && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
     }
 
     /// Whether rows came or went.
@@ -322,6 +464,20 @@ impl CommitContent {
             _ => false,
         })
     }
+}
+
+/// The number of rows that a file's statistics tell.
+pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
+}
+
+fn text(contract: &ContractRecord) -> String {
+    serde_json::to_string(contract).expect("a record is plain data")
+}
+
+/// A file as the log names it, where the object store has it: the log writes paths URL-encoded.
+pub(crate) fn stored_path(path: &str) -> object_store::path::Path {
+    object_store::path::Path::parse(path).unwrap_or_else(|_| object_store::path::Path::from(path))
 }
 
 /// Partition values of an action as a map with one entry at most.

@@ -59,13 +59,14 @@ impl ReadPlan {
 }
 
 impl Table {
-    /// The rows of one data file, in the order in which they were written.
+    /// The rows of one data file, in the order in which they were written. A file that is not what was written is refused.
     pub async fn read_file(
         &self,
         path: &Path,
         partition: &PartitionValue,
         plan: &ReadPlan,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+        self.check_file(path).await?;
         let in_file = |source: ParquetError| Error::file(self.name(), path.as_ref())(source);
         let reader = StoredFile::new(self.inner.object_store(), path.clone());
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(in_file)?;

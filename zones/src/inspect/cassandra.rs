@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use model::definition::{CassandraTable, Origin, Severity};
 
 use super::{Inspection, Part, not_yielded, path};
-use crate::sql::{Planned, Statement};
+use crate::sql::{Mistake, Planned, Statement};
 
 /// Looks at a Cassandra table over the table that it is filled from.
 pub async fn cassandra(table: &CassandraTable, origin: &Inspection) -> Inspection {
@@ -24,6 +24,11 @@ pub async fn cassandra(table: &CassandraTable, origin: &Inspection) -> Inspectio
     };
     if !planned.is_row_by_row() {
         found.mistakes(vec![statement.not_row_by_row()], Part::InSql);
+        return found;
+    }
+    if let Some(mistake) = statement.varying(&planned, "a row that is sent again must be the same") {
+        let hint = "compute it from the row; how long rows are kept is `ttl`".to_owned();
+        found.mistakes(vec![Mistake { hint: Some(hint), ..mistake }], Part::InSql);
         return found;
     }
     let planned = planned.given(origin_schema, &origin.facts);

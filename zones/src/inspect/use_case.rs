@@ -145,13 +145,14 @@ async fn merged(table: &UseCaseTable, merge: &Merge, raw: &Inspection) -> Inspec
     }
     if let Some(folded) = folded(table, merge, yielded, &mut found) {
         if let Some(dependence) = use_case::dependence(planned.plan(), table) {
-            let message = if dependence.is_of_time {
-                dependence.problem
+            let (message, instead) = if dependence.is_of_time {
+                (dependence.problem, "compare with the time where the table is read")
             } else {
-                format!("the result may depend on which raw rows come in one batch: {}", dependence.problem)
+                let message = format!("the result may depend on which raw rows come in one batch: {}", dependence.problem);
+                (message, "a view (mode = \"view\") sees whole tables")
             };
             let mistake = statement.mistake_at(&[&dependence.word], &message);
-            let hint = "a view (mode = \"view\") sees whole tables; `order_dependent = true` takes it as it is".to_owned();
+            let hint = format!("{instead}; `order_dependent = true` takes it as it is");
             found.error(Part::InSql(mistake.at), mistake.message, Some(hint));
         }
         let columns = computed(merge, &folded, &mut found);

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use model::crash;
+
 use super::Error;
 
 /// Creates the folder and those above it; each new name is synced into its parent.
@@ -27,10 +29,18 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
 /// Replaces the file in one step: beside it first, synced, then renamed.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let beside = path.with_added_extension("tmp");
+    crash::point("landing/note-write:before");
     let mut file = File::create(&beside).map_err(Error::io("create", &beside))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &beside))?;
+    file.write_all(bytes).map_err(Error::io("write", &beside))?;
+    crash::point("landing/note-write:after");
+    crash::point("landing/note-sync:before");
+    file.sync_all().map_err(Error::io("write", &beside))?;
+    crash::point("landing/note-sync:after");
+    crash::point("landing/note-rename:before");
     fs::rename(&beside, path).map_err(Error::io("rename into place", path))?;
-    path.parent().map_or(Ok(()), sync_folder)
+    let synced = path.parent().map_or(Ok(()), sync_folder);
+    crash::point("landing/note-rename:after");
+    synced
 }
 
 /// The file's bytes; `None` where there is none.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use model::shutdown::Interrupted;
 use model::{Classify, Failure};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum Error {
     WrongSize { source_name: String, sequence: u64, path: PathBuf, expected: u64, found: u64 },
     #[error("the file of receipt {sequence} of {source_name} has sha256 {found} instead of {expected}: {}", path.display())]
     WrongContent { source_name: String, sequence: u64, path: PathBuf, expected: String, found: String },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 impl Error {
@@ -34,15 +37,16 @@ impl Error {
 pub(crate) fn failure_of(kind: io::ErrorKind) -> Failure {
     use io::ErrorKind as Kind;
     match kind {
-        Kind::NotFound
-        | Kind::PermissionDenied
-        | Kind::StorageFull
+        Kind::NotFound | Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory | Kind::IsADirectory => {
+            Failure::Definition
+        }
+        Kind::StorageFull
         | Kind::QuotaExceeded
         | Kind::FileTooLarge
-        | Kind::ReadOnlyFilesystem
-        | Kind::NotADirectory
-        | Kind::IsADirectory => Failure::Definition,
-        Kind::TimedOut | Kind::StaleNetworkFileHandle | Kind::ResourceBusy | Kind::Interrupted => Failure::Transient,
+        | Kind::TimedOut
+        | Kind::StaleNetworkFileHandle
+        | Kind::ResourceBusy
+        | Kind::Interrupted => Failure::Transient,
         _ => Failure::Bug,
     }
 }
@@ -57,6 +61,7 @@ impl Classify for Error {
         match self {
             Self::Io { source, .. } => failure_of(source.kind()),
             Self::Locked { .. } => Failure::Transient,
+            Self::Interrupted(_) => Failure::Interrupted,
             Self::BadReceipt { .. }
             | Self::MisplacedReceipt { .. }
             | Self::Lost { .. }
@@ -68,7 +73,7 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io { path, source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     Some(format!("free space where {} lies and run again: what has arrived so far is kept", path.display()))
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -76,6 +81,7 @@ impl Classify for Error {
                 }
                 _ => None,
             },
+            Self::Interrupted(_) => None,
             Self::Locked { .. } => Some("wait until the other run has ended".to_owned()),
             Self::Lost { path, .. } | Self::WrongSize { path, .. } | Self::WrongContent { path, .. } => Some(format!(
                 "delete the folder {} and run again: if the source still has these bytes they land under the same number; \

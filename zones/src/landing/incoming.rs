@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use model::crash;
 use model::receipt::Validators;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -81,11 +82,13 @@ impl Incoming {
 
     /// Starts afresh; whatever was incoming before is removed.
     pub fn begin(&self, note: PartNote) -> Result<Part, Error> {
+        crash::point("landing/part-begin:before");
         self.remove_all()?;
         create_folder(&self.folder)?;
         let file = File::create(&self.part).map_err(Error::io("create", &self.part))?;
         let part = Part { incoming: self.clone(), note, file, hasher: Sha256::new(), length: 0 };
         part.write_note()?;
+        crash::point("landing/part-begin:after");
         Ok(part)
     }
 
@@ -147,7 +150,9 @@ impl Part {
 
     /// Appends. Blocks only for a copy to the kernel, and every 64 MiB for a sync.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        crash::point("landing/part-write:before");
         self.file.write_all(bytes).map_err(Error::io("write", &self.incoming.part))?;
+        crash::point("landing/part-write:after");
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         if self.length - self.note.synced >= SYNC_EVERY {
@@ -165,7 +170,9 @@ impl Part {
 
     /// Ends the download: everything is on disk.
     pub fn finish(self) -> Result<Received, Error> {
+        crash::point("landing/part-sync:before");
         self.file.sync_all().map_err(Error::io("sync", &self.incoming.part))?;
+        crash::point("landing/part-sync:after");
         let path = self.incoming.part.clone();
         Ok(Received { size: self.length, sha256: hex(self.hasher), path, incoming: self.incoming })
     }
@@ -179,8 +186,11 @@ impl Part {
 impl Received {
     /// Removes the bytes: they are not wanted.
     pub fn discard(self) -> Result<(), Error> {
+        crash::point("landing/discard:before");
         remove_if_there(&self.path)?;
-        self.incoming.remove_all()
+        self.incoming.remove_all()?;
+        crash::point("landing/discard:after");
+        Ok(())
     }
 }
 

@@ -33,25 +33,33 @@ pub use names::safe_name;
 
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use model::Receipt;
+use model::crash;
 use model::receipt::Validators;
+use model::shutdown::Shutdown;
 
-use durable::{create_folder, sync_folder};
+use crate::hold::Guard;
+use durable::{create_folder, remove_if_there, sync_folder};
 
 /// The landed files of one source.
 #[derive(Debug, Clone)]
 pub struct LandingZone {
     source: String,
     folder: PathBuf,
+    /// Who holds the lake holds its sources, too.
+    guard: Guard,
 }
 
 /// The right to change a source's folder; given back when dropped, also by a process that dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    source_name: String,
 }
 
 /// What a receipt says beyond the bytes themselves.
@@ -66,10 +74,27 @@ pub struct About {
     pub received_at: DateTime<Utc>,
 }
 
+impl Lock {
+    /// Fails once another process has taken the source.
+    fn confirm(&self) -> Result<(), Error> {
+        let number = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let mine = self.file.metadata().map(number).map_err(Error::io("look at", &self.path))?;
+        match std::fs::metadata(&self.path).map(number) {
+            Ok(there) if there == mine => Ok(()),
+            _ => Err(Error::Locked { source_name: self.source_name.clone(), path: self.path.clone() }),
+        }
+    }
+}
+
 impl LandingZone {
     /// The zone of `source`; creates nothing.
     pub fn new(lake: &Path, pipeline: &str, source: &str) -> Self {
-        Self { source: source.to_owned(), folder: lake.join("landing").join(pipeline).join(source) }
+        Self { source: source.to_owned(), folder: lake.join("landing").join(pipeline).join(source), guard: Guard::default() }
+    }
+
+    /// The same, of a lake that is held.
+    pub(crate) fn guarded(self, guard: &Guard) -> Self {
+        Self { guard: guard.clone(), ..self }
     }
 
     pub fn source(&self) -> &str {
@@ -116,6 +141,11 @@ impl LandingZone {
         self.folder_of(receipt.sequence).join(names::PLAN_FOLDER).join(table)
     }
 
+    /// Where the loads of the file keep their plans, a folder for each table.
+    pub(crate) fn loads_folder(&self, receipt: &Receipt) -> PathBuf {
+        self.folder_of(receipt.sequence).join(names::PLAN_FOLDER)
+    }
+
     /// Checks that the landed file is there with the size that the receipt states. Reads none of it.
     pub fn verify(&self, receipt: &Receipt) -> Result<(), Error> {
         receipts::verify_size(receipt, &self.file(receipt))
@@ -123,7 +153,12 @@ impl LandingZone {
 
     /// Checks the landed file's SHA-256 as well; reads all of it.
     pub fn verify_content(&self, receipt: &Receipt) -> Result<(), Error> {
-        receipts::verify_content(receipt, &self.file(receipt))
+        self.verify_content_unless(receipt, &Shutdown::default())
+    }
+
+    /// The same, and ends early with [`Error::Interrupted`] when it is asked to.
+    pub fn verify_content_unless(&self, receipt: &Receipt, shutdown: &Shutdown) -> Result<(), Error> {
+        receipts::verify_content(receipt, &self.file(receipt), shutdown)
     }
 
     /// What landed so far, by location.
@@ -133,15 +168,30 @@ impl LandingZone {
 
     /// Takes the source for this process, creating its folder.
     ///
-    /// Fails with [`Error::Locked`] while another process has it.
+    /// Fails with [`Error::Locked`] while another process has it. A process that holds the lake took over from one that gives no
+    /// sign of life: it takes the source from that one, too, and leaves it the unfinished downloads that it may yet write to.
     pub fn lock(&self) -> Result<Lock, Error> {
         create_folder(&self.folder)?;
         let path = self.folder.join(".lock");
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        if let Some(lock) = self.try_lock(&path)? {
+            return Ok(lock);
+        }
+        if self.guard.is_held() {
+            remove_if_there(&path)?;
+            incoming::remove_others(&self.incoming_folder(), &HashSet::new())?;
+            if let Some(lock) = self.try_lock(&path)? {
+                return Ok(lock);
+            }
+        }
+        Err(Error::Locked { source_name: self.source.clone(), path })
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<Lock>, Error> {
+        let file = File::create(path).map_err(Error::io("create", path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked { source_name: self.source.clone(), path }),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+            Ok(()) => Ok(Some(Lock { file, path: path.to_owned(), source_name: self.source.clone() })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", path)(source)),
         }
     }
 
@@ -151,7 +201,9 @@ impl LandingZone {
         for sequence in receipts::sequences(&self.folder)? {
             let folder = self.folder_of(sequence);
             if !receipts::is_landed(&folder)? {
+                crash::point("landing/clean:before");
                 std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+                crash::point("landing/clean:after");
                 removed += 1;
             }
         }
@@ -169,7 +221,8 @@ impl LandingZone {
         Incoming::new(&self.incoming_folder(), location, name)
     }
 
-    fn incoming_folder(&self) -> PathBuf {
+    /// Downloads under way, a folder for each location.
+    pub(crate) fn incoming_folder(&self) -> PathBuf {
         self.folder.join("incoming")
     }
 
@@ -177,7 +230,8 @@ impl LandingZone {
     ///
     /// The bytes of the location's newest receipt again are the caller's business: this always lands. Bytes whose folder (the
     /// newest one of the location) was deleted get their old number back.
-    pub fn land(&self, _lock: &Lock, latests: &mut Latests, received: Received, about: About) -> Result<Receipt, Error> {
+    pub fn land(&self, lock: &Lock, latests: &mut Latests, received: Received, about: About) -> Result<Receipt, Error> {
+        lock.confirm()?;
         let sequence = latests.sequence_for(&about.location, &received.sha256)?;
         let receipt = Receipt {
             source: self.source.clone(),
@@ -192,17 +246,28 @@ impl LandingZone {
         };
         let folder = self.folder_of(sequence);
         let file = self.file(&receipt);
+        crash::point("landing/folder:before");
         create_folder(&folder)?;
+        crash::point("landing/folder:after");
+        crash::point("landing/rename:before");
         std::fs::rename(&received.path, &file).map_err(Error::io("rename the download to", &file))?;
         sync_folder(&folder)?;
+        crash::point("landing/rename:after");
+        crash::point("landing/receipt:before");
         receipts::write(&folder, &receipt)?;
+        crash::point("landing/receipt:after");
+        crash::point("landing/latest:before");
         latests.landed(&receipt)?;
+        crash::point("landing/latest:after");
+        crash::point("landing/tidy:before");
         received.incoming.remove_all()?;
+        crash::point("landing/tidy:after");
         Ok(receipt)
     }
 
     /// Notes newer validators for the newest content of a location, so that the next run need not fetch the same bytes again.
-    pub fn note_validators(&self, _lock: &Lock, latests: &Latests, latest: &Latest, validators: Validators) -> Result<(), Error> {
+    pub fn note_validators(&self, lock: &Lock, latests: &Latests, latest: &Latest, validators: Validators) -> Result<(), Error> {
+        lock.confirm()?;
         latests.note_location(&Latest { validators, ..latest.clone() })
     }
 }

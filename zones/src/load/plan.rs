@@ -10,6 +10,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use model::counts::Counts;
+use model::crash;
 use serde::{Deserialize, Serialize};
 
 use super::stop::Stop;
@@ -148,11 +149,16 @@ impl LoadPlan {
         let path = folder.join(PLAN_FILE);
         let in_plan = || Error::io("write the load plan", &path);
         let temporary = folder.join("plan.json.part");
+        crash::point("load/plan-write:before");
         let mut file = File::create(&temporary).map_err(in_plan())?;
         file.write_all(&serde_json::to_vec(self).expect("a plan is plain data")).map_err(in_plan())?;
         file.sync_all().map_err(in_plan())?;
+        crash::point("load/plan-write:after");
+        crash::point("load/plan-rename:before");
         std::fs::rename(&temporary, &path).map_err(in_plan())?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_plan())
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_plan())?;
+        crash::point("load/plan-rename:after");
+        Ok(())
     }
 
     pub fn new(definition: String, receipt: u64, planned_at: i64, newest_before: Option<i64>) -> Self {

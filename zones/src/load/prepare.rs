@@ -30,7 +30,7 @@ pub const ROWS_FILE: &str = "rows.spill";
 pub const REJECTS_FILE: &str = "rejects.spill";
 
 /// Decoded rows held in memory before they are spilled. Sized so that the whole program stays well under half a gigabyte.
-const SPILL_BUDGET: usize = 64 << 20;
+pub(super) const SPILL_BUDGET: usize = 64 << 20;
 /// Blocks that may wait between the two threads.
 const BLOCKS_AHEAD: usize = 4;
 /// Microseconds in a second.
@@ -59,6 +59,14 @@ pub struct Bounds<'a> {
     pub file_bytes: u64,
     /// Advanced by rows read; what is still to come is estimated from the bytes that are left.
     pub progress: &'a dyn Progress,
+}
+
+impl Bounds<'_> {
+    /// The latest instant that an event may have, in microseconds.
+    pub(super) fn latest_event(&self) -> i64 {
+        let tolerance = i64::try_from(self.table.future_tolerance_seconds).unwrap_or(i64::MAX / MICROS);
+        self.now.saturating_add(tolerance.saturating_mul(MICROS))
+    }
 }
 
 /// Reads `input` to its end, leaves rows and rejects in `folder`, and returns the plan. The plan is not written yet.
@@ -117,7 +125,6 @@ impl<'a> Reading<'a> {
         consumed: entries::Consumed,
     ) -> Result<Self, Error> {
         let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
-        let tolerance = i64::try_from(bounds.table.future_tolerance_seconds).unwrap_or(i64::MAX / MICROS);
         Ok(Self {
             rows: SpillWriter::create(&folder.join(ROWS_FILE))?,
             rejects: SpillWriter::create(&folder.join(REJECTS_FILE))?,
@@ -129,7 +136,7 @@ impl<'a> Reading<'a> {
             ),
             reject_buffer: RejectBuffer::new(),
             firsts: Firsts::default(),
-            latest_event: bounds.now.saturating_add(tolerance.saturating_mul(MICROS)),
+            latest_event: bounds.latest_event(),
             consumed,
             plan,
             bounds,
@@ -212,7 +219,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.
-fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
+pub(super) fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
     let Some(oldest) = oldest_kept(bounds.table, bounds.clock, bounds.now, plan.newest_event) else { return segments };
     let (old, kept): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| segment.date.is_some_and(|date| date < oldest));
     for segment in old {
@@ -235,7 +242,7 @@ pub fn oldest_kept(table: &RawTable, clock: PipelineClock, wall: i64, newest_eve
     now.date_naive().checked_sub_days(Days::new(u64::from(table.retention_days?)))
 }
 
-fn without_sliced_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
+pub(super) fn without_sliced_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
     let Some(choose) = bounds.choose else { return segments };
     let present: BTreeSet<NaiveDate> = segments.iter().filter_map(|segment| segment.date).collect();
     let chosen = choose(&present);

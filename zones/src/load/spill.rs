@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use model::crash;
 
 use super::plan::Segment;
 use crate::error::Error;
@@ -25,6 +26,11 @@ pub struct SpillWriter {
 impl SpillWriter {
     /// Starts the file anew.
     pub fn create(path: &Path) -> Result<Self, Error> {
+        // A new file, not the old one emptied: a process that was taken over from may still write into that.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => {}
+        }
         let file = File::create(path).map_err(Error::io("create the spill file", path))?;
         Ok(Self { file, path: path.to_owned(), offset: 0, buffer: Vec::new() })
     }
@@ -43,7 +49,9 @@ impl SpillWriter {
         }
         writer.finish().map_err(Error::arrow("spill rows"))?;
         drop(writer);
+        crash::point("load/spill:before");
         self.file.write_all(&self.buffer).map_err(Error::io("write the spill file", &self.path))?;
+        crash::point("load/spill:after");
         let segment = Segment {
             date,
             offset: self.offset,
@@ -57,7 +65,10 @@ impl SpillWriter {
 
     /// Makes sure that the segments are on disk before the plan names them.
     pub fn finish(self) -> Result<(), Error> {
-        self.file.sync_all().map_err(Error::io("write the spill file", &self.path))
+        crash::point("load/spill-sync:before");
+        self.file.sync_all().map_err(Error::io("write the spill file", &self.path))?;
+        crash::point("load/spill-sync:after");
+        Ok(())
     }
 }
 

@@ -61,23 +61,8 @@ pub(super) fn stop(table: &RawTable, format: &Format, plan: &LoadPlan, firsts: &
             advice: "mend the source, or change the check or its `on_failure`".to_owned(),
         });
     }
-    let drift = &plan.drift;
-    if table.unknown_fields == UnknownFields::Fail && !drift.unknown.is_empty() {
-        return Some(Stop {
-            reason: format!("it has fields that the contract does not name: {}", by_records(&drift.unknown)),
-            advice: format!(
-                "make columns of them in [raw.{}.columns], or set `unknown_fields` to \"ignore\", \"keep\" or \"add\"",
-                table.name
-            ),
-        });
-    }
-    if table.missing_fields == MissingFields::Fail && !drift.missing.is_empty() {
-        return Some(Stop {
-            reason: format!("it lacks fields of the contract: {}", by_records(&drift.missing)),
-            advice: "say in a column's `field` what it is called now; where it may be missing, make the column `nullable` and \
-                     set `missing_fields = \"null\"`"
-                .to_owned(),
-        });
+    if let Some(stop) = drift(table, plan) {
+        return Some(stop);
     }
     let share = plan.counts.rejected as f64 / plan.counts.read.max(1) as f64;
     (share > table.reject_limit).then(|| {
@@ -100,6 +85,29 @@ pub(super) fn stop(table: &RawTable, format: &Format, plan: &LoadPlan, firsts: &
                 .unwrap_or_else(|| "mend the source or the contract, or raise `reject_limit`".to_owned()),
         }
     })
+}
+
+/// What the policies about unknown and missing fields say of records that differ from the contract.
+pub(super) fn drift(table: &RawTable, plan: &LoadPlan) -> Option<Stop> {
+    let drift = &plan.drift;
+    if table.unknown_fields == UnknownFields::Fail && !drift.unknown.is_empty() {
+        return Some(Stop {
+            reason: format!("it has fields that the contract does not name: {}", by_records(&drift.unknown)),
+            advice: format!(
+                "make columns of them in [raw.{}.columns], or set `unknown_fields` to \"ignore\", \"keep\" or \"add\"",
+                table.name
+            ),
+        });
+    }
+    if table.missing_fields == MissingFields::Fail && !drift.missing.is_empty() {
+        return Some(Stop {
+            reason: format!("it lacks fields of the contract: {}", by_records(&drift.missing)),
+            advice: "say in a column's `field` what it is called now; where it may be missing, make the column `nullable` and \
+                     set `missing_fields = \"null\"`"
+                .to_owned(),
+        });
+    }
+    None
 }
 
 /// The detail of a record that fails this check.

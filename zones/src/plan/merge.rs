@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use model::definition::UseCaseTable;
 use model::plan::{Amount, MergeBatch, MergePlan};
+use model::position::TableVersion;
 
 use super::{MOST_ROWS, bytes, bytes_in, files_in, rows};
 use crate::changes::{Group, changes_of, grouped};
-use crate::delta::{DataFile, PartitionValue, Table};
+use crate::delta::{DataFile, PartitionValue, Since, Table};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::query::Input;
@@ -24,7 +25,19 @@ pub async fn merge(lake: &Lake, definition: &UseCaseTable, raw: &Table) -> Resul
     let position = target.position().await?;
     target.expect_input(raw, position).await?;
     let batch_rows = definition.merge().map_or(u64::MAX, |merge| merge.batch_rows);
-    let groups = grouped(raw.commits_after(position).await?, batch_rows);
+    let commits = match raw.since(position).await? {
+        Since::Commits(commits) => commits,
+        Since::Gone { reason } => {
+            let batches = vec![whole(raw, position, &target.table().files(None)?, &reason)?];
+            return Ok(MergePlan {
+                table: definition.name.clone(),
+                from: definition.input().table().to_owned(),
+                batches,
+                to_come: None,
+            });
+        }
+    };
+    let groups = grouped(commits, batch_rows);
     let waiting: u64 = groups.iter().map(|group| group.rows).sum();
     let mut earlier = Earlier::default();
     let basis = format!("more than {MOST_ROWS} rows are waiting: their keys are not looked up");
@@ -43,7 +56,19 @@ pub async fn merge(lake: &Lake, definition: &UseCaseTable, raw: &Table) -> Resul
 /// What a run would merge into a table that is still to be made.
 pub async fn first_merge(definition: &UseCaseTable, raw: &Table) -> Result<MergePlan, Error> {
     let batch_rows = definition.merge().map_or(u64::MAX, |merge| merge.batch_rows);
-    let groups = grouped(raw.commits_after(None).await?, batch_rows);
+    let commits = match raw.since(None).await? {
+        Since::Commits(commits) => commits,
+        Since::Gone { reason } => {
+            let batches = vec![whole(raw, None, &[], &reason)?];
+            return Ok(MergePlan {
+                table: definition.name.clone(),
+                from: definition.input().table().to_owned(),
+                batches,
+                to_come: None,
+            });
+        }
+    };
+    let groups = grouped(commits, batch_rows);
     let basis = "the table is new: rows come together in the fold";
     let batches = (0..).zip(&groups).map(|(at, group)| estimated(group, &[], at == 0, basis)).collect();
     Ok(MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None })
@@ -78,6 +103,27 @@ async fn rehearsed(target: &UseCase<'_>, raw: &Table, group: &Group, earlier: &m
     })
 }
 
+/// The one merge of an input that can no longer be read version by version.
+fn whole(raw: &Table, position: Option<TableVersion>, stored: &[DataFile], reason: &str) -> Result<MergeBatch, Error> {
+    let basis = format!("all of the input is folded anew: {reason}");
+    let partitions: BTreeSet<&PartitionValue> = stored.iter().map(|file| &file.partition).collect();
+    let unknown = || Amount::later(&basis);
+    Ok(MergeBatch {
+        first_version: position.map_or(0, |position| position.0 + 1),
+        last_version: raw.version().0,
+        rows: Amount::exact(raw.row_count()?),
+        partitions: Amount::exact(partitions.len() as u64),
+        files_read: files_in(stored),
+        bytes_read: bytes_in(stored),
+        files_rewritten: Amount::at_most(stored.len() as u64, &basis),
+        bytes_rewritten: Amount::at_most(bytes(stored), &basis),
+        rows_rewritten: Amount::at_most(rows(stored), &basis),
+        inserted: unknown(),
+        updated: unknown(),
+        deleted: unknown(),
+    })
+}
+
 /// What can be said of a merge without reading rows.
 fn estimated(group: &Group, files: &[DataFile], is_first: bool, basis: &str) -> MergeBatch {
     let at_most = |amount: Amount| match amount.value {
@@ -86,7 +132,8 @@ fn estimated(group: &Group, files: &[DataFile], is_first: bool, basis: &str) -> 
         _ => Amount::later("known after the batches before it"),
     };
     let partitions: BTreeSet<&PartitionValue> = files.iter().map(|file| &file.partition).collect();
-    let counted: Option<Vec<_>> = group.commits.iter().map(crate::delta::CommitContent::changed_rows).collect();
+    let folded = group.commits.iter().filter(|commit| !commit.forgets());
+    let counted: Option<Vec<_>> = folded.map(crate::delta::CommitContent::changed_rows).collect();
     let changed = counted.map(|counted| counted.iter().map(|rows| rows.inserted + rows.updated + rows.deleted).sum());
     let rows_changed = match changed {
         Some(changed) => Amount::exact(changed),

@@ -6,7 +6,7 @@ use model::definition::UseCaseTable;
 use model::plan::{Amount, ChangedInput, InputRead, ViewPlan};
 
 use super::{MOST_ROWS, bytes_in, files_in};
-use crate::delta::{CommitContent, DataFile};
+use crate::delta::{CommitContent, DataFile, Since};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::query::{GroupSet, Input, Query};
@@ -102,8 +102,9 @@ async fn too_many(changed: &[ChangedInput], query: &Query) -> Result<Option<u64>
         let Some(since) = changed.taken_in else { return Ok(None) };
         let input = query.inputs.iter().find(|input| input.origin.to_string() == changed.input);
         let Some(table) = input.and_then(|input| input.table.as_ref()) else { continue };
-        for commit in table.commits_after(Some(model::TableVersion(since))).await? {
-            rows += rows_of(&commit);
+        match table.since(Some(model::TableVersion(since))).await? {
+            Since::Commits(commits) => rows += commits.iter().map(rows_of).sum::<u64>(),
+            Since::Gone { .. } => return Ok(None),
         }
     }
     Ok((rows > MOST_ROWS).then_some(rows))

@@ -38,7 +38,7 @@ pub use touched::GroupSet;
 
 use crate::delta::{DataFile, Table, normalized};
 use crate::error::Error;
-use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line};
+use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line, varying};
 use outer_join::TouchedAcrossOuterJoins;
 use scan::LakeTable;
 use touched::{Touched, as_touched};
@@ -95,6 +95,12 @@ impl Query {
         }
         if let Err(error) = context.state().optimize(&plan) {
             return Err(locate::narrowed(&context.state(), &self.sql, &self.scope(), wrong(&error)).await);
+        }
+        if let Some(function) = varying::of_plan(&plan) {
+            let message =
+                format!("{function}() gives something else each time, and rows are computed anew only where inputs change");
+            let hint = "keep the time as a column, and compare with it where the table is read".to_owned();
+            return Err(vec![Mistake { hint: Some(hint), ..locate::first_of(&self.sql, &[&function], &message) }]);
         }
         Ok(normalized(plan.schema().as_arrow()))
     }

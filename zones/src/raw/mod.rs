@@ -4,9 +4,11 @@
 //! its size, and its change feed is the difference between the two.
 
 mod replace;
+mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
+pub(crate) use replayed::Left;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,10 +20,11 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
-use model::definition::{ColumnSource, OnChange, RawTable, UnknownFields};
+use model::crash;
+use model::definition::{ColumnSource, ContractRecord, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
-use crate::delta::{Commit, CommitNote, PartitionValue, ReadPlan, Table, TableShape};
+use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
@@ -44,6 +47,14 @@ pub struct LoadedBatch {
     pub superseded: (u64, u64),
 }
 
+/// Under what a load began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The hash of the part of the definition that decides what a load yields.
+    pub definition: String,
+    pub planned: Planned,
+}
+
 /// A data file that rows are compared with: its path and partition.
 type FilePlace = (object_store::path::Path, PartitionValue);
 
@@ -64,6 +75,7 @@ pub fn shape(definition: &RawTable) -> TableShape {
         schema: raw_schema(definition),
         partition_column: definition.partition_by.clone(),
         change_feed: definition.on_change == OnChange::Replace,
+        contract: None,
         may_grow: true,
         takes_strings: definition.unknown_fields == UnknownFields::Add,
         description: format!("raw {}: {kind}", definition.name),
@@ -81,6 +93,17 @@ impl<'d> Raw<'d> {
         &self.table
     }
 
+    /// Brings the table up to its newest version, after another writer's commit.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        self.table.refresh().await
+    }
+
+    /// Goes on under the definition's contract with the rows that are there. See [`Table::take_on`].
+    pub async fn take_on(&mut self, contract: ContractRecord, taking: Taking) -> Result<(), Error> {
+        let shape = TableShape { contract: Some(contract), ..shape(self.definition) };
+        self.table.take_on(&shape, taking).await
+    }
+
     /// How far the landed files of the table's landing have got in.
     pub async fn position(&self) -> Result<FilePosition, Error> {
         let number = self.table.input_number(&self.definition.from).await?;
@@ -92,20 +115,48 @@ impl<'d> Raw<'d> {
         self.table.newest_event().await
     }
 
-    /// The sum of the counts that the commits of one receipt recorded.
+    /// The sum of the counts that the commits of the load of one receipt recorded. What left the quarantine later is not in it.
     ///
-    /// Goes back from the newest version until a commit of an earlier receipt.
+    /// Goes back from the newest version until a commit of an earlier receipt, or one that neither log nor ledger hold.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
         let mut total = Counts::default();
         for version in (0..=self.table.version().0).rev() {
-            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            let content = match self.table.commit_content(TableVersion(version)).await {
+                Err(Error::CommitGone { .. }) => break,
+                content => content?,
+            };
+            let Some(note) = content.note() else { continue };
             match note.receipt {
+                _ if note.replayed.is_some() => {}
                 Some(of) if of == receipt => total += note.counts,
                 Some(of) if of < receipt => break,
                 _ => {}
             }
         }
         Ok(total)
+    }
+
+    /// Under what the load of a receipt began that is half done, from its commits.
+    pub async fn begun(&self, receipt: u64) -> Result<Option<Begun>, Error> {
+        let mut begun: Option<Begun> = None;
+        for version in (0..=self.table.version().0).rev() {
+            let Some(note) = self.table.commit_content(TableVersion(version)).await?.note() else { continue };
+            match note.receipt {
+                Some(of) if of == receipt => {
+                    // Commits of before they said so: the first one was made in the run that made the plan.
+                    let planned = note.planned.unwrap_or(Planned { at: note.write_time, newest_before: None });
+                    begun = Some(Begun { definition: note.definition, planned });
+                }
+                Some(of) if of < receipt => {
+                    if let Some(begun) = begun.as_mut().filter(|begun| begun.planned.newest_before.is_none()) {
+                        begun.planned.newest_before = note.newest_event;
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Ok(begun)
     }
 
     /// Gives the table the columns that a file adds; returns those that it did not have.
@@ -123,7 +174,9 @@ impl<'d> Raw<'d> {
             }
         }
         if !missing.is_empty() {
+            crash::point("raw/columns:before");
             self.table.add_columns(&missing).await?;
+            crash::point("raw/columns:after");
         }
         Ok(missing.into_iter().map(|field| field.name().clone()).collect())
     }
@@ -139,18 +192,27 @@ impl<'d> Raw<'d> {
         let number = BatchNumber::of(index, plan.batches.len()).ok_or_else(|| self.too_many(plan))?;
         let write_time = self.table.next_write_time(now).await?;
         let adds = match &sifted.rows {
-            Some(rows) => self.table.write_files(vec![self.with_provenance(rows, plan.receipt, write_time)?]).await?,
+            Some(rows) => self.written(rows, plan.receipt, write_time).await?,
             None => Vec::new(),
         };
         let decided = if index + 1 == plan.batches.len() { decided_before(plan) } else { Counts::default() };
-        let note = self.note(plan, number, sifted.by_date, decided, write_time);
+        let note = CommitNote { run: Some(now), ..self.note(plan, number, sifted.by_date, decided, write_time) };
         self.commit(Commit { adds, note, ..Commit::default() }, plan, number, 0).await
+    }
+
+    /// Writes rows of a receipt as data files.
+    async fn written(&self, rows: &RecordBatch, receipt: u64, write_time: i64) -> Result<Vec<Add>, Error> {
+        crash::point("raw/files:before");
+        let adds = self.table.write_files(vec![self.with_provenance(rows, receipt, write_time)?]).await?;
+        crash::point("raw/files:after");
+        Ok(adds)
     }
 
     /// Records that a file without any row to commit is done.
     pub async fn commit_nothing(&mut self, plan: &LoadPlan, now: i64) -> Result<LoadedBatch, Error> {
         let write_time = self.table.next_write_time(now).await?;
         let note = self.note(plan, BatchNumber::LAST, BTreeMap::new(), decided_before(plan), write_time);
+        let note = CommitNote { run: Some(now), ..note };
         self.commit(Commit { note, ..Commit::default() }, plan, BatchNumber::LAST, 0).await
     }
 
@@ -177,15 +239,21 @@ impl<'d> Raw<'d> {
             definition: plan.definition.clone(),
             write_time,
             newest_event: plan.newest_event,
+            planned: (number != BatchNumber::LAST).then_some(Planned { at: plan.planned_at, newest_before: plan.newest_before }),
             ..CommitNote::default()
         }
     }
 
     async fn commit(&mut self, commit: Commit, plan: &LoadPlan, number: BatchNumber, deleted: u64) -> Result<LoadedBatch, Error> {
+        let mut commit = commit;
+        // A record that came back from the quarantine meanwhile may be newer than what the plan knew.
+        commit.note.newest_event = commit.note.newest_event.max(self.table.newest_event().await?);
         let counts = commit.note.counts;
         let superseded = (commit.removes.len() as u64, commit.removes.iter().map(|file| file.size).sum());
         let position = (self.definition.from.clone(), FilePosition::new(plan.receipt, number).number());
+        crash::point("raw/commit:before");
         let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
+        crash::point("raw/commit:after");
         Ok(LoadedBatch { version, counts, deleted, superseded })
     }
 
@@ -283,6 +351,7 @@ pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
     let name = lake.table_name(&definition.name);
     Table::open(&lake.raw_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("raw table {name}") })
 }
 
@@ -315,6 +384,5 @@ pub(crate) fn indices(rows: &RecordBatch, names: &[String]) -> Vec<usize> {
 
 /// Where a file that was just written is.
 fn place_of(add: &Add, partition_column: Option<&str>) -> FilePlace {
-    let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
-    (path, crate::delta::partition_of(&add.partition_values, partition_column))
+    (crate::delta::stored_path(&add.path), crate::delta::partition_of(&add.partition_values, partition_column))
 }

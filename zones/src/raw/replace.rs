@@ -14,6 +14,7 @@ use arrow::row::{RowConverter, SortField};
 use deltalake::kernel::{Add, AddCDCFile};
 use futures::TryStreamExt;
 use model::counts::Counts;
+use model::crash;
 use model::position::BatchNumber;
 use model::receipt::Receipt;
 use sha2::{Digest, Sha256};
@@ -98,7 +99,7 @@ impl Raw<'_> {
                 *by_date.entry(date).or_default() += counts;
             }
             if let Some(rows) = sifted.rows {
-                adds.extend(self.table.write_files(vec![self.with_provenance(&rows, plan.receipt, write_time)?]).await?);
+                adds.extend(self.written(&rows, plan.receipt, write_time).await?);
             }
         }
         let (removes, mixed): (Vec<_>, Vec<_>) = files.into_iter().unzip();
@@ -107,9 +108,12 @@ impl Raw<'_> {
         }
         let (change_files, changed) = self.difference(&removes, &adds).await?;
         let mut note = self.note(plan, BatchNumber::LAST, by_date, decided_before(plan), write_time);
-        note.changed = Some(changed);
+        (note.changed, note.run) = (Some(changed), Some(now));
         let commit = Commit { adds, removes, change_files, note, ..Commit::default() };
-        self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await
+        crash::point("raw/replace:before");
+        let loaded = self.commit(commit, plan, BatchNumber::LAST, changed.deleted).await?;
+        crash::point("raw/replace:after");
+        Ok(loaded)
     }
 
     /// Writes the rows of a file that stay.

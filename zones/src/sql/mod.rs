@@ -10,6 +10,7 @@ mod mistake;
 mod nulls;
 mod types;
 mod values;
+pub(crate) mod varying;
 
 use std::sync::Arc;
 
@@ -155,6 +156,12 @@ impl Statement {
         Mistake { hint: Some(hint.to_owned()), ..locate::first_of(&self.sql, &words, message) }
     }
 
+    /// A mistake where the statement asks for the time or for chance.
+    pub fn varying(&self, planned: &Planned, why: &str) -> Option<Mistake> {
+        let function = varying::of_plan(planned.plan())?;
+        Some(locate::first_of(&self.sql, &[&function], &format!("{function}() gives something else each time, and {why}")))
+    }
+
     /// A mistake at the first of these words, else at the first word of all.
     pub(crate) fn mistake_at(&self, words: &[&str], message: &str) -> Mistake {
         locate::first_of(&self.sql, words, message)
@@ -231,6 +238,13 @@ impl Expression {
         if let Some(what) = beyond_a_row(&logical) {
             let hint = "an expression sees one row at a time, and its columns only".to_owned();
             return Err(vec![Mistake { hint: Some(hint), ..locate::beginning(sql, &format!("{what} cannot be used here")) }]);
+        }
+        if let Some(function) = varying::of_expression(&logical) {
+            let message =
+                format!("{function}() gives something else each time, and a record that is read again must be the same row");
+            let hint =
+                "compute it from the record; how late an event may be is `future_tolerance`, how old `retention`".to_owned();
+            return Err(vec![Mistake { hint: Some(hint), ..locate::first_of(sql, &[&function], &message) }]);
         }
         let physical = state.create_physical_expr(logical.clone(), &schema).map_err(wrong)?;
         Ok(Self { name: name.to_owned(), logical, physical })

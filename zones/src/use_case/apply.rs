@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
+use model::crash;
 use model::position::TableVersion;
 
 use super::{UseCase, with_load_times};
@@ -152,7 +153,9 @@ impl UseCase<'_> {
         let write_time = self.table.next_write_time(now).await?;
         let difference = self.difference_to(new, &hits, write_time)?;
         let looked_into = self.table.files(Some(&partitions).filter(|_| account.is_pruned))?;
+        crash::point("merge/files:before");
         let mut commit = self.written(&difference, hits).await?;
+        crash::point("merge/files:after");
         let files_rewritten = commit.removes.len() as u64;
         let bytes_rewritten = commit.removes.iter().map(|file| file.size).sum();
         commit.positions = account.positions;
@@ -160,6 +163,7 @@ impl UseCase<'_> {
         commit.note = CommitNote {
             definition: self.definition.fold_hash(),
             write_time,
+            run: Some(now),
             tombstones: account.tombstones.clone(),
             changed: Some(difference.counts()),
             ..account.note
@@ -167,7 +171,19 @@ impl UseCase<'_> {
 
         let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
         let before = self.table.version();
+        let is_view = self.fold.is_none();
+        if is_view {
+            crash::point("view/commit:before")
+        } else {
+            crash::point("merge/commit:before")
+        }
         let version = self.table.commit(commit).await?;
+        if is_view {
+            crash::point("view/commit:after")
+        } else {
+            crash::point("merge/commit:after")
+        }
+        self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
             self.keys.add(&new_keys, version)?;
         } else {
@@ -301,7 +317,7 @@ impl UseCase<'_> {
                 commit.removes.push(hit.file);
                 // The writer holds its open files in memory: what a batch touches must not add up there.
                 if writer.buffer_len() > OPEN_FILES_BYTES {
-                    commit.adds.extend(writer.flush().await.map_err(in_table)?);
+                    commit.adds.extend(self.table.flushed(&mut writer).await?);
                 }
             }
         }
@@ -310,7 +326,7 @@ impl UseCase<'_> {
                 writer.write(rows.clone()).await.map_err(in_table)?;
             }
         }
-        commit.adds.extend(writer.flush().await.map_err(in_table)?);
+        commit.adds.extend(self.table.flushed(&mut writer).await?);
         // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
         if !commit.removes.is_empty() {
             let mut feed = FeedWriter::new(&self.table);

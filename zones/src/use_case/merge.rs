@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use model::counts::Counts;
+use model::crash;
 use model::definition::Origin;
 use model::position::TableVersion;
 
@@ -69,9 +70,51 @@ impl UseCase<'_> {
         let mut account = self.account(read, versions);
         let outcome = self.outcome(changes, raw).await?;
         if let Some(tombstones) = &self.tombstones {
+            crash::point("merge/tombstones:before");
             account.tombstones = tombstones.with(&self.table, &outcome.deleted, &outcome.void).await?.files;
+            crash::point("merge/tombstones:after");
         }
         self.apply(&outcome.there, outcome.hits, outcome.partitions, account, now).await
+    }
+
+    /// Folds the whole of `raw`, at its version, in place of all that the table holds; returns how many raw rows there were.
+    ///
+    /// For a table whose input can no longer be read version by version. Fails where the input has let go of dates since the table
+    /// was begun: their share of its rows could not be folded again.
+    pub async fn merge_whole(&mut self, raw: &Table, reason: &str, now: i64) -> Result<(Merged, u64), Error> {
+        let position = self.position().await?;
+        if let (Some(position), Some(_)) = (position, raw.forgotten_before().await?) {
+            let (table, input) = (self.table.name().to_owned(), raw.name().to_owned());
+            return Err(Error::HistoryGone { table, input, position: position.0, reason: reason.to_owned() });
+        }
+        let fold = self.fold.clone().expect("a merged table has a fold");
+        let selected = self.whole_input(&fold, raw).run(None).await?;
+        let selected = selected.iter().map(|rows| fold.folding(rows)).collect::<Result<Vec<_>, _>>()?;
+        let folded = fold.fold(selected).await?;
+        let (there, deleted) = fold.parted(&folded)?;
+        let read = raw.row_count()?;
+        let first = TableVersion(position.map_or(0, |position| position.0 + 1));
+        let mut account = self.account(read, Versions { input_id: raw.id(), first, last: raw.version() });
+        account.is_pruned = false;
+        if let Some(tombstones) = &self.tombstones {
+            // All that is left of any key was just computed: nothing that was kept before counts.
+            account.tombstones = tombstones.emptied().with(&self.table, &deleted, &deleted.slice(0, 0)).await?.files;
+        }
+        let hits = self.hits(&Wanted::All, None).await?;
+        Ok((self.apply(&there, hits, BTreeSet::new(), account, now).await?, read))
+    }
+
+    fn whole_input(&self, fold: &Fold, raw: &Table) -> Query {
+        Query {
+            place: fold.place().to_owned(),
+            sql: self.definition.sql.clone(),
+            inputs: vec![Input {
+                origin: Origin::Raw(self.definition.input().table().to_owned()),
+                schema: raw.schema().clone(),
+                table: Some(raw.clone()),
+            }],
+            spill: None,
+        }
     }
 
     /// What [`Self::merge`] of these changes would do to the table as it is now; writes nothing.
@@ -122,16 +165,7 @@ impl UseCase<'_> {
         let columns: Vec<_> = key.iter().map(|index| touching.column(*index).clone()).collect();
         touched.insert(&columns).map_err(Error::arrow("compare groups"))?;
 
-        let query = Query {
-            place: fold.place().to_owned(),
-            sql: self.definition.sql.clone(),
-            inputs: vec![Input {
-                origin: Origin::Raw(self.definition.input().table().to_owned()),
-                schema: raw.schema().clone(),
-                table: Some(raw.clone()),
-            }],
-            spill: None,
-        };
+        let query = self.whole_input(fold, raw);
         let left = query.run(Some((&self.definition.key, &[Arc::new(touched)]))).await?;
         let left = left.iter().map(|rows| fold.folding(rows)).collect::<Result<Vec<_>, _>>()?;
         let folded = fold.fold(left).await?;

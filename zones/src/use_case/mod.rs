@@ -26,7 +26,7 @@ use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
 use crate::delta::feed::partition_values;
-use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of};
+use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of, stored_path};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
@@ -77,6 +77,7 @@ pub async fn shape(definition: &UseCaseTable, inputs: &[Input]) -> Result<TableS
         schema: with_load_times(&content),
         partition_column: definition.partition_by.clone(),
         change_feed: true,
+        contract: None,
         may_grow: false,
         takes_strings: false,
         description: format!("{kind} {}: one row per {}", definition.name, definition.key.join(", ")),
@@ -142,6 +143,7 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
     let name = lake.table_name(&definition.name);
     Table::open(&lake.use_case_folder(&definition.name), &name)
         .await?
+        .map(|table| table.guarded(lake.guard()))
         .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
 }
 
@@ -159,7 +161,7 @@ impl<'d> UseCase<'d> {
     async fn opened(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input], keeping: Keeping) -> Result<Self, Error> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
-        let folder = lake.state_folder().join("keys").join(&definition.name);
+        let folder = lake.keys_folder(&definition.name);
         let keys = match keeping {
             Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
             Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
@@ -201,7 +203,11 @@ impl<'d> UseCase<'d> {
     /// Goes back from the newest version to the last merge, past commits of other writers.
     pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
         for version in (0..=self.table.version().0).rev() {
-            let note = self.table.commit_content(TableVersion(version)).await?.note();
+            let note = match self.table.commit_content(TableVersion(version)).await {
+                // Another writer cleaned the log. What deleted rows were folded from is named nowhere else.
+                Err(Error::CommitGone { .. }) if self.tombstones.is_none() => return Ok(None),
+                content => content?.note(),
+            };
             if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
                 return Ok(Some(note));
             }
@@ -242,14 +248,20 @@ impl<'d> UseCase<'d> {
             return Ok(());
         }
         let mut files = Vec::new();
-        if self.keys.as_of() == TableVersion(0) {
-            files.extend(self.table.files(None)?.into_iter().map(|file| (file.path, file.partition)));
-        } else {
-            let live: BTreeSet<_> = self.table.files(None)?.into_iter().map(|file| file.path).collect();
-            for commit in self.table.commits_after(Some(self.keys.as_of())).await? {
+        let since = match self.keys.as_of() {
+            TableVersion(0) => None,
+            as_of => match self.table.commits_after(Some(as_of)).await {
+                Err(Error::CommitGone { .. }) => None,
+                commits => Some(commits?),
+            },
+        };
+        let live = self.table.files(None)?.into_iter();
+        if let Some(commits) = since {
+            let live: BTreeSet<_> = live.map(|file| file.path).collect();
+            for commit in commits {
                 for action in commit.actions {
                     if let Action::Add(add) = action {
-                        let path = object_store::path::Path::parse(&add.path).unwrap_or_else(|_| add.path.as_str().into());
+                        let path = stored_path(&add.path);
                         // A file that has gone since is stood for by the one that took its rows.
                         if live.contains(&path) {
                             files.push((path, partition_of(&add.partition_values, self.table.partition_column())));
@@ -257,6 +269,8 @@ impl<'d> UseCase<'d> {
                     }
                 }
             }
+        } else {
+            files.extend(live.map(|file| (file.path, file.partition)));
         }
         let mut found: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
         let plan = ReadPlan::columns(&self.table, &self.definition.key);

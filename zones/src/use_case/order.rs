@@ -3,10 +3,11 @@
 //! The SQL is run over each batch by itself and its results are folded. That equals one run over all rows only if the SQL either
 //! treats each row by itself, or groups by the key with aggregates that the column's fold goes on with.
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use model::definition::{Fold, UseCaseTable};
+
+use crate::sql::varying;
 
 /// Why the result of a statement may depend on how batches are cut.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Dependence {
 /// Why the result may depend on how batches are cut; `None` where it does not.
 pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Option<Dependence> {
     let merge = definition.merge().filter(|merge| !merge.order_dependent)?;
-    if let Some(function) = varying_function(plan) {
+    if let Some(function) = varying::of_plan(plan) {
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
         return Some(Dependence { is_of_time: true, ..Dependence::new(problem, &function) });
     }
@@ -93,25 +94,6 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         }
     }
     None
-}
-
-/// A function whose result is not settled by its arguments.
-fn varying_function(plan: &LogicalPlan) -> Option<String> {
-    let mut found = None;
-    let visited = plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expression| {
-            expression.apply(|part| {
-                if let Expr::ScalarFunction(function) = part
-                    && function.func.signature().volatility != Volatility::Immutable
-                {
-                    found = Some(function.func.name().to_owned());
-                    return Ok(TreeNodeRecursion::Stop);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    });
-    visited.ok().and(found)
 }
 
 enum Below {

@@ -40,6 +40,11 @@ impl Tombstones {
         Self { files, schema: Arc::new(Schema::new(fields)), key: key.to_vec() }
     }
 
+    /// None of them.
+    pub(super) fn emptied(&self) -> Self {
+        Self { files: Vec::new(), ..self.clone() }
+    }
+
     /// What deleted rows of these keys were folded from; one row a key.
     pub(super) async fn of(&self, table: &Table, wanted: &KeySet) -> Result<RecordBatch, Error> {
         let mut found = Vec::new();
@@ -118,16 +123,15 @@ impl Tombstones {
     }
 
     async fn write(&self, table: &Table, rows: &RecordBatch) -> Result<String, Error> {
-        let file = format!("_tombstones/{}.parquet", uuid::Uuid::new_v4());
-        let in_file = Error::file(table.name(), &file);
+        let folder = object_store::path::Path::from("_tombstones");
+        let in_file = Error::writing(table.name(), folder.as_ref());
         let encoded = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
             let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None)?;
             writer.write(rows)?;
             writer.into_inner()
         };
         let bytes = encoded().map_err(in_file)?;
-        table.put(&file, bytes).await?;
-        Ok(file)
+        Ok(table.put(&folder, &format!("{}.parquet", uuid::Uuid::new_v4()), bytes).await?.to_string())
     }
 }
 

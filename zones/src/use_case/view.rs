@@ -13,8 +13,8 @@ use model::position::TableVersion;
 
 use super::UseCase;
 use super::apply::{Account, Merged, Wanted};
-use crate::changes::changes_of;
-use crate::delta::{CommitNote, InputNote, PartitionValue, Table};
+use crate::changes::all_changes_of;
+use crate::delta::{CommitNote, InputNote, PartitionValue, Since, Table};
 use crate::error::Error;
 use crate::keys::hashes;
 use crate::query::{GroupSet, Input, Lineage, Query};
@@ -77,11 +77,19 @@ impl UseCase<'_> {
         for (input, since) in changed_inputs {
             let mentions: Vec<&Lineage> = lineage.iter().filter(|lineage| lineage.origin == input.origin).collect();
             let table = input.table.as_ref().expect("a refresh has tables");
-            for commit in table.commits_after(Some(since)).await? {
+            let commits = match table.since(Some(since)).await? {
+                Since::Commits(commits) => commits,
+                Since::Gone { reason } => {
+                    let reason = format!("what changed in {} since version {since} cannot be read: {reason}", input.origin);
+                    return Ok((Touched::All { reason }, read));
+                }
+            };
+            for commit in commits {
                 if !commit.changes_data() {
                     continue;
                 }
-                let changes = changes_of(table, &commit).await?;
+                // A view is its SQL over what is there: rows past the retention are gone from it as well.
+                let changes = all_changes_of(table, &commit).await?;
                 for rows in changes.upserts.iter().chain(&changes.deletes).filter(|rows| rows.num_rows() > 0) {
                     read += rows.num_rows() as u64;
                     for mention in &mentions {

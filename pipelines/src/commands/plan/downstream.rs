@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::runner::in_order;
 use crate::stages::create_tables::{design, statement};
-use crate::stages::to_cassandra;
+use crate::stages::to_cassandra::{self, Waiting};
 
 /// What raw-to-use-case would do, in the order of the tables.
 pub(super) async fn use_cases(context: &Context, plan: &mut RunPlan) -> Result<(), Error> {
@@ -143,7 +143,13 @@ async fn changes(
     origin: &Table,
     position: Option<TableVersion>,
 ) -> Result<(Amount, Amount), Error> {
-    let groups = to_cassandra::waiting(origin, position).await?;
+    let groups = match to_cassandra::waiting(origin, position).await? {
+        Waiting::Groups(groups) => groups,
+        Waiting::Gone { reason } => {
+            let basis = format!("the whole of {} is compared with what is there: {reason}", table.from);
+            return Ok((Amount::at_most(origin.row_count()?, &basis), Amount::later(&basis)));
+        }
+    };
     let counted: Option<Vec<_>> = groups.iter().flat_map(|group| &group.commits).map(CommitContent::changed_rows).collect();
     let changed: u64 = match &counted {
         Some(counted) => counted.iter().map(|rows| rows.inserted + rows.updated + rows.deleted).sum(),

@@ -330,7 +330,7 @@ fn short(data_type: &str) -> &str {
 }
 
 /// Bytes in the largest unit that keeps three digits.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     while value >= 999.5 && unit + 1 < UNITS.len() {

@@ -9,7 +9,7 @@ const DELIMITERS: [(u8, &str); 4] = [(b',', ","), (b';', ";"), (b'\t', "\\t"), (
 
 /// How the records of an entry are laid out.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(in crate::decode) struct Layout {
     /// Fields of a record.
     pub(super) width: usize,
     /// Where the field of each column is; `None` where the entry lacks it.

@@ -4,10 +4,13 @@
 //! is a reject and reading goes on with the next line, so that a quote that never closes cannot take the rest of the file with
 //! it.
 
+mod again;
 mod header;
 mod reader;
 mod scan;
 
+pub(super) use again::cut;
+pub(super) use header::Layout;
 pub(super) use reader::{CsvReader, Stop};
 pub(super) use scan::{Dialect, Field, Found};
 
@@ -22,7 +25,6 @@ use super::columns::ColumnBuilder;
 use super::fields::{Columnwise, Fields, Places};
 use super::json_lines::{add_member, json_string};
 use super::{Decoded, Drift, Reject};
-use header::Layout;
 
 /// Whole records of one entry, cut into fields.
 #[derive(Debug)]

@@ -92,6 +92,11 @@ impl<R: Read> CsvReader<R> {
         }
     }
 
+    /// How the records of the entry are laid out; `None` where the entry holds nothing at all. Reads no record.
+    pub(in crate::decode) fn into_layout(mut self) -> Result<Option<Arc<Layout>>, Stop> {
+        Ok(self.read_layout()?.map(Arc::new))
+    }
+
     fn fill(&mut self) -> io::Result<()> {
         self.at_end = fill(&mut self.input, &mut self.pending)?;
         Ok(())
@@ -259,11 +264,11 @@ fn first_line(bytes: &[u8]) -> usize {
     memchr(b'\n', bytes).unwrap_or(bytes.len())
 }
 
-fn without_cr(line: &[u8]) -> usize {
+pub(super) fn without_cr(line: &[u8]) -> usize {
     line.len() - usize::from(line.ends_with(b"\r"))
 }
 
-fn wrong_width(found: usize, expected: usize) -> String {
+pub(super) fn wrong_width(found: usize, expected: usize) -> String {
     let fields = if found == 1 { "field" } else { "fields" };
     format!("{found} {fields} where there should be {expected}")
 }

@@ -1,0 +1,2 @@
+SELECT customer, order_id, now() AS sent_at
+FROM orders
