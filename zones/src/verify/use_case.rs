@@ -60,9 +60,9 @@ pub async fn derived_content(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looki
                 Err(error) => return found(&mut check, "its rows cannot be compared", error).map(|()| check),
             };
             check.rows += batch.num_rows() as u64;
-            check.bytes += batch.get_array_memory_size() as u64;
             let comparable = bytes.comparable(&batch)?;
             for (key, content) in comparable.keys.iter().zip(comparable.contents.iter()) {
+                check.bytes += content.as_ref().len() as u64;
                 comparison.add(side, key.as_ref(), content.as_ref(), 0)?;
             }
         }

@@ -70,7 +70,7 @@ pub async fn run(arguments: VerifyArgs) -> ExitCode {
     let verified = async {
         let opened = Opened::new(&arguments.run).await?;
         let choice = Choice::of(&opened.context.pipeline, &arguments.tables)?;
-        let _hold = opened.hold()?;
+        let _hold = opened.hold().await?;
         let needs_store = opened.context.pipeline.cassandra.iter().any(|table| choice.takes("cassandra", &table.name));
         let store = if needs_store { Some(opened.connect().await?) } else { None };
         let mending = if arguments.repair { Mending::Repair } else { Mending::LookOnly };
