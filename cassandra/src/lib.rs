@@ -7,6 +7,7 @@
 //! This is the only crate that knows the driver; it knows nothing of the lake.
 
 pub mod checkpoint;
+pub mod compare;
 pub mod connect;
 mod cql;
 mod delivery;
@@ -22,6 +23,7 @@ pub mod sink;
 pub mod tls;
 
 pub use checkpoint::{Checkpoint, CheckpointTimes};
+pub use compare::{WireRows, WireScan};
 pub use connect::Store;
 pub use cql::CqlType;
 pub use encode::Nulls;

@@ -119,17 +119,41 @@ impl Mutations {
             }
         }
 
+        Ok(Self::netted(all, &values, nulls, limits))
+    }
+
+    /// Nets and cuts rows that are encoded already: those to write, and those whose keys are to go, all with one write time.
+    pub(crate) fn of_encoded(
+        design: &TableDesign,
+        upserts: &[Vec<u8>],
+        deletes: &[Vec<u8>],
+        write_time: i64,
+        limits: BatchLimits,
+    ) -> Self {
+        let mut values = Vec::new();
+        let mut all = Vec::new();
+        let rows = deletes.iter().map(|key| (Kind::Delete, key)).chain(upserts.iter().map(|row| (Kind::Upsert, row)));
+        for (kind, row) in rows {
+            let start = values.len();
+            let layout = encode::layout_of(row, design);
+            values.extend_from_slice(if kind == Kind::Delete { &row[..layout.key] } else { row });
+            all.push(Mutation::new(&values[start..], start, layout, kind, write_time));
+        }
+        Self::netted(all, &values, Nulls::Write, limits)
+    }
+
+    fn netted(mut all: Vec<Mutation>, values: &[u8], nulls: Nulls, limits: BatchLimits) -> Self {
         all.sort_unstable_by(|a, b| {
             (a.token, a.prefix)
                 .cmp(&(b.token, b.prefix))
-                .then_with(|| a.key(&values).cmp(b.key(&values)))
+                .then_with(|| a.key(values).cmp(b.key(values)))
                 .then_with(|| (a.version, a.kind).cmp(&(b.version, b.kind)))
-                .then_with(|| a.values(&values).cmp(b.values(&values)))
+                .then_with(|| a.values(values).cmp(b.values(values)))
         });
         let before = all.len();
-        net(&mut all, &values, nulls);
-        let values = lay_out(&mut all, &values);
-        Ok(Self { batches: cut(&all, &values, limits), superseded: (before - all.len()) as u64, values, sorted: all })
+        net(&mut all, values, nulls);
+        let values = lay_out(&mut all, values);
+        Self { batches: cut(&all, &values, limits), superseded: (before - all.len()) as u64, values, sorted: all }
     }
 
     /// How many batches there are.
@@ -147,7 +171,7 @@ impl Mutation {
     fn new(values: &[u8], start: usize, layout: RowLayout, kind: Kind, version: i64) -> Self {
         let short = |length: usize| u32::try_from(length).expect("a row is under 4 GiB");
         Self {
-            token: token(&values[..layout.partition]),
+            token: token_of(&values[..layout.partition]),
             prefix: prefix(&values[layout.partition..layout.key]),
             start,
             len: short(values.len()),
@@ -180,7 +204,7 @@ impl Mutation {
 }
 
 /// Where Cassandra puts a partition on the ring.
-fn token(partition: &[u8]) -> i64 {
+pub(crate) fn token_of(partition: &[u8]) -> i64 {
     let mut hasher = Murmur3Partitioner.build_hasher();
     let first = encode::first_value(partition);
     if first.len() + size_of::<i32>() == partition.len() {

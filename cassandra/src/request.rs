@@ -49,7 +49,10 @@ pub struct Answer(String);
 
 impl Answer {
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
-        Self(error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        let said = error.to_string();
+        // A number of the system after its words says nothing more.
+        let said = said.split(" (os error").next().unwrap_or(&said);
+        Self(said.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -124,6 +124,12 @@ impl Sink {
         }
     }
 
+    /// Makes rows that are encoded already ready to be sent, all with one write time; of those that are to go
+    /// the key alone is looked at.
+    pub fn encoded(&self, rows: &[Vec<u8>], gone: &[Vec<u8>], write_time_micros: i64) -> EncodedGroup {
+        EncodedGroup(Arc::new(Mutations::of_encoded(&self.design, rows, gone, write_time_micros, self.batch_limits)))
+    }
+
     /// Sends a group; returns once all of it is acknowledged. Progress is in changes: those that were superseded count at once.
     ///
     /// A request to stop is seen between batches; those in flight are awaited.

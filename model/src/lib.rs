@@ -18,6 +18,7 @@ pub mod report;
 pub mod share;
 pub mod shutdown;
 pub mod slice;
+pub mod verify;
 
 pub use clock::Clock;
 pub use counts::Counts;

@@ -77,7 +77,7 @@ pub(crate) fn styled(header: &[&str], rows: Vec<Vec<String>>) -> String {
     lined(header, rows).to_string()
 }
 
-fn lined(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+pub(crate) fn lined(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(header.to_vec());

@@ -82,7 +82,7 @@ partition_key = ["day"]
 clustering = ["amount desc", "product"]
 "#;
 
-const FILES: [(&str, &str); 8] = [
+pub(crate) const FILES: [(&str, &str); 8] = [
     ("pipeline.toml", SHOP),
     ("prices.sql", "SELECT product, max(price) AS price FROM products GROUP BY product"),
     (

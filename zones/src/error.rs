@@ -27,6 +27,8 @@ pub enum Error {
         "{input} let go of dates that are in {table}, and its versions after {position} can no longer be read one by one: {reason}"
     )]
     HistoryGone { table: String, input: String, position: u64, reason: String },
+    #[error("commit {version} of {table} is not what was written: {problem}")]
+    DamagedCommit { table: String, version: u64, problem: String },
     #[error("{table} is at position {position}, but {input} has only got to {available}")]
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
@@ -34,6 +36,10 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("version {version} of {table} cannot be restored: {problem}")]
+    NotRestorable { table: String, version: u64, problem: String },
+    #[error("{table} cannot be computed anew by dates: {problem}")]
+    NotByDates { table: String, problem: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
     NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
@@ -149,7 +155,7 @@ impl Error {
     /// Whether a table's log or one of its files cannot be read, though the file system works.
     fn is_damage(&self) -> bool {
         match self {
-            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::CommitGone { .. } => true,
+            Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::DamagedCommit { .. } | Self::CommitGone { .. } => true,
             Self::Delta { step, .. } => READING.contains(step),
             _ => false,
         }
@@ -232,6 +238,8 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
+            | Self::NotByDates { .. }
+            | Self::NotRestorable { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
@@ -249,6 +257,7 @@ impl Classify for Error {
             | Self::ReadFile { .. }
             | Self::WriteFile { .. }
             | Self::DamagedFile { .. }
+            | Self::DamagedCommit { .. }
             | Self::Accounting { .. }
             | Self::Worker { .. } => Failure::Bug,
         }
@@ -258,6 +267,10 @@ impl Classify for Error {
         match self.io_kind() {
             Some(kind) if is_full(kind) => {
                 return Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned());
+            }
+            Some(ErrorKind::NotADirectory) => {
+                let hint = "a part of that path is a file: the lake (--lake, LAKE_URI) must be a folder, or a path where one can be made";
+                return Some(hint.to_owned());
             }
             Some(kind) if is_of_the_place(kind) => {
                 return Some("the lake (--lake, LAKE_URI) must be a folder that this user may write to".to_owned());
@@ -296,12 +309,13 @@ impl Classify for Error {
             Self::Delta { table, .. }
             | Self::ReadFile { table, .. }
             | Self::DamagedFile { table, .. }
+            | Self::DamagedCommit { table, .. }
             | Self::CommitGone { table, .. }
                 if self.is_damage() =>
             {
                 return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
-            Self::Damaged { .. } => "remove it and run again: it is made anew from the landed file",
+            Self::Damaged { .. } => "remove it and run again: it is made anew",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -2,7 +2,7 @@
 //!
 //! A sorted array of words, 48 bits of the key's hash and 16 of a partition's number, in a few runs as in an LSM tree. A false
 //! hit (or a row that has moved since) only adds a partition to those that are looked into; a key that is in the table is
-//! never missed. The directory says "as of version v" and catches up from the log; lost, damaged or doubted, it is built anew.
+//! never missed: a block whose checksum does not match is refused, not searched. The directory says "as of version v" and catches up from the log; lost, damaged or doubted, it is built anew.
 //! Look-ups read the blocks where the keys must be (hashes are evenly spread, so their place can be computed), so a batch's
 //! cost follows its own size and not the table's history.
 
@@ -24,11 +24,14 @@ use crate::delta::PartitionValue;
 use crate::error::Error;
 
 const MANIFEST: &str = "keys.json";
-const MANIFEST_VERSION: u32 = 1;
+/// The second has a checksum behind each run's words.
+const MANIFEST_VERSION: u32 = 2;
 const PARTITION_BITS: u32 = 16;
 const WORD_BYTES: u64 = 8;
 /// Words read at once: one page of 4 KiB.
 const BLOCK_WORDS: u64 = 512;
+/// Behind the words of a run stands a CRC-32 for each of its blocks.
+const SUM_BYTES: u64 = 4;
 /// More runs than this are merged into one.
 const MAX_RUNS: usize = 8;
 
@@ -47,6 +50,21 @@ struct Manifest {
 struct Run {
     file: String,
     words: u64,
+}
+
+impl Run {
+    fn bytes(&self) -> u64 {
+        self.words * WORD_BYTES + self.words.div_ceil(BLOCK_WORDS) * SUM_BYTES
+    }
+}
+
+/// A run as it is on disk: its sorted words, then their checksums.
+fn encoded(words: &[u64]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    let block = usize::try_from(BLOCK_WORDS * WORD_BYTES).expect("a block is small");
+    let sums: Vec<u8> = bytes.chunks(block).flat_map(|block| crc32fast::hash(block).to_be_bytes()).collect();
+    bytes.extend(sums);
+    bytes
 }
 
 impl Manifest {
@@ -96,7 +114,7 @@ impl KeyDirectory {
             let are_whole = runs
                 .iter()
                 .zip(&manifest.runs)
-                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES));
+                .all(|(file, run)| file.metadata().is_ok_and(|metadata| metadata.len() == run.bytes()));
             are_whole.then_some((manifest, runs))
         });
         let (manifest, runs) = found.unwrap_or_else(|| (Manifest::empty(table_id), Vec::new()));
@@ -121,7 +139,9 @@ impl KeyDirectory {
                 Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
                 None => RunReader::open(&path, run.words)?,
             };
-            reader.look_up(hashes, &mut numbers)?;
+            reader.look_up(hashes, &mut |_, number| {
+                numbers.insert(number);
+            })?;
         }
         if let Some(held) = &self.held {
             for hash in hashes {
@@ -132,6 +152,28 @@ impl KeyDirectory {
         }
         let numbered = (0_u64..).zip(&self.manifest.partitions);
         Ok(numbered.filter(|(number, _)| numbers.contains(&(number & 0xFFFF))).map(|(_, value)| value.clone()).collect())
+    }
+
+    /// Which of these hashes the directory does not know in `partition`; their places, in order. `hashes` must be sorted.
+    pub fn lacking(&self, partition: &PartitionValue, hashes: &[u64]) -> Result<Vec<usize>, Error> {
+        let Some(wanted) = self.number_of.get(partition).map(|number| number & 0xFFFF) else {
+            return Ok((0..hashes.len()).collect());
+        };
+        let mut is_known = vec![false; hashes.len()];
+        for (at, run) in self.manifest.runs.iter().enumerate() {
+            let path = self.folder.join(&run.file);
+            let mut reader = match &self.held {
+                Some(held) => RunReader::of(held.runs[at].try_clone().map_err(Error::io("open", &path))?, &path, run.words),
+                None => RunReader::open(&path, run.words)?,
+            };
+            reader.look_up(hashes, &mut |place, number| is_known[place] |= number == wanted)?;
+        }
+        if let Some(held) = &self.held {
+            for (hash, is_known) in hashes.iter().zip(&mut is_known) {
+                *is_known |= held.words.binary_search(&((hash & !0xFFFF) | wanted)).is_ok();
+            }
+        }
+        Ok(is_known.iter().enumerate().filter(|(_, is_known)| !**is_known).map(|(place, _)| place).collect())
     }
 
     /// Adds keys that the table holds as of `version`, each with its partition, and makes them durable.
@@ -157,9 +199,8 @@ impl KeyDirectory {
             words.sort_unstable();
             words.dedup();
             let run = Run { file: format!("{:012}.run", version.0), words: words.len() as u64 };
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
             crash::point("keys/run:before");
-            write_durably(&self.folder, &run.file, &bytes)?;
+            write_durably(&self.folder, &run.file, &encoded(&words))?;
             crash::point("keys/run:after");
             self.manifest.runs.retain(|other| other.file != run.file);
             self.manifest.runs.push(run);
@@ -222,7 +263,7 @@ fn hash(key: &[u8]) -> u64 {
 }
 
 fn is_whole(folder: &Path, run: &Run) -> bool {
-    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.words * WORD_BYTES)
+    std::fs::metadata(folder.join(&run.file)).is_ok_and(|metadata| metadata.len() == run.bytes())
 }
 
 fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -257,7 +298,14 @@ impl<'p> RunReader<'p> {
         self.block_start = block * BLOCK_WORDS;
         let length = BLOCK_WORDS.min(self.words - self.block_start);
         let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
-        self.file.read_exact_at(&mut bytes, self.block_start * 8).map_err(Error::io("read", self.path))?;
+        self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
+        let mut sum = [0; 4];
+        let place = self.words * WORD_BYTES + block * SUM_BYTES;
+        self.file.read_exact_at(&mut sum, place).map_err(Error::io("read", self.path))?;
+        if crc32fast::hash(&bytes) != u32::from_be_bytes(sum) {
+            let problem = format!("the checksum of block {block} does not match");
+            return Err(Error::Damaged { path: self.path.display().to_string(), problem });
+        }
         self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
         Ok(())
     }
@@ -270,11 +318,12 @@ impl<'p> RunReader<'p> {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[u64], numbers: &mut BTreeSet<u64>) -> Result<(), Error> {
+    /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.
+    fn look_up(&mut self, hashes: &[u64], found: &mut impl FnMut(usize, u64)) -> Result<(), Error> {
         if self.words == 0 {
             return Ok(());
         }
-        for hash in hashes {
+        for (place, hash) in hashes.iter().enumerate() {
             self.seek(*hash)?;
             // Equal hashes with different partitions stand side by side and may go on in the next block.
             let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
@@ -286,7 +335,7 @@ impl<'p> RunReader<'p> {
                 if word >> PARTITION_BITS != hash >> PARTITION_BITS {
                     break;
                 }
-                numbers.insert(word & 0xFFFF);
+                found(place, word & 0xFFFF);
                 at += 1;
             }
         }
@@ -349,6 +398,27 @@ mod tests {
         let mut all: Vec<u64> = (0..3000).map(|key| spread(50_000 + key)).collect();
         all.sort_unstable();
         assert_eq!(directory.look_up(&all).unwrap(), BTreeSet::from([day(5)]));
+    }
+
+    /// A key that is missed would come to stand in its table twice.
+    #[test]
+    fn a_flipped_bit_is_found_before_a_key_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = KeyDirectory::open(folder.path(), "t", TableVersion(0)).unwrap();
+        directory.add(&BTreeMap::from([(day(1), (0..1500).map(spread).collect())]), TableVersion(4)).unwrap();
+        let path = folder.path().join("000000000004.run");
+        let whole = std::fs::read(&path).unwrap();
+        let mut all: Vec<u64> = (0..1500).map(spread).collect();
+        all.sort_unstable();
+        for at in [0, 4095, 4096, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            std::fs::write(&path, bytes).unwrap();
+            let error = directory.look_up(&all).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        }
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(directory.look_up(&all).unwrap(), BTreeSet::from([day(1)]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use model::{Classify, Failure};
 
 pub use column::Problem;
 pub(crate) use column::can_encode;
-pub(crate) use wire::{WireRow, WriteTime, first_value, has_unset, present_values};
+pub(crate) use wire::{WireRow, WriteTime, append_cell, cells, first_value, has_unset, present_values};
 
 use crate::schema::{Column, Role, TableDesign};
 use column::{Cells, NULL, NotReady, UNSET};
@@ -120,6 +120,17 @@ impl<'a> Rows<'a> {
         }
         Ok(layout)
     }
+}
+
+/// Where the parts of a row end that is encoded already, or of its key alone.
+pub(crate) fn layout_of(values: &[u8], design: &TableDesign) -> RowLayout {
+    let ends: Vec<usize> = cells(values)
+        .scan(0, |end, cell| {
+            *end += size_of::<i32>() + cell.map_or(0, <[u8]>::len);
+            Some(*end)
+        })
+        .collect();
+    RowLayout { partition: ends[design.partition_len() - 1], key: ends[design.key_len() - 1] }
 }
 
 fn row_error(design: &TableDesign, batch: &RecordBatch, row: usize, column: &Column, problem: Problem) -> Error {

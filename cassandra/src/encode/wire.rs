@@ -76,6 +76,21 @@ fn values(mut rest: &[u8]) -> impl Iterator<Item = Value<'_>> {
     })
 }
 
+/// The bytes of each value of a row; `None` where it is null or left as it is.
+pub(crate) fn cells(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    values(row).map(|value| match value {
+        Value::Bytes(bytes) => Some(bytes),
+        Value::Null | Value::Unset => None,
+    })
+}
+
+/// Appends a value as it came from the server, in the form in which rows are sent.
+pub(crate) fn append_cell(value: Option<&[u8]>, out: &mut Vec<u8>) {
+    let length = value.map_or(NULL, |value| i32::try_from(value.len()).expect("a frame is under 2 GiB"));
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(value.unwrap_or_default());
+}
+
 /// Whether a row leaves a column as it is.
 pub(crate) fn has_unset(row: &[u8]) -> bool {
     values(row).any(|value| value == Value::Unset)

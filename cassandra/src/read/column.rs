@@ -29,7 +29,7 @@ pub(super) fn arrow_type(cql_type: CqlType) -> DataType {
 }
 
 /// One column as it fills.
-pub(super) enum Builder {
+pub(crate) enum Builder {
     Text(StringBuilder),
     Uuid(StringBuilder),
     Decimal(StringBuilder),
@@ -47,7 +47,7 @@ pub(super) enum Builder {
 }
 
 impl Builder {
-    pub(super) fn new(cql_type: CqlType) -> Self {
+    pub(crate) fn new(cql_type: CqlType) -> Self {
         match cql_type {
             CqlType::Ascii | CqlType::Text => Self::Text(StringBuilder::new()),
             CqlType::Uuid | CqlType::Timeuuid => Self::Uuid(StringBuilder::new()),
@@ -67,7 +67,7 @@ impl Builder {
     }
 
     /// Appends a value from the wire; `None` where its bytes are not of the type.
-    pub(super) fn append(&mut self, value: Option<&[u8]>) -> Option<()> {
+    pub(crate) fn append(&mut self, value: Option<&[u8]>) -> Option<()> {
         let Some(value) = value else {
             self.append_null();
             return Some(());
@@ -107,7 +107,7 @@ impl Builder {
         }
     }
 
-    pub(super) fn finish(self) -> ArrayRef {
+    pub(crate) fn finish(self) -> ArrayRef {
         match self {
             Self::Text(mut from) | Self::Uuid(mut from) | Self::Decimal(mut from) | Self::Varint(mut from) => {
                 Arc::new(from.finish())

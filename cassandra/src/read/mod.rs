@@ -3,7 +3,7 @@
 //! A scan goes round the ring page by page and holds one page at a time. UUIDs come as dashed text and times as microseconds
 //! in UTC, as the lake has them; decimals and numbers of any length come as text.
 
-mod column;
+pub(crate) mod column;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use column::Builder;
 use crate::connect::Store;
 use crate::cql::{self, CqlType};
 use crate::request::{self, Purpose};
-use crate::schema::{Existing, Role};
+use crate::schema::{self, Existing, Role};
 
 /// Rows in one page, and so in one record batch.
 const PAGE_ROWS: i32 = 5_000;
@@ -177,12 +177,15 @@ pub enum Error {
     #[error("a value of column {column} of {table} is not of its type")]
     Value { table: String, column: String },
     #[error(transparent)]
+    Table(#[from] schema::Error),
+    #[error(transparent)]
     Request(#[from] request::Error),
 }
 
 impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {
+            Self::Table(error) => error.failure(),
             Self::NoTable(_) | Self::Type { .. } => Failure::Definition,
             Self::Value { .. } => Failure::Bug,
             Self::Request(error) => error.failure(),
@@ -191,6 +194,7 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Table(error) => error.hint(),
             Self::NoTable(_) => Some("run create-tables first".to_owned()),
             Self::Type { .. } | Self::Value { .. } => None,
             Self::Request(error) => error.hint(),

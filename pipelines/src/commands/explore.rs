@@ -124,7 +124,7 @@ impl LakeArgs {
 }
 
 /// A version, a date (its end: what was there that day) or an instant.
-fn at(text: &str) -> Result<At, String> {
+pub(super) fn at(text: &str) -> Result<At, String> {
     if let Ok(version) = text.parse() {
         return Ok(At::Version(version));
     }

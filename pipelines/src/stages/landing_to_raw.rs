@@ -162,17 +162,26 @@ impl Load<'_> {
         let position = self.raw.position().await?;
         let is_under_way = position > FilePosition::new(receipt.sequence, BatchNumber::NONE);
         let mut under = (self.context.now, self.raw.newest_event().await?);
-        if let Some(plan) = LoadPlan::read(folder)? {
-            if plan.definition == definition {
+        let changed = || LakeError::DefinitionChanged { table: self.table.name.clone(), file: receipt.file_name.clone() };
+        match LoadPlan::read(folder)? {
+            Some(plan) if plan.definition == definition => {
                 if plan.has_its_spill(&folder.join(ROWS_FILE), &folder.join(REJECTS_FILE)) {
                     return Ok(plan);
                 }
                 // The rows are gone, the load is not: read the file again just as it was read for the plan.
                 under = (plan.planned_at, plan.newest_before);
-            } else if is_under_way {
-                let file = receipt.file_name.clone();
-                return Err(LakeError::DefinitionChanged { table: self.table.name.clone(), file }.into());
             }
+            Some(_) if is_under_way => return Err(changed().into()),
+            // The plan is gone, or of another program's shape: the commits say under what it was made.
+            None if is_under_way => {
+                if let Some(begun) = self.raw.begun(receipt.sequence).await? {
+                    if begun.definition != definition {
+                        return Err(changed().into());
+                    }
+                    under = (begun.planned.at, begun.planned.newest_before);
+                }
+            }
+            _ => {}
         }
         // What is loaded is what landed: a file that is not is never read.
         tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))

@@ -5,7 +5,7 @@
 //!
 //! Left out, because two runs differ in it without being different:
 //! - names of data files, their sizes and row groups: random, and rows of one commit may be cut into files in another way;
-//! - ids of Delta tables and of commits, and times by the machine's clock in logs (`commitInfo.timestamp`, `modificationTime`,
+//! - ids of tables and of commits, and times by the machine's clock in logs (`commitInfo.timestamp`, `modificationTime`,
 //!   `lastUpdated`): they are random or not under the test's clock. Where an id is referred to, its table's name stands for it;
 //! - data files that no commit names: a killed writer leaves them, and maintenance removes them;
 //! - the contents of key directories, which are derived and may be cut otherwise. That they are right shows in every merge
@@ -47,6 +47,8 @@ impl State {
         state.0.insert("landing".to_owned(), landed(&lake.join("landing").join(pipeline)));
         state.0.insert("state folder".to_owned(), kept(&lake.join("_sluice").join(pipeline)));
         for table in cassandra_tables(session, keyspace).await {
+            let id = format!("SELECT id FROM system_schema.tables WHERE keyspace_name = '{keyspace}' AND table_name = '{table}'");
+            names.extend(rows(session, &id).await.into_iter().map(|id| (id, format!("<cassandra {table}>"))));
             let found = cassandra_rows(session, keyspace, &table).await;
             state.0.insert(format!("cassandra: {table}"), found);
         }

@@ -22,7 +22,9 @@ use model::plan::RunPlan;
 use model::report::{RunReport, StageName, StageReport};
 use model::shutdown::Shutdown;
 use model::slice::Slice;
+use model::verify::Verification;
 use pipelines::commands::plan::{self, Serving};
+use pipelines::commands::verify::{self, Choice, Mending};
 use pipelines::context::{Context, Watch};
 use pipelines::{Error, folder, runner};
 use scylla::client::session::Session;
@@ -30,6 +32,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::value::CqlValue;
 use tempfile::TempDir;
 use zones::lake::Lake;
+use zones::verify::Sample;
 
 use crate::cassandra_node;
 use crate::source_server::SourceServer;
@@ -178,6 +181,16 @@ impl TestPipeline {
         }
     }
 
+    /// What `sluice verify` finds, or puts right.
+    pub async fn verify(&self, sample: Sample, mending: Mending) -> Verification {
+        let context = self.context().unwrap();
+        let store = self.store().await;
+        match Box::pin(verify::verify(&context, Some(&store), &Choice::default(), sample, mending)).await {
+            Ok(verification) => verification,
+            Err(error) => panic!("{}", chain(&error)),
+        }
+    }
+
     /// Rows of the lake, each as its columns parted by ` | `. Tables are named as in the definition; `quarantine` is one.
     pub async fn sql(&self, query: &str) -> Vec<String> {
         lake_sql::rows(&self.lake(), &self.name, query).await
@@ -192,6 +205,11 @@ impl TestPipeline {
     /// The newest version of a Delta table, `raw/session_events` say.
     pub async fn version(&self, zone: &str, table: &str) -> u64 {
         lake_sql::version(&self.lake().join(zone).join(&self.name).join(table)).await
+    }
+
+    /// A CQL statement that yields no rows, as somebody else might give it; `{ks}` stands for the keyspace.
+    pub async fn cql_by_hand(&self, statement: &str) {
+        self.session.query_unpaged(statement.replace("{ks}", &self.keyspace), ()).await.unwrap();
     }
 
     /// Rows of Cassandra, each as its columns parted by ` | `; `{ks}` in the query stands for the keyspace.
@@ -248,7 +266,8 @@ pub(crate) fn new_keyspace() -> String {
     format!("t{}", uuid::Uuid::new_v4().simple())
 }
 
-pub(crate) async fn rows(session: &Session, query: &str) -> Vec<String> {
+/// Rows of any Cassandra, each as its columns parted by ` | `.
+pub async fn rows(session: &Session, query: &str) -> Vec<String> {
     let mut pager = session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
     let mut rows = Vec::new();
     while let Some(row) = futures::StreamExt::next(&mut pager).await {

@@ -27,7 +27,7 @@ pub(super) const NOTE_KEY: &str = "sluice";
 pub const WRITE_TIME_SUFFIX: &str = "#write_time";
 /// Ends the application id whose number is the newest event time accepted so far, in microseconds.
 const NEWEST_EVENT_SUFFIX: &str = "#newest_event";
-const FENCE_SUFFIX: &str = "#fence";
+pub(super) const FENCE_SUFFIX: &str = "#fence";
 /// Ends the application id whose number is the date (in days since 1970) before which rows were let go of for good.
 const FORGOTTEN_SUFFIX: &str = "#forgotten_before";
 
@@ -88,6 +88,20 @@ pub struct CommitNote {
     /// What left the table because it is past its retention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgotten: Option<Forgotten>,
+    /// What the plan of a load was made under, while the load is half done: a plan that is lost is made again just as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
+    /// Of what the commit does; set when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u32>,
+}
+
+/// The wall clock and the newest event before the file, both in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_before: Option<i64>,
 }
 
 /// Dates of a table, both ends included; without ends, all of it.
@@ -296,7 +310,10 @@ impl Table {
         actions.extend(commit.adds.into_iter().map(|file| Action::Add(Add { data_change, ..file })));
         actions.extend(commit.change_files.into_iter().map(Action::Cdc));
 
-        let note = serde_json::to_value(&commit.note).expect("a note is plain data");
+        let numbers: Vec<Action> = transactions.iter().cloned().map(Action::Txn).collect();
+        let checksum = Some(super::intact::checksum_of(actions.iter().chain(&numbers)));
+        let note = CommitNote { checksum, ..commit.note };
+        let note = serde_json::to_value(&note).expect("a note is plain data");
         let properties = CommitProperties::default()
             .with_metadata([
                 (NOTE_KEY.to_owned(), note),
@@ -318,7 +335,7 @@ impl Table {
         };
         self.inner.state = Some(finalized.snapshot());
         if is_reshaped {
-            *self = Self::from_inner(self.inner.clone(), &name)?;
+            *self = self.with_inner(self.inner.clone())?;
         }
         // Had another commit changed any of these numbers meanwhile, this one would have failed.
         self.transactions = Arc::new(Mutex::new(known));

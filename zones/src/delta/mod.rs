@@ -9,6 +9,7 @@ mod commit;
 mod evolve;
 pub(crate) mod feed;
 mod files;
+mod intact;
 pub(crate) mod kept;
 pub(crate) mod log;
 mod read;
@@ -24,7 +25,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, Metadata, StructType};
-use deltalake::logstore::{LogStoreRef, get_actions};
+use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use model::crash;
@@ -35,7 +36,7 @@ use url::Url;
 use crate::error::Error;
 use crate::hold::Guard;
 
-pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, Span, WRITE_TIME_SUFFIX};
+pub use commit::{ChangedRows, Commit, CommitNote, Effect, Forgotten, InputNote, MergeNote, Planned, Span, WRITE_TIME_SUFFIX};
 pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
@@ -101,11 +102,12 @@ pub struct CommitContent {
 }
 
 impl Table {
-    /// Opens the table in `folder`; `None` where there is none.
+    /// Opens the table in `folder`; `None` where there is none. A log that is not as it was written is refused.
     pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
         if !folder.join("_delta_log").is_dir() {
             return Ok(None);
         }
+        intact::check(&folder.join("_delta_log"), name)?;
         let url = folder_url(folder)?;
         let loaded = DeltaTableBuilder::from_url(url).map_err(Error::delta("open", name))?.load().await;
         match loaded {
@@ -260,7 +262,7 @@ impl Table {
         self.draft.as_ref()
     }
 
-    fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
+    pub(crate) fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
@@ -291,9 +293,10 @@ impl Table {
             return Ok(());
         }
         let properties = HashMap::from([(CONTRACT_KEY.to_owned(), text(contract))]);
+        self.guard.confirm()?;
         let set = self.inner.clone().set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false);
         let inner = set.await.map_err(Error::delta("record the contract", &self.name))?;
-        *self = Self::from_inner(inner, &self.name)?;
+        *self = self.with_inner(inner)?;
         Ok(())
     }
 
@@ -312,6 +315,10 @@ impl Table {
 
     pub fn version(&self) -> TableVersion {
         TableVersion(self.inner.version().expect("an open table has a version"))
+    }
+
+    pub(crate) fn description(&self) -> String {
+        self.inner.snapshot().ok().and_then(|snapshot| snapshot.metadata().description()).unwrap_or_default().to_owned()
     }
 
     /// The id that Delta gave the table when it was made; another table in the same place has another.
@@ -387,8 +394,7 @@ impl Table {
     pub(crate) async fn logged_commit(&self, version: TableVersion) -> Result<Option<CommitContent>, Error> {
         let read = self.log_store().read_commit_entry(version.0).await.map_err(Error::delta("read the log", &self.name))?;
         let Some(bytes) = read else { return Ok(None) };
-        let actions = get_actions(version.0, &bytes).map_err(Error::delta("read the log", &self.name))?;
-        Ok(Some(CommitContent { version, actions }))
+        intact::content(version.0, &bytes, &self.name).map(Some)
     }
 
     /// The commits after `position` up to this snapshot, in order.
@@ -452,6 +458,11 @@ impl CommitContent {
     pub fn forgets(&self) -> bool {
         self.note().is_some_and(|note| note.forgotten.is_some())
             && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
+    }
+
+    /// Whether rows went, or changed.
+    pub fn removes_data(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Remove(remove) if remove.data_change))
     }
 
     /// Whether rows came or went.

@@ -107,6 +107,12 @@ impl LandingZone {
         sequences.into_iter().filter_map(|sequence| self.receipt(sequence).transpose()).collect()
     }
 
+    /// Every receipt by itself, oldest first: one that cannot be read does not hide the others.
+    pub fn each_receipt(&self) -> Result<Vec<Result<Receipt, Error>>, Error> {
+        let sequences = receipts::sequences(&self.folder)?;
+        Ok(sequences.into_iter().filter_map(|sequence| self.receipt(sequence).transpose()).collect())
+    }
+
     /// The newest receipt; reads one file whatever the number of receipts.
     pub fn newest(&self) -> Result<Option<Receipt>, Error> {
         for sequence in receipts::sequences(&self.folder)?.into_iter().rev() {

@@ -281,12 +281,12 @@ fn the_last_byte_of_a_whole_part_is_asked_for_again() {
 }
 
 #[test]
-fn a_full_disk_is_for_a_person_to_free_and_names_the_place() {
+fn a_full_disk_may_be_freed_and_its_error_names_the_place() {
     let path = Path::new("/lake/landing/p/s/incoming/events.json.part");
     let error = Error::io("write", path)(std::io::ErrorKind::StorageFull.into());
     assert_eq!(
         (error.failure(), error.to_string().as_str()),
-        (Failure::Definition, "write /lake/landing/p/s/incoming/events.json.part")
+        (Failure::Transient, "write /lake/landing/p/s/incoming/events.json.part")
     );
     assert!(error.hint().unwrap().starts_with("free space"));
 }

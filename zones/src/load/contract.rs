@@ -17,8 +17,8 @@ use crate::sql::Expression;
 
 /// Names of the columns that say where a row came from.
 pub(crate) const RECEIPT: &str = "_receipt";
-pub(super) const ENTRY: &str = "_entry";
-pub(super) const POSITION: &str = "_position";
+pub(crate) const ENTRY: &str = "_entry";
+pub(crate) const POSITION: &str = "_position";
 pub(crate) const LOADED_AT: &str = "_loaded_at";
 
 /// The provenance columns of every raw table, behind the contract's own.

@@ -17,7 +17,7 @@ mod stop;
 
 pub(crate) use added::expand;
 pub use contract::{CompiledContract, provenance_fields, raw_schema};
-pub(crate) use contract::{LOADED_AT, RECEIPT};
+pub(crate) use contract::{ENTRY, LOADED_AT, POSITION, RECEIPT};
 pub use dedupe::{Fate, RowIndex};
 pub use plan::{Batch, LoadPlan, Segment};
 pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, oldest_kept, prepare};

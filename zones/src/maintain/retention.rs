@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use futures::StreamExt;
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
@@ -122,7 +123,9 @@ impl Forgetting {
             ..CommitNote::default()
         };
         let removes = self.files.into_values().flatten().collect();
+        crash::point("maintain/retention:before");
         table.commit(Commit { removes, change_files, note, ..Commit::default() }).await?;
+        crash::point("maintain/retention:after");
         Ok(())
     }
 
@@ -180,5 +183,8 @@ async fn copy(table: &Table, from: &object_store::path::Path, to: &Path) -> Resu
         file.write_all(&bytes.map_err(lost)?).map_err(Error::io("write", &beside))?;
     }
     file.sync_all().map_err(Error::io("write", &beside))?;
-    fs::rename(&beside, to).map_err(Error::io("rename into place", to))
+    crash::point("maintain/archive:before");
+    fs::rename(&beside, to).map_err(Error::io("rename into place", to))?;
+    crash::point("maintain/archive:after");
+    Ok(())
 }

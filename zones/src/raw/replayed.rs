@@ -88,6 +88,7 @@ impl Raw<'_> {
             left_in_quarantine: Some(left.files.iter().map(in_files).collect()),
             definition: plan.definition.clone(),
             write_time,
+            run: Some(now),
             newest_event: plan.newest_event,
             ..CommitNote::default()
         };

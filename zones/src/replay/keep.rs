@@ -48,7 +48,7 @@ pub(super) async fn write(
         return Ok(None);
     }
     crash::point("quarantine/stays:before");
-    let written = writer.flush().await.map_err(Error::delta("write", quarantine.name()))?;
+    let written = quarantine.flushed(&mut writer).await?;
     crash::point("quarantine/stays:after");
     Ok(Some(written))
 }
@@ -153,6 +153,7 @@ async fn commit_load(
         definition: format!("{definition} replayed"),
         changed: Some(changed),
         write_time: quarantine.next_write_time(now).await?,
+        run: Some(now),
         ..CommitNote::default()
     };
     crash::point("quarantine/replay:before");
