@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use arrow::compute::filter_record_batch;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
+use model::crash;
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
 
@@ -86,7 +87,9 @@ pub async fn restore(
     let metadata = draft.as_ref().and_then(Table::draft).cloned();
     circumstances.shutdown.check()?;
     let commit = Commit { adds: back, removes: out, change_files, positions, note, metadata, ..Commit::default() };
+    crash::point("restore/commit:before");
     let version = table.commit(commit).await?;
+    crash::point("restore/commit:after");
     Ok(Restored { version, changed, files_back, files_out })
 }
 

@@ -4,8 +4,9 @@
 //! files of change feeds and tombstones as Parquet, Cassandra by plain CQL.
 //!
 //! Left out, because two runs differ in it without being different:
-//! - names of data files, their sizes and row groups: random, and rows of one commit may be cut into files in another way;
-//! - ids of Delta tables and of commits, and times by the machine's clock in logs (`commitInfo.timestamp`, `modificationTime`,
+//! - names of data files, their sizes and row groups, and a commit's checksum, which is over them: random, and rows of one commit
+//!   may be cut into files in another way;
+//! - ids of tables and of commits, and times by the machine's clock in logs (`commitInfo.timestamp`, `modificationTime`,
 //!   `lastUpdated`): they are random or not under the test's clock. Where an id is referred to, its table's name stands for it;
 //! - data files that no commit names: a killed writer leaves them, and maintenance removes them;
 //! - the contents of key directories, which are derived and may be cut otherwise. That they are right shows in every merge
@@ -47,6 +48,8 @@ impl State {
         state.0.insert("landing".to_owned(), landed(&lake.join("landing").join(pipeline)));
         state.0.insert("state folder".to_owned(), kept(&lake.join("_sluice").join(pipeline)));
         for table in cassandra_tables(session, keyspace).await {
+            let id = format!("SELECT id FROM system_schema.tables WHERE keyspace_name = '{keyspace}' AND table_name = '{table}'");
+            names.extend(rows(session, &id).await.into_iter().map(|id| (id, format!("<cassandra {table}>"))));
             let found = cassandra_rows(session, keyspace, &table).await;
             state.0.insert(format!("cassandra: {table}"), found);
         }
@@ -171,6 +174,9 @@ fn line(version: usize, action: &Value) -> Option<String> {
     let shown = match kind.as_str() {
         "commitInfo" => {
             let mut note = content.get("sluice").cloned().unwrap_or(Value::Null);
+            if let Some(note) = note.as_object_mut() {
+                note.remove("checksum");
+            }
             for files in ["tombstones", "left_in_quarantine"] {
                 if let Some(files) = note.get_mut(files) {
                     *files = json!(files.as_array().map(Vec::len));

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use deltalake::checkpoints::create_checkpoint;
 use futures::TryStreamExt;
+use model::crash;
 use model::position::TableVersion;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -54,7 +55,10 @@ impl Table {
     /// Removes a file that no reader needs; one that is gone already is no error.
     pub(crate) async fn remove_object(&self, path: &Path) -> Result<(), Error> {
         self.confirm_hold()?;
-        match self.inner.object_store().delete(path).await {
+        crash::point("maintain/remove:before");
+        let removed = self.inner.object_store().delete(path).await;
+        crash::point("maintain/remove:after");
+        match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(self.store_error("remove a file", source)),
         }

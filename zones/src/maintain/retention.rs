@@ -188,5 +188,8 @@ async fn copy(table: &Table, from: &object_store::path::Path, to: &Path) -> Resu
         file.write_all(&bytes.map_err(lost)?).map_err(Error::io("write", &beside))?;
     }
     file.sync_all().map_err(Error::io("write", &beside))?;
-    fs::rename(&beside, to).map_err(Error::io("rename into place", to))
+    crash::point("maintain/archive:before");
+    fs::rename(&beside, to).map_err(Error::io("rename into place", to))?;
+    crash::point("maintain/archive:after");
+    Ok(())
 }

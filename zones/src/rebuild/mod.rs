@@ -15,6 +15,7 @@ mod replacement;
 mod staged;
 mod use_case;
 
+use model::crash;
 use model::position::TableVersion;
 use model::progress::Progress;
 use model::shutdown::Shutdown;
@@ -143,7 +144,10 @@ async fn replace(
         let note = CommitNote { write_time, run: Some(circumstances.now), changed: Some(counts), ..note.clone() };
         let metadata = plan.draft.and_then(Table::draft).cloned();
         let commit = Commit { note, positions: positions.to_vec(), metadata, ..commit };
-        match table.commit(commit).await {
+        crash::point("rebuild/commit:before");
+        let committed = table.commit(commit).await;
+        crash::point("rebuild/commit:after");
+        match committed {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => table.refresh().await?,
             Err(error) if error.is_conflict() => {
                 return Err(Error::Contended { table: table.name().to_owned(), step: "rebuilding", attempts: ATTEMPTS });
