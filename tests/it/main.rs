@@ -9,7 +9,6 @@ mod cassandra_store;
 mod change_stream;
 mod command_line;
 mod commands;
-mod faults;
 mod file_server;
 mod formats;
 mod generator;
