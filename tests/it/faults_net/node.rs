@@ -31,7 +31,16 @@ impl OwnNode {
     }
 
     pub(super) async fn up(&self) -> State {
-        node::up(&self.options, &mut |_| {}).await.unwrap()
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            match node::up(&self.options, &mut |_| {}).await {
+                // The kernel has not yet let go of what a killed one held.
+                Err(node::Error::PortTaken { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                up => return up.unwrap(),
+            }
+        }
     }
 }
 
@@ -124,7 +133,10 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     signal(&state, Signal::SIGKILL);
     own.options.config.push(("write_request_timeout".to_owned(), "10ms".to_owned()));
     proxy.slow(Duration::ZERO);
-    until("it is gone", || !std::path::Path::new(&format!("/proc/{}/cwd", state.pid)).exists()).await;
+    let status = async || node::status(&own.options).await.unwrap();
+    while matches!(status().await, node::Status::Running { .. }) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     own.up().await;
     let ended = output(child).await;
     let log = std::fs::read_to_string(&log).unwrap();
