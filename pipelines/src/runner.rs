@@ -115,11 +115,11 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         Either::Right((connected, loaded)) => (connected, loaded.await?),
     };
     reports.extend(loaded);
-    context.remaining.done(StageName::CreateTables, &context.pipeline.name);
     let store = connected?.map(|(store, report)| {
         reports.insert(1, report);
         store
     });
+    context.remaining.done(StageName::CreateTables, &context.pipeline.name);
 
     // Merged tables do not depend on each other. Each is sent on while others are merged still; so is what comes from raw.
     let (merged, views): (Vec<_>, Vec<_>) = in_order(&context.pipeline).into_iter().partition(|table| table.merge().is_some());

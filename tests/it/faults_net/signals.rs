@@ -55,7 +55,7 @@ impl Random {
 /// signals: every stop is in time, and the end is the end of a run that nobody stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_to_stop_at_any_moment_it_ends_in_two_seconds_and_the_same_command_gets_to_the_end() {
-    let data = Dataset::generate(&Options::small(20_000, 10)).unwrap();
+    let data = Dataset::generate(&Options::small(8_000, 5)).unwrap();
     let file = compress(&data.to_bytes(), Compression::Gz, "events.jsonl");
     let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
     proxy.slow(Duration::from_millis(8));
@@ -74,7 +74,7 @@ async fn told_to_stop_at_any_moment_it_ends_in_two_seconds_and_the_same_command_
 
     let mut random = Random(0x5eed);
     let (mut stops, mut slowest) = (0, Duration::ZERO);
-    while stops < 12 {
+    while stops < 8 {
         let t = TestPipeline::session_events().await;
         slow_source(&t);
         loop {
