@@ -57,9 +57,8 @@ fn laid_out() -> impl Strategy<Value = String> {
             let mut blank = || blanks.next().unwrap_or_default();
             let mut text = String::new();
             for (header, lines) in sections {
-                text.push_str(&format!("{}{header}\n", blank()));
-                for line in lines {
-                    text.push_str(&format!("{}{line}\n", blank()));
+                for line in [header].into_iter().chain(lines) {
+                    text.extend([blank(), line.as_str(), "\n"]);
                 }
             }
             text
