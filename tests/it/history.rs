@@ -121,7 +121,9 @@ async fn a_version_whose_files_are_gone_is_refused() {
     let old = parquet();
     t.serve_at("products", product("tea", "drink", 9));
     t.run().await;
-    old.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    for file in &old {
+        std::fs::remove_file(file).unwrap();
+    }
     let before = (t.version("use_case", "prices").await, content(&t).await);
     let refused = sluice(&t, &["restore", "shop", "prices", "--to", "1"]).await.unwrap_err();
     let file = old[0].file_name().unwrap().to_str().unwrap();

@@ -30,7 +30,7 @@ pub struct HistoryArgs {
     #[command(flatten)]
     pub run: RunArgs,
 
-    /// raw.NAME, use_case.NAME, quarantine, or a name that only one table has [default: all of them]
+    /// `raw.NAME`, `use_case.NAME`, `quarantine`, or a name that only one table has [default: all of them]
     pub table: Option<String>,
 
     /// How many runs; 0 for all

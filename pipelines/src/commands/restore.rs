@@ -27,7 +27,7 @@ pub struct RestoreArgs {
     #[command(flatten)]
     pub run: RunArgs,
 
-    /// raw.NAME, use_case.NAME, or a name that only one table has
+    /// `raw.NAME`, `use_case.NAME`, or a name that only one table has
     pub table: String,
 
     /// The version whose rows it gets, or the time at which it had them: a date, or an instant such as 2024-01-31T12:00:00Z

@@ -243,12 +243,11 @@ impl Table {
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
             .set_max_row_group_row_count(Some(131_072))
             .build();
-        let writer = match &self.draft {
-            None => RecordBatchWriter::for_table(&self.inner),
-            Some(_) => {
-                let partitions = self.partition_column().map(|column| vec![column.to_owned()]);
-                RecordBatchWriter::try_new(self.inner.table_url(), self.schema().clone(), partitions, None)
-            }
+        let writer = if self.draft.is_none() {
+            RecordBatchWriter::for_table(&self.inner)
+        } else {
+            let partitions = self.partition_column().map(|column| vec![column.to_owned()]);
+            RecordBatchWriter::try_new(self.inner.table_url(), self.schema().clone(), partitions, None)
         };
         let writer = writer.map_err(Error::delta("write", self.name()))?;
         Ok(writer.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES))

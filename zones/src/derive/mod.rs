@@ -84,9 +84,9 @@ pub(crate) async fn whole(
     let plan = restricted(&query, plan, definition, &schema, wanted)?;
     let frame = context.execute_logical_plan(plan).await.map_err(|error| query.error(error))?;
     let rows = frame.execute_stream().await.map_err(|error| query.error(error))?;
-    let (place, content) = (Arc::new(query), schema.clone());
+    let (place, yielded) = (Arc::new(query), schema.clone());
     let rows =
-        rows.map_err(move |error| place.error(error)).and_then(move |rows| futures::future::ready(conformed(&rows, &content)));
+        rows.map_err(move |error| place.error(error)).and_then(move |rows| futures::future::ready(conformed(&rows, &yielded)));
     Ok(Whole { schema, fold, rows: rows.boxed() })
 }
 

@@ -159,12 +159,12 @@ pub(super) fn digests(rows: &RecordBatch, names: &[String]) -> Result<Vec<u128>,
     let columns: Vec<ArrayRef> = indices(rows, names).into_iter().map(|index| rows.column(index).clone()).collect();
     let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     let converter = RowConverter::new(fields).map_err(Error::arrow("compare rows"))?;
-    let converted = converter.convert_columns(&columns).map_err(Error::arrow("compare rows"))?;
+    let compared = converter.convert_columns(&columns).map_err(Error::arrow("compare rows"))?;
     let digest = |row: arrow::row::Row<'_>| {
         let digest = Sha256::digest(row.as_ref());
         u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"))
     };
-    Ok(converted.iter().map(digest).collect())
+    Ok(compared.iter().map(digest).collect())
 }
 
 fn stamps(rows: &RecordBatch, name: Option<&str>) -> Vec<i64> {
