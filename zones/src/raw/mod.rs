@@ -8,7 +8,7 @@ mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
-pub(crate) use replayed::Left;
+pub(crate) use replayed::{Left, newest_replay, replay_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
