@@ -56,6 +56,9 @@ in_code() { # WHAT PATTERN CRATE...
 in_code 'a library prints' '(^|[^a-z_])e?print(ln)?!\(|dbg!\(' model zones cassandra
 in_code 'a library exits' 'process::exit' model zones cassandra
 in_code 'a library reads the environment' 'env::var' model zones cassandra
+# It hangs under a bounded pool, reads its source twice, and its clauses over what no source row matches read whole tables
+# (docs/decisions/0001-upsert.md).
+in_code 'the MERGE of delta-rs is used' 'operations::merge|MergeBuilder|when_not_matched|when_matched' zones
 in_code 'the program knows a data set' 'session_events|session_id|player_id|oulad|code_module|id_student' model zones cassandra pipelines
 [[ $findings -ne $before ]] || say 'ok: borders between crates'
 

@@ -48,6 +48,11 @@ where
 pub struct Answer(String);
 
 impl Answer {
+    /// Nobody said anything.
+    pub(crate) fn silence() -> Self {
+        Self("it accepts connections and does not answer".to_owned())
+    }
+
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         let said = error.to_string();
         // A number of the system after its words says nothing more.

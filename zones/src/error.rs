@@ -36,6 +36,8 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("{table} was made from dates that {input} no longer has: retention removed those before {before}")]
+    InputForgotten { table: String, input: String, before: String },
     #[error("version {version} of {table} cannot be restored: {problem}")]
     NotRestorable { table: String, version: u64, problem: String },
     #[error("{table} cannot be computed anew by dates: {problem}")]
@@ -238,6 +240,7 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
+            | Self::InputForgotten { .. }
             | Self::NotByDates { .. }
             | Self::NotRestorable { .. }
             | Self::SqlShape { .. }
@@ -295,6 +298,13 @@ impl Classify for Error {
             Self::PositionAhead { table, .. } => {
                 return Some(rebuild("the input is older than what was read from it: restore it", table));
             }
+            Self::InputForgotten { .. } => {
+                "computed anew it would lose what these dates gave: give `--without-forgotten` if that is meant"
+            }
+            Self::NotByDates { .. } => "leave --from and --to out to compute all of it anew",
+            Self::NotRestorable { .. } => {
+                "choose a later version (`sluice history`), or compute the table anew: `sluice rebuild`"
+            }
             Self::Held { .. } => "wait for it to end, then run again; `--wait SECONDS` waits for you",
             Self::TakenOver { .. } => {
                 "run again when the other has ended: what this one committed is kept, the rest is done there"
@@ -313,6 +323,11 @@ impl Classify for Error {
             | Self::CommitGone { table, .. }
                 if self.is_damage() =>
             {
+                if table.ends_with("/quarantine") {
+                    let hint = "put the files of the table back from a copy; or move its folder away and rebuild the raw tables: \
+                                what they reject is set aside anew";
+                    return Some(hint.to_owned());
+                }
                 return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
             Self::Damaged { .. } => "remove it and run again: it is made anew",

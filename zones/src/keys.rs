@@ -6,6 +6,8 @@
 //! Look-ups read the blocks where the keys must be (hashes are evenly spread, so their place can be computed), so a batch's
 //! cost follows its own size and not the table's history.
 
+mod merge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
@@ -22,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::delta::PartitionValue;
 use crate::error::Error;
+use merge::write_merged;
 
 const MANIFEST: &str = "keys.json";
 /// The second has a checksum behind each run's words.
@@ -56,15 +59,6 @@ impl Run {
     fn bytes(&self) -> u64 {
         self.words * WORD_BYTES + self.words.div_ceil(BLOCK_WORDS) * SUM_BYTES
     }
-}
-
-/// A run as it is on disk: its sorted words, then their checksums.
-fn encoded(words: &[u64]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    let block = usize::try_from(BLOCK_WORDS * WORD_BYTES).expect("a block is small");
-    let sums: Vec<u8> = bytes.chunks(block).flat_map(|block| crc32fast::hash(block).to_be_bytes()).collect();
-    bytes.extend(sums);
-    bytes
 }
 
 impl Manifest {
@@ -191,16 +185,12 @@ impl KeyDirectory {
             return Ok(());
         }
         if !words.is_empty() {
-            if self.manifest.runs.len() >= MAX_RUNS {
-                for run in std::mem::take(&mut self.manifest.runs) {
-                    RunReader::open(&self.folder.join(&run.file), run.words)?.append_to(&mut words)?;
-                }
-            }
             words.sort_unstable();
             words.dedup();
-            let run = Run { file: format!("{:012}.run", version.0), words: words.len() as u64 };
+            let file = format!("{:012}.run", version.0);
+            let earlier = if self.manifest.runs.len() >= MAX_RUNS { std::mem::take(&mut self.manifest.runs) } else { Vec::new() };
             crash::point("keys/run:before");
-            write_durably(&self.folder, &run.file, &encoded(&words))?;
+            let run = Run { words: self.write_run(&file, &earlier, &words)?, file };
             crash::point("keys/run:after");
             self.manifest.runs.retain(|other| other.file != run.file);
             self.manifest.runs.push(run);
@@ -214,6 +204,17 @@ impl KeyDirectory {
         self.remove_unnamed();
         crash::point("keys/tidy:after");
         Ok(())
+    }
+
+    /// Writes a run of these sorted words and of all that earlier runs hold; how many words it has.
+    fn write_run(&self, file: &str, earlier: &[Run], words: &[u64]) -> Result<u64, Error> {
+        let paths: Vec<PathBuf> = earlier.iter().map(|run| self.folder.join(&run.file)).collect();
+        let runs = paths.iter().zip(earlier).map(|(path, run)| RunReader::open(path, run.words));
+        let temporary = self.folder.join(format!("{file}.part"));
+        let count = write_merged(&temporary, runs.collect::<Result<_, _>>()?, words)?;
+        let path = self.folder.join(file);
+        std::fs::rename(&temporary, &path).map_err(Error::io("write", &path))?;
+        Ok(count)
     }
 
     fn number(&mut self, partition: &PartitionValue) -> u64 {
@@ -232,7 +233,7 @@ impl KeyDirectory {
         let Ok(files) = std::fs::read_dir(&self.folder) else { return };
         for file in files.flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
-            let is_run = Path::new(&name).extension().is_some_and(|extension| extension == "run");
+            let is_run = name.ends_with(".run") || name.ends_with(".run.part");
             if is_run && !self.manifest.runs.iter().any(|run| run.file == name) {
                 // Only space is at stake.
                 let _ = std::fs::remove_file(file.path());
@@ -310,12 +311,15 @@ impl<'p> RunReader<'p> {
         Ok(())
     }
 
-    fn append_to(mut self, words: &mut Vec<u64>) -> Result<(), Error> {
-        for block in 0..self.words.div_ceil(BLOCK_WORDS) {
-            self.load(block)?;
-            words.extend_from_slice(&self.block);
+    /// The word at a place; `None` behind the last one.
+    fn word(&mut self, at: u64) -> Result<Option<u64>, Error> {
+        if at >= self.words {
+            return Ok(None);
         }
-        Ok(())
+        if self.block.is_empty() || at < self.block_start || at >= self.block_start + self.block.len() as u64 {
+            self.load(at / BLOCK_WORDS)?;
+        }
+        Ok(Some(self.block[usize::try_from(at - self.block_start).expect("within the block")]))
     }
 
     /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.

@@ -185,4 +185,6 @@ impl Classify for Error {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -117,13 +117,13 @@ fn kind(place: &str, was: Option<&serde_json::Value>, is: Option<&serde_json::Va
     }
 }
 
-/// Whether formats were only added behind those that were tried before.
+/// Whether formats were only added behind those that were tried before; where none is named, that is ISO 8601.
 fn goes_on(was: Option<&serde_json::Value>, is: Option<&serde_json::Value>) -> bool {
-    // Where no format is given, it is this one.
-    let list = |value: Option<&serde_json::Value>| {
-        value.map_or_else(|| Some(vec![json(&TimeFormat::Iso)]), |value| value.as_array().cloned())
+    let list = |value: Option<&serde_json::Value>| match value {
+        Some(value) => value.as_array().cloned().unwrap_or_default(),
+        None => vec![json(&TimeFormat::Iso)],
     };
-    matches!((list(was), list(is)), (Some(was), Some(is)) if is.starts_with(&was))
+    list(is).starts_with(&list(was))
 }
 
 fn in_words(place: &str, was: Option<&serde_json::Value>, is: Option<&serde_json::Value>) -> String {

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::Pipeline;
 use super::tables::{CassandraTable, Landing, Merge, Mode, RawTable, UseCaseTable};
-use super::{Pipeline, PipelineClock};
 
 /// Over all that decides what loading a file into a raw table yields and how it is cut into commits: a half-done load goes on
 /// under the same hash only.
@@ -44,23 +44,14 @@ impl CassandraTable {
     }
 }
 
-#[derive(Serialize)]
-struct Parts<'p> {
-    clock: &'p PipelineClock,
-    landings: &'p [Landing],
-    raw: &'p [RawTable],
-    folds: Vec<String>,
-    cassandra: Vec<String>,
-}
-
+/// In whatever order the tables stand in the file: each says its name itself.
 pub(super) fn pipeline_hash(pipeline: &Pipeline) -> String {
-    hash(&Parts {
-        clock: &pipeline.clock,
-        landings: &pipeline.landings,
-        raw: &pipeline.raw,
-        folds: pipeline.use_cases.iter().map(UseCaseTable::fold_hash).collect(),
-        cassandra: pipeline.cassandra.iter().map(CassandraTable::table_hash).collect(),
-    })
+    let mut tables: Vec<String> = pipeline.landings.iter().map(|landing| hash(&("landing", landing))).collect();
+    tables.extend(pipeline.raw.iter().map(|table| hash(&("raw", table))));
+    tables.extend(pipeline.use_cases.iter().map(UseCaseTable::fold_hash));
+    tables.extend(pipeline.cassandra.iter().map(CassandraTable::table_hash));
+    tables.sort();
+    hash(&(&pipeline.clock, tables))
 }
 
 /// SHA-256 in lower-case hex over the JSON of a value; fields are in the order of their declaration, so the JSON has one form.

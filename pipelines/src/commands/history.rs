@@ -211,6 +211,9 @@ fn kind(table: &str, batch: &LedgerBatch) -> (String, Option<String>) {
     if let Some(span) = note.rebuilt {
         return ("rebuild".to_owned(), Some(span.to_string()));
     }
+    if let Some(forgotten) = &note.forgotten {
+        return ("retention".to_owned(), Some(format!("dates before {}", forgotten.before)));
+    }
     if note.replayed.is_some() {
         return ("replay".to_owned(), note.receipt.map(|receipt| format!("receipt {receipt}")));
     }

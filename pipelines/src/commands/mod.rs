@@ -20,6 +20,7 @@ pub mod schema;
 pub mod verify;
 pub mod why;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use model::failure::{Classify, Failure};
@@ -36,18 +37,18 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
     }
     if let Some(Error::Definition { errors }) = shown.downcast_ref::<Error>() {
         problems::print(errors);
-        eprintln!("error: {}", problems::summary(errors));
+        say(&format!("error: {}", problems::summary(errors)));
     } else if let Some(zones::Error::Planning { step, text, mistakes }) = planning(shown) {
         problems::print_statement(step, text, mistakes);
     } else {
-        eprintln!("error: {error}");
+        say(&format!("error: {error}"));
         let mut cause = shown.source();
         let mut last = error.to_string();
         while let Some(error) = cause {
             let text = without_number(&error.to_string());
             // A wrapper may say what it wraps as well.
             if !last.contains(&text) {
-                eprintln!("  because: {text}");
+                say(&format!("  because: {text}"));
                 last = text;
             }
             cause = error.source();
@@ -56,7 +57,7 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
             signals::say_remaining();
         }
         if let Some(hint) = error.hint() {
-            eprintln!("hint: {hint}");
+            say(&format!("hint: {hint}"));
         }
     }
     ExitCode::from(error.failure().exit_code())
@@ -66,6 +67,11 @@ pub fn fail<E: Classify + 'static>(error: &E) -> ExitCode {
 fn without_number(text: &str) -> String {
     let Some((words, rest)) = text.split_once(" (os error ") else { return text.to_owned() };
     rest.split_once(')').map_or_else(|| text.to_owned(), |(_, after)| format!("{words}{after}"))
+}
+
+/// A line on stderr. Where that is full or gone, the exit code still says what became of the work.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What is wrong with a statement, however deep in an error.

@@ -1,4 +1,5 @@
-//! Tables as a person names them: `raw.NAME`, `use_case.NAME`, `cassandra.NAME`, or a name that only one table has.
+//! Tables as a person names them: `raw.NAME`, `use_case.NAME`, `cassandra.NAME`, or a name that only one table of the lake has, or
+//! else only one of Cassandra. Messages about tables of the lake name them without their zone.
 
 use model::definition::{Origin, Pipeline, nearest, suggest};
 
@@ -27,7 +28,11 @@ pub fn find(pipeline: &Pipeline, name: &str) -> Result<Named, Error> {
     let cassandra = pipeline.cassandra.iter().map(|table| Named::Cassandra(table.name.clone()));
     let all: Vec<(String, Named)> = raw.chain(use_cases).chain(cassandra).map(|named| (named.to_string(), named)).collect();
     let bare = |full: &str| full.split_once('.').map_or_else(|| full.to_owned(), |(_, table)| table.to_owned());
-    let found: Vec<&(String, Named)> = all.iter().filter(|(full, _)| *full == name || bare(full) == name).collect();
+    let is_it = |full: &str| full == name || bare(full) == name;
+    let mut found: Vec<&(String, Named)> = all.iter().filter(|(full, _)| is_it(full)).collect();
+    if found.iter().any(|(_, named)| matches!(named, Named::Lake(_))) {
+        found.retain(|(_, named)| matches!(named, Named::Lake(_)));
+    }
     match found.as_slice() {
         [(_, named)] => Ok(named.clone()),
         [] => {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use zones::Error as LakeError;
 use zones::delta::Table;
 use zones::explore::At;
-use zones::rebuild::Circumstances;
+use zones::rebuild::{Circumstances, ForgottenDates};
 use zones::restore::restore as restore_table;
 
 use super::explore::at;
@@ -78,7 +78,12 @@ pub async fn restore(context: &Context, named: &Named, at: At) -> Result<TableRe
     let version = version(&table, origin, at).await?;
     let (key, inputs) = key_and_inputs(context, origin);
     let progress = context.watch.start(StageName::RawToUseCase, origin.table());
-    let circumstances = Circumstances { now: context.now, shutdown: &context.shutdown, progress: progress.as_ref() };
+    let circumstances = Circumstances {
+        now: context.now,
+        shutdown: &context.shutdown,
+        progress: progress.as_ref(),
+        forgotten: ForgottenDates::default(),
+    };
     let restored = restore_table(&mut table, version, &key, &inputs, &circumstances).await?;
     Ok(TableRestore {
         table: origin.to_string(),

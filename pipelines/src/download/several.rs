@@ -24,7 +24,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Fetched, Error> {
     let Locations { mut addresses, unmatched, is_single } = locations::of(request.source, request.today)?;
     let lock = request.zone.lock()?;
     request.zone.clean(&lock)?;
-    let mut latests = request.zone.latests()?;
+    let mut latests = request.zone.latests_to_add_to(&lock)?;
     if let (true, [address]) = (is_single, addresses.as_mut_slice()) {
         address.location = latests.only_location(&address.location);
     }

@@ -50,8 +50,12 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
     }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
+    let position = load.raw.position().await?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
+            if position.receipt == receipt.sequence {
+                load.end(receipt).await?;
+            }
             continue;
         }
         context.shutdown.check()?;
@@ -95,10 +99,21 @@ struct Load<'c> {
 impl Load<'_> {
     async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
-        let plan = self.plan(receipt, &folder).await?;
+        let plan = match self.plan(receipt, &folder).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Without a plan what was put aside is of no use: the file is read anew next time, or passed over.
+                if LoadPlan::read(&folder).is_ok_and(|plan| plan.is_none()) {
+                    tidy(&folder);
+                }
+                return Err(error);
+            }
+        };
         self.report.bytes += receipt.size;
         self.set_aside(&plan, &folder.join(REJECTS_FILE)).await?;
         if let Some(Stop { reason, advice }) = &plan.stopped {
+            // The rejects are in the quarantine, and the file is read again next time.
+            tidy(&folder);
             let file = format!("{} (receipt {})", receipt.file_name, receipt.sequence);
             let mut advice = advice.clone();
             if plan.counts.rejected > 0 {
@@ -113,12 +128,20 @@ impl Load<'_> {
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
         self.note(&plan);
-        // The plan stays: it says what was decided. The rows are in the table now.
-        for file in [ROWS_FILE, REJECTS_FILE] {
-            crash::point("load/tidy:before");
-            let _ = std::fs::remove_file(folder.join(file));
-            crash::point("load/tidy:after");
+        tidy(&folder);
+        Ok(())
+    }
+
+    /// Ends a load of which everything is committed: a run may have been killed before it had done so itself.
+    async fn end(&self, receipt: &Receipt) -> Result<(), Error> {
+        let folder = self.zone.plan_folder(receipt, &self.table.name);
+        if !folder.join(ROWS_FILE).exists() && !folder.join(REJECTS_FILE).exists() {
+            return Ok(());
         }
+        if let Some(plan) = LoadPlan::read(&folder)? {
+            self.check_accounting(&plan).await?;
+        }
+        tidy(&folder);
         Ok(())
     }
 
@@ -172,7 +195,8 @@ impl Load<'_> {
         // What is loaded is what landed: a file that is not is never read.
         tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
             .map_err(LakeError::from)?;
-        let plan = self.read(receipt, folder, definition, under)?;
+        let forgotten_before = self.raw.table().forgotten_before().await?;
+        let plan = self.read(receipt, folder, definition, under, forgotten_before)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
             self.context.lake.confirm_hold()?;
@@ -181,7 +205,14 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    fn read(&self, receipt: &Receipt, folder: &Path, definition: String, under: (i64, Option<i64>)) -> Result<LoadPlan, Error> {
+    fn read(
+        &self,
+        receipt: &Receipt,
+        folder: &Path,
+        definition: String,
+        under: (i64, Option<i64>),
+        forgotten_before: Option<NaiveDate>,
+    ) -> Result<LoadPlan, Error> {
         let (now, newest_before) = under;
         let progress = self.context.watch.start(StageName::LandingToRaw, &self.table.name);
         let input = entries::open(&self.zone.file(receipt), self.landing).map_err(LakeError::entry)?;
@@ -194,6 +225,7 @@ impl Load<'_> {
             receipt: receipt.sequence,
             now,
             newest_before,
+            forgotten_before,
             format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
@@ -363,6 +395,15 @@ impl Load<'_> {
         say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
         let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
         say("fields of the contract that no record has", nowhere.collect());
+    }
+}
+
+/// Removes the rows and rejects of a load, which are in the tables now. The plan stays: it says what was decided.
+fn tidy(folder: &Path) {
+    for file in [ROWS_FILE, REJECTS_FILE] {
+        crash::point("load/tidy:before");
+        let _ = std::fs::remove_file(folder.join(file));
+        crash::point("load/tidy:after");
     }
 }
 

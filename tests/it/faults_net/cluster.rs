@@ -14,7 +14,7 @@ use tests::kit::TestPipeline;
 use tests::session_events::{Dataset, Options};
 
 use super::node::{OwnNode, signal};
-use super::{CELLS, cells, output, session_with, stderr};
+use super::{cells, cells_in, output, session_with, stderr};
 
 /// Addresses of this machine that nothing else listens on, found by listening on all three.
 fn addresses() -> (Vec<Ipv4Addr>, u16, u16) {
@@ -70,15 +70,14 @@ async fn with_a_replica_lost_and_another_asleep_what_has_a_quorum_goes_on() {
     }
 
     // Whole, then without the third, then with the second asleep as well until it is missed.
-    let mut written = run(&t, &states, "three").await;
-    let ended = output(written.spawn().unwrap()).await;
+    let ended = output(run(&t, &states, "three").await.spawn().unwrap()).await;
     assert!(ended.status.success(), "{}", stderr(&ended));
-    assert_eq!(cells_in(&states[0], "three").await, whole);
+    assert_eq!(cells_in(states[0].address(), None, "three").await, whole);
 
     signal(&states[2], Signal::SIGKILL);
     let ended = output(run(&t, &states, "two").await.spawn().unwrap()).await;
     assert!(ended.status.success(), "{}", stderr(&ended));
-    assert_eq!(cells_in(&states[1], "two").await, whole);
+    assert_eq!(cells_in(states[1].address(), None, "two").await, whole);
 
     signal(&states[1], Signal::SIGSTOP);
     let log = t.lake().join("log");
@@ -89,7 +88,7 @@ async fn with_a_replica_lost_and_another_asleep_what_has_a_quorum_goes_on() {
     signal(&states[1], Signal::SIGCONT);
     let ended = output(child).await;
     assert!(ended.status.success(), "{}", text());
-    assert_eq!(cells_in(&states[0], "one").await, whole);
+    assert_eq!(cells_in(states[0].address(), None, "one").await, whole);
 }
 
 /// `sluice run` into a keyspace of three replicas.
@@ -103,15 +102,4 @@ async fn run(t: &TestPipeline, states: &[State], keyspace: &str) -> Command {
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     command
-}
-
-async fn cells_in(state: &State, keyspace: &str) -> Vec<Vec<String>> {
-    let session = session_with(&state.address().to_string(), None).await;
-    let mut tables = Vec::new();
-    for query in CELLS {
-        let mut rows = tests::kit::rows(&session, &query.replace("{ks}", keyspace)).await;
-        rows.sort();
-        tables.push(rows);
-    }
-    tables
 }

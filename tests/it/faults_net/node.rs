@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tests::kit::{KeyspaceSession, TestPipeline};
 use tests::proxy::Proxy;
 
-use super::{CELLS, cells, output, session_with, stderr, undisturbed, until};
+use super::{cells, cells_in, output, session_with, stderr, undisturbed, until};
 
 const ADMIN: (&str, &str) = ("cassandra", "cassandra");
 
@@ -130,14 +130,14 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(ended.status.success(), "{log}");
     assert!(log.matches(" again").count() > 10, "it was disturbed: {log}");
-    assert_eq!(cells_at(&t, &state).await, whole);
+    assert_eq!(cells_in(state.address(), Some(ADMIN), &t.keyspace).await, whole);
 
     // All of it once more, into a node that is overloaded from the start.
     let other = KeyspaceSession::new().await;
     let mut command = run_as(ADMIN, &t, state.address()).await;
     let ended = output(command.env("CASSANDRA_KEYSPACE", &other.keyspace).spawn().unwrap()).await;
     assert!(ended.status.success(), "{}", stderr(&ended));
-    assert_eq!(cells_in(&other.keyspace, &state).await, whole);
+    assert_eq!(cells_in(state.address(), Some(ADMIN), &other.keyspace).await, whole);
     assert_eq!(cells(&t).await, whole, "the first Cassandra was left alone");
 }
 
@@ -146,19 +146,4 @@ fn proxy_is_idle(proxy: &Proxy) -> bool {
     let before = proxy.sent();
     std::thread::sleep(Duration::from_millis(300));
     proxy.sent() == before
-}
-
-async fn cells_at(t: &TestPipeline, state: &State) -> Vec<Vec<String>> {
-    cells_in(&t.keyspace, state).await
-}
-
-async fn cells_in(keyspace: &str, state: &State) -> Vec<Vec<String>> {
-    let session = session_with(&state.address().to_string(), Some(ADMIN)).await;
-    let mut tables = Vec::new();
-    for query in CELLS {
-        let mut rows = tests::kit::rows(&session, &query.replace("{ks}", keyspace)).await;
-        rows.sort();
-        tables.push(rows);
-    }
-    tables
 }

@@ -189,10 +189,9 @@ key = ["digit"]
 /// A view that computes for longer than anybody waits: no loop of ours runs meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_computes_for_minutes_is_left_within_two_seconds() {
-    let slow = "SELECT a.n % 10 AS digit, count(*) AS pairs FROM numbers a, numbers b, numbers c \
-                WHERE (a.n * b.n + c.n) % 7 = 3 GROUP BY 1";
+    let slow = "SELECT a.n % 10 AS digit, count(*) AS pairs FROM numbers a, numbers b WHERE (a.n * b.n) % 7 = 3 GROUP BY 1";
     let t = TestPipeline::written("pairs", &[("pipeline.toml", PAIRS), ("pairs.sql", slow)]).await;
-    let lines: String = (0..10_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let lines: String = (0..200_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     t.serve_at("numbers", lines);
     let command = async || {
         let mut command: Command = t.sluice(&["run", "pairs"]).await;

@@ -1,7 +1,6 @@
 //! Connections that break at any byte, again and again, and answers that were not asked for.
 
 use super::{FILE, Landing, content};
-use model::receipt::Validators;
 use model::{Classify, Failure};
 use std::time::Duration;
 use tests::digest;
@@ -144,11 +143,11 @@ async fn a_range_that_there_is_no_more_starts_afresh() {
     let (old, new) = (content(1, 60_000), content(2, 5_000));
     let landing = Landing::holding(&old);
     landing.server.script(FILE, [Reply::normal().cut_after(40_000).then_holds(new.clone()), Reply::normal().ignoring_if_range()]);
-    landing.lands(&new).await;
+    landing.run().await.unwrap();
+    let receipt = landing.zone().newest().unwrap().unwrap();
+    assert!(std::fs::read(landing.zone().file(&receipt)).unwrap() == new, "other bytes landed");
     let seen = landing.requests();
     assert_eq!(seen.iter().map(|seen| seen.status).collect::<Vec<_>>(), [Some(200), Some(416), Some(200)]);
-    let Validators { content_length, .. } = landing.zone().newest().unwrap().unwrap().validators;
-    assert_eq!(content_length, Some(5_000));
 }
 
 /// A stated length that is shorter than the file cannot be seen, unless the definition pins the content; a longer one always is.
@@ -175,7 +174,7 @@ async fn a_page_in_place_of_the_file_is_stopped_and_shown_and_the_file_comes_in_
     let page = t.sluice(&["run", "session_events"]).await.output().unwrap();
     let said = String::from_utf8(page.stderr).unwrap();
     assert_eq!(page.status.code(), Some(3), "{said}");
-    assert!(said.contains("<!DOCTYPE html>"), "{said}");
+    assert!(said.contains("it begins with `<`") && said.contains("when it is the file again"), "{said}");
     assert_eq!(t.count("SELECT count(*) FROM session_events").await, 0);
 
     let data = tests::session_events::Dataset::generate(&tests::session_events::Options::small(100, 1)).unwrap();

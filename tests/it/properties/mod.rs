@@ -4,8 +4,13 @@
 //! then on. `PROPTEST_CASES` asks for more cases, `PROPTEST_RNG_SEED` for the same ones. CONTRIBUTING.md says how to go on from a
 //! failure.
 
+mod bounds;
+mod decoders;
+mod definitions;
 mod folds;
+mod fuzz;
 mod lake;
+mod positions;
 mod snapshots;
 
 use proptest::test_runner::{Config, FileFailurePersistence};

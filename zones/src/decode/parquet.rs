@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,15 +58,17 @@ impl RowReader {
             unpacked
         };
         let entry: Arc<str> = name.into();
-        let opened = ParquetRecordBatchReaderBuilder::try_new(file);
-        let opened = opened.and_then(|builder| {
-            let builder = builder.with_batch_size(ROWS_AT_ONCE);
-            match rows {
-                Some(rows) => builder.with_row_selection(rows).build(),
-                None => builder.build(),
-            }
-        });
-        let reader = opened.map_err(|error| unreadable(&entry, &error.to_string()))?;
+        let reader = whatever_it_holds(&entry, || {
+            let opened = ParquetRecordBatchReaderBuilder::try_new(file);
+            let opened = opened.and_then(|builder| {
+                let builder = builder.with_batch_size(ROWS_AT_ONCE);
+                match rows {
+                    Some(rows) => builder.with_row_selection(rows).build(),
+                    None => builder.build(),
+                }
+            });
+            opened.map_err(|error| unreadable(&entry, &error.to_string()))
+        })?;
         Ok(Self { entry, reader, next_row: 1 })
     }
 
@@ -74,12 +77,19 @@ impl RowReader {
     }
 
     pub(super) fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
-        let Some(rows) = self.reader.next() else { return Ok(None) };
+        // After an error the file is given up, so a reader that panicked is not asked again.
+        let Some(rows) = whatever_it_holds(&self.entry, || Ok(self.reader.next()))? else { return Ok(None) };
         let rows = rows.map_err(|error| unreadable(&self.entry, &error.to_string()))?;
         let first_row = self.next_row;
         self.next_row += rows.num_rows() as u64;
         Ok(Some(Piece::Records(Block::Rows(RowBlock { entry: self.entry.clone(), first_row, rows }))))
     }
+}
+
+/// Runs a step of the Parquet reader. It divides by numbers of the file and takes offsets of the file for granted, so a damaged
+/// file may make it panic (found by the fuzz target `parquet`): that is an error of the file, and not of the program.
+fn whatever_it_holds<T>(entry: &str, step: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err(unreadable(entry, "what it says of itself cannot be true")))
 }
 
 fn in_plain_words(reason: &str) -> &str {

@@ -37,7 +37,7 @@ latest = {{ fold = "max" }}
 is_whole = {{ sql = "start is not null and country is not null" }}
 {tables}"#
     );
-    let ids = "select id, first_value(country order by ts, country) as country, min(ts) filter (where kind = 'start') as start, max(ts) as latest from events group by id";
+    let ids = "select id, first_value(country order by ts, country) filter (where kind = 'start') as country, min(ts) filter (where kind = 'start') as start, max(ts) as latest from events group by id";
     let mut all = std::collections::BTreeMap::from([("ids.sql".to_owned(), ids.to_owned())]);
     all.extend(files.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())));
     read(&DefinitionText { path: "pipeline.toml".into(), toml, files: all }, &|_| None)

@@ -8,7 +8,7 @@ mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
-pub(crate) use replayed::{Left, newest_replay, replay_of};
+pub(crate) use replayed::{Left, REPLAYS, newest_replay, replay_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -191,7 +191,7 @@ impl<'d> Raw<'d> {
     /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
     pub async fn commit_batch(&mut self, plan: &LoadPlan, index: usize, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
         let batch = &plan.batches[index];
-        let stored = if self.definition.unique_key.is_empty() { Vec::new() } else { self.files_of(batch)? };
+        let stored = self.files_with_duplicates(plan, index).await?;
         let sifted = match read_batch(spill, batch, plan)? {
             Some(rows) => self.sift(&rows, &stored).await?,
             None => Sifted::default(),
@@ -262,6 +262,24 @@ impl<'d> Raw<'d> {
         let version = self.table.commit(Commit { positions: vec![position], ..commit }).await?;
         crash::point("raw/commit:after");
         Ok(LoadedBatch { version, counts, deleted, superseded })
+    }
+
+    /// The stored files in which duplicates of a batch's rows are looked for.
+    ///
+    /// Of a snapshot these are its own: a row that another url's snapshot has as well must stay when that one goes.
+    async fn files_with_duplicates(&self, plan: &LoadPlan, index: usize) -> Result<Vec<FilePlace>, Error> {
+        if self.definition.unique_key.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files = self.files_of(&plan.batches[index])?;
+        if self.definition.on_change == OnChange::Append {
+            return Ok(files);
+        }
+        if index == 0 {
+            return Ok(Vec::new());
+        }
+        let own = self.files_of_receipts(&BTreeSet::from([i64::try_from(plan.receipt).unwrap_or(i64::MAX)])).await?;
+        Ok(files.into_iter().filter(|(path, _)| own.iter().any(|(file, _)| file.path == *path)).collect())
     }
 
     /// The stored files in which duplicates of a batch's rows can be: equal rows have an equal date.

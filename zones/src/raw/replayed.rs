@@ -9,6 +9,7 @@ use std::path::Path;
 
 use deltalake::kernel::Add;
 use model::counts::Counts;
+use model::crash;
 use model::position::TableVersion;
 
 use super::{FilePlace, LoadedBatch, Raw, Sifted, place_of, read_batch};
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::load::{Batch, LoadPlan};
 
 /// The application transaction whose number is the write time of the newest replay of a table.
-const REPLAYS: &str = "#replays";
+pub(crate) const REPLAYS: &str = "#replays";
 
 /// What is left in the quarantine of a load once its replay is done.
 pub(crate) struct Left {
@@ -92,7 +93,9 @@ impl Raw<'_> {
             ..CommitNote::default()
         };
         let positions = vec![(REPLAYS.to_owned(), write_time)];
+        crash::point("raw/replay:before");
         let version = self.table.commit(Commit { adds, positions, note, ..Commit::default() }).await?;
+        crash::point("raw/replay:after");
         Ok(LoadedBatch { version, counts, deleted: 0, superseded: (0, 0) })
     }
 

@@ -31,7 +31,7 @@ pub use use_case::{left_behind, use_case};
 use replacement::{Identity, Plan, Replaced, Replacement};
 
 /// Beneath the state of a pipeline; what a killed rebuild left there is removed by the next one.
-const FOLDER: &str = "rebuild";
+pub(crate) const FOLDER: &str = "rebuild";
 const STAGED_FILE: &str = "rows.spill";
 
 /// Another writer (compaction, say) may get in between; the difference is then taken again.
@@ -43,6 +43,17 @@ pub struct Circumstances<'c> {
     pub now: i64,
     pub shutdown: &'c Shutdown,
     pub progress: &'c dyn Progress,
+    pub forgotten: ForgottenDates,
+}
+
+/// What becomes of a use-case table whose raw input no longer has all of its dates: retention removed them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForgottenDates {
+    /// It is not computed anew: what these dates gave would be lost.
+    #[default]
+    Refused,
+    /// It is computed from what is left.
+    LeftOut,
 }
 
 /// What a rebuild did.

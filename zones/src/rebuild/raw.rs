@@ -107,6 +107,8 @@ struct Anew<'a> {
     /// Where the files of one receipt are spilled.
     spill: std::path::PathBuf,
     newest_event: Option<i64>,
+    /// Dates before this one have left the table.
+    forgotten_before: Option<NaiveDate>,
     added: Vec<String>,
     by_date: BTreeMap<String, Counts>,
     by_receipt: BTreeMap<u64, Counts>,
@@ -136,6 +138,7 @@ impl<'a> Anew<'a> {
             last,
             receipts,
             newest_event: None,
+            forgotten_before: table.forgotten_before().await?,
             added: Vec::new(),
             by_date: BTreeMap::new(),
             by_receipt: BTreeMap::new(),
@@ -223,6 +226,7 @@ impl<'a> Anew<'a> {
             receipt: receipt.sequence,
             now,
             newest_before,
+            forgotten_before: self.forgotten_before,
             format: &landing.format,
             max_record_bytes: landing.max_record_bytes,
             choose: *choose,

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use arrow::datatypes::DataType;
 use futures::TryStreamExt;
 use model::counts::Counts;
-use model::definition::UseCaseTable;
+use model::definition::{Origin, UseCaseTable};
 use model::position::TableVersion;
 
 use super::replacement::{Identity, Plan};
-use super::{Circumstances, Rebuilt, STAGED_FILE, Staged, Stamps, identity, replace};
+use super::{Circumstances, ForgottenDates, Rebuilt, STAGED_FILE, Staged, Stamps, identity, replace};
 use crate::delta::{CommitNote, InputNote, Span, Table};
 use crate::derive::{Wanted, Whole, whole};
 use crate::error::Error;
 use crate::lake::Lake;
+use crate::ledger::Ledger;
 use crate::query::Input;
 use crate::use_case::{INSERTED_AT, Tombstones, UPDATED_AT, last_merge, open, shape};
 
@@ -29,6 +30,9 @@ pub async fn use_case(
     circumstances: &Circumstances<'_>,
 ) -> Result<Rebuilt, Error> {
     let mut table = open(lake, definition).await?;
+    if circumstances.forgotten == ForgottenDates::Refused {
+        expect_all_dates(&table, &inputs).await?;
+    }
     let wanted_shape = shape(definition, &inputs).await?;
     let last = last_merge(&table).await?;
     let (inputs, base) = if span.is_all() {
@@ -42,7 +46,8 @@ pub async fn use_case(
             return Err(refused(&table, "its definition changed since, and other dates were computed under the old one"));
         }
         let inputs = as_read(&table, inputs, &last).await?;
-        (inputs, CommitNote { counts: Counts::default(), by_date: std::collections::BTreeMap::new(), ..last })
+        let CommitNote { input, input_id, versions, inputs: read, tombstones, .. } = last;
+        (inputs, CommitNote { input, input_id, versions, inputs: read, tombstones, ..CommitNote::default() })
     };
     let (identity, why) = identity(&table, &wanted_shape);
     let draft = super::reshaped(&table, &wanted_shape, identity)?;
@@ -164,6 +169,20 @@ async fn as_read(table: &Table, inputs: Vec<Input>, last: &CommitNote) -> Result
         at.push(Input { schema: then.schema().clone(), table: Some(then), ..input });
     }
     Ok(at)
+}
+
+/// Retention takes dates from a raw table and leaves what was made from them.
+async fn expect_all_dates(table: &Table, inputs: &[Input]) -> Result<(), Error> {
+    for input in inputs.iter().filter(|input| matches!(input.origin, Origin::Raw(_))) {
+        let mut ledger = Ledger::of(input.table.as_ref().expect("a rebuild has tables"));
+        while let Some(batch) = ledger.older().await? {
+            if let Some(forgotten) = batch.note.and_then(|note| note.forgotten) {
+                let (table, input) = (table.name().to_owned(), input.origin.to_string());
+                return Err(Error::InputForgotten { table, input, before: forgotten.before.to_string() });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn expect_dates(table: &Table, definition: &UseCaseTable) -> Result<(), Error> {

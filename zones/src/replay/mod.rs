@@ -91,6 +91,7 @@ impl Replay<'_> {
             receipt: self.receipt,
             now: self.now,
             newest_before: raw.newest_event().await?,
+            forgotten_before: raw.table().forgotten_before().await?,
             format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: self.choose,

@@ -3,11 +3,14 @@
 //! The SQL is run over each batch by itself and its results are folded. That equals one run over all rows only if the SQL either
 //! treats each row by itself, or groups by the key with aggregates that the column's fold goes on with.
 
+mod ends;
+
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
-use model::definition::{Fold, UseCaseTable};
+use model::definition::{Fold, Merge, UseCaseTable};
 
 use crate::sql::varying;
+use ends::{By, takes_alike};
 
 /// Why the result of a statement may depend on how batches are cut.
 #[derive(Debug)]
@@ -31,6 +34,13 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
     if let Some(function) = varying::of_plan(plan) {
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
         return Some(Dependence { is_of_time: true, ..Dependence::new(problem, &function) });
+    }
+    if let Some(name) = floating_sum(plan, merge) {
+        let problem = format!(
+            "`{name}` sums floating-point numbers, and their last digits depend on the order in which they are added: make them \
+             exact, as in cast({name} as decimal(18, 4))"
+        );
+        return Some(Dependence::new(problem, &name));
     }
     let mut top = plan;
     // What stands above the aggregate may only choose, name and convert its columns.
@@ -83,7 +93,16 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         }
         let name = &column.name;
         let fits = match origin(name, &projections, aggregate) {
-            Some(Origin::Aggregate(function)) => fits(&column.fold, function),
+            Some(Origin::Aggregate(function)) => fits(&column.fold, function).and_then(|()| {
+                let (Fold::FirstBy(by) | Fold::LastBy(by)) = &column.fold else { return Ok(()) };
+                let by = match origin(by, &projections, aggregate) {
+                    Some(Origin::Group) => By::Group,
+                    Some(Origin::Aggregate(function)) => By::Aggregate(function),
+                    // That column has a problem of its own.
+                    None => return Ok(()),
+                };
+                takes_alike(&column.fold, function, &by, aggregate.input.schema())
+            }),
             // Grouped by more than the key: the values of a key are folded.
             Some(Origin::Group) => Ok(()),
             None => Err("is computed from aggregates: fold its parts, and compute it with `sql` in pipeline.toml".to_owned()),
@@ -94,6 +113,14 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         }
     }
     None
+}
+
+/// A column that is folded with sum and is not exact.
+fn floating_sum(plan: &LogicalPlan, merge: &Merge) -> Option<String> {
+    let is_floating =
+        |name: &str| plan.schema().field_with_unqualified_name(name).is_ok_and(|field| field.data_type().is_floating());
+    let mut sums = merge.columns.iter().filter(|column| column.fold == Fold::Sum);
+    sums.find(|column| is_floating(&column.name)).map(|column| column.name.clone())
 }
 
 enum Below {
@@ -229,14 +256,20 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-    use model::definition::{Merge, Mode, Origin as Input, UseCaseColumn};
+    use model::definition::{Mode, Origin as Input, UseCaseColumn};
 
     use super::*;
     use crate::sql::Statement;
 
     fn raw() -> SchemaRef {
         let column = |name: &str, data_type| Field::new(name, data_type, true);
-        Arc::new(Schema::new(vec![column("k", DataType::Int64), column("x", DataType::Int64), column("t", DataType::Int64)]))
+        let time = Field::new("t", DataType::Int64, false);
+        Arc::new(Schema::new(vec![
+            column("k", DataType::Int64),
+            column("x", DataType::Int64),
+            time,
+            column("s", DataType::Int64),
+        ]))
     }
 
     async fn said(sql: &str, fold: Fold) -> Option<String> {
@@ -268,7 +301,15 @@ mod tests {
             ("SELECT k, max(t) AS t, min(x) AS x FROM rows GROUP BY k", Fold::Min),
             ("SELECT k, max(t) AS t, count(*) AS x FROM rows GROUP BY k", Fold::Sum),
             ("SELECT k, max(t) AS t, cast(sum(x) AS bigint) AS x FROM (SELECT k, t, x + 1 AS x FROM rows) GROUP BY k", Fold::Sum),
-            ("SELECT k, max(t) AS t, last_value(x ORDER BY t, x) FILTER (WHERE x > 0) AS x FROM rows GROUP BY k", last()),
+            ("SELECT k, max(t) AS t, last_value(x ORDER BY t, x NULLS FIRST) AS x FROM rows GROUP BY k", last()),
+            ("SELECT k, max(t) AS t, first_value(x ORDER BY t DESC, x DESC NULLS LAST) AS x FROM rows GROUP BY k", last()),
+            (
+                "SELECT k, max(t) FILTER (WHERE x IS NOT NULL) AS t, last_value(x ORDER BY t, x) FILTER (WHERE x IS NOT NULL) AS x
+                 FROM rows GROUP BY k",
+                last(),
+            ),
+            ("SELECT k, max(s) AS t, last_value(x ORDER BY s NULLS FIRST, x NULLS FIRST) AS x FROM rows GROUP BY k", last()),
+            ("SELECT k, t, last_value(x ORDER BY x NULLS FIRST) AS x FROM rows GROUP BY k, t", last()),
             ("WITH a AS (SELECT k, max(t) AS t, bool_or(x > 1) AS x FROM rows GROUP BY 1) SELECT k, t, x FROM a", Fold::Any),
             ("SELECT k, x, max(t) AS t FROM rows GROUP BY k, x", Fold::Max),
             ("SELECT k, t, x FROM rows UNION ALL SELECT k, t, -x FROM rows", Fold::Sum),
@@ -287,8 +328,32 @@ mod tests {
             ("SELECT k, max(t) AS t, sum(x) / count(*) AS x FROM rows GROUP BY k", Fold::Sum, "computed from aggregates"),
             ("SELECT k, max(t) AS t, last_value(x) AS x FROM rows GROUP BY k", last(), "without ORDER BY"),
             ("SELECT k, max(t) AS t, max(x) AS x FROM rows GROUP BY k", last(), "first_value or last_value"),
+            (
+                "SELECT k, max(t) AS t, last_value(x ORDER BY t) AS x FROM rows GROUP BY k",
+                last(),
+                "which of several rows at the same place is taken: write last_value(x ORDER BY t, x NULLS FIRST)",
+            ),
+            (
+                "SELECT k, max(t) AS t, last_value(x ORDER BY t, x) AS x FROM rows GROUP BY k",
+                last(),
+                "a row without a value before",
+            ),
+            ("SELECT k, max(t) AS t, first_value(x ORDER BY t, x) AS x FROM rows GROUP BY k", last(), "the other end"),
+            ("SELECT k, max(t) AS t, last_value(x ORDER BY s, x) AS x FROM rows GROUP BY k", last(), "not in the order of t"),
+            (
+                "SELECT k, max(s) AS t, last_value(x ORDER BY s, x NULLS FIRST) AS x FROM rows GROUP BY k",
+                last(),
+                "a row without s before one that has s: write last_value(x ORDER BY s NULLS FIRST, x NULLS FIRST)",
+            ),
+            (
+                "SELECT k, max(t) AS t, last_value(x ORDER BY t, x NULLS FIRST) FILTER (WHERE x > 0) AS x FROM rows GROUP BY k",
+                last(),
+                "is taken of other rows than max(t)",
+            ),
             ("SELECT k, max(t) AS t, sum(x) AS x FROM rows GROUP BY k HAVING count(*) > 1", Fold::Sum, "HAVING"),
             ("SELECT k, t, row_number() OVER (PARTITION BY k ORDER BY t) AS x FROM rows", Fold::Max, "window function"),
+            ("SELECT k, t, x * 0.5 AS x FROM rows", Fold::Sum, "last digits depend on the order"),
+            ("SELECT k, max(t) AS t, sum(cast(x AS double)) AS x FROM rows GROUP BY k", Fold::Sum, "cast(x as decimal(18, 4))"),
             ("SELECT k, t, x FROM rows LIMIT 5", Fold::Max, "LIMIT"),
             ("SELECT k % 2 + 0 AS k, max(t) AS t, sum(x) AS x FROM rows GROUP BY k", Fold::Sum, "does not group by the key"),
             ("SELECT a.k, a.t, b.x FROM rows a JOIN rows b ON a.k = b.k", Fold::Sum, "joins a batch with itself"),

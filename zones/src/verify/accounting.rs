@@ -21,8 +21,10 @@ use crate::load::RECEIPT;
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     pub counts: Counts,
-    /// Rows that should be there, by date; `""` where the table has no dates.
+    /// Rows that should be there, by date; `""` where the table has no dates, or where the dates are not known.
     pub rows: BTreeMap<String, u64>,
+    /// How its rows can be counted.
+    pub counted: Counted,
     /// The definitions under which it was loaded.
     pub definitions: BTreeSet<String>,
     /// Records that came out of the quarantine later.
@@ -37,6 +39,17 @@ pub struct Account {
     pub write_times: BTreeSet<i64>,
     /// The newest event before it.
     pub newest_before: Option<i64>,
+}
+
+/// What the log says of the rows of a receipt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Counted {
+    #[default]
+    ByDate,
+    /// The table was made anew since: how many rows it has of the receipt in all.
+    InAll,
+    /// Some dates were made anew since.
+    NotAnyMore,
 }
 
 /// What the log of a raw table says.
@@ -57,8 +70,7 @@ pub async fn accounts(table: &Table, receipts: &[Receipt], looking: &Looking) ->
     let first = first_commit(table).await?;
     let mut accounts = Accounts { first, ..Accounts::default() };
     let mut newest_event = None;
-    for version in first..=table.version().0 {
-        looking.shutdown.check()?;
+    for version in effective(table, first, looking).await? {
         let commit = table.commit_content(TableVersion(version)).await?;
         match commit.note() {
             Some(note) => {
@@ -74,6 +86,32 @@ pub async fn accounts(table: &Table, receipts: &[Receipt], looking: &Looking) ->
         accounts.receipts.pop_first();
     }
     Ok(accounts)
+}
+
+/// The versions that made the table what it is, in order: none that a restored version left behind.
+async fn effective(table: &Table, first: u64, looking: &Looking) -> Result<Vec<u64>, Error> {
+    let mut versions = Vec::new();
+    let mut next = Some(table.version().0);
+    while let Some(version) = next.filter(|version| *version >= first) {
+        looking.shutdown.check()?;
+        let restored = table.commit_content(TableVersion(version)).await?.note().and_then(|note| note.restored);
+        if restored.is_none() {
+            versions.push(version);
+        }
+        next = restored.or(version.checked_sub(1));
+    }
+    versions.reverse();
+    Ok(versions)
+}
+
+/// The dates that a table has let go of since, though what was made of them stays.
+pub async fn forgotten(table: &Table) -> Result<BTreeSet<String>, Error> {
+    let mut dates = BTreeSet::new();
+    for version in first_commit(table).await?..=table.version().0 {
+        let note = table.commit_content(TableVersion(version)).await?.note();
+        dates.extend(note.and_then(|note| note.forgotten).iter().flat_map(|gone| gone.rows.keys().map(ToString::to_string)));
+    }
+    Ok(dates)
 }
 
 /// A commit of another writer, for people.
@@ -121,10 +159,13 @@ impl Accounts {
             _ => None,
         });
         let removed: BTreeSet<PartitionValue> = removed.collect();
-        let Some(receipt) = note.receipt else {
-            self.gone.extend(removed);
-            return;
-        };
+        if let Some(forgotten) = &note.forgotten {
+            self.gone.extend(forgotten.rows.keys().map(|date| Some(date.to_string())));
+        }
+        if let Some(span) = note.rebuilt {
+            self.rebuild(note, span.is_all());
+        }
+        let Some(receipt) = note.receipt else { return };
         if !removed.is_empty() && note.replayed.is_none() {
             self.supersede(receipt, receipts);
         }
@@ -144,6 +185,33 @@ impl Accounts {
         }
         for (date, counts) in &note.by_date {
             *account.rows.entry(date.clone()).or_default() += counts.accepted;
+        }
+    }
+
+    /// The table, or some dates of it, were decoded anew from the landed files.
+    fn rebuild(&mut self, note: &CommitNote, is_all: bool) {
+        if !is_all {
+            for account in self.receipts.values_mut() {
+                account.counted = Counted::NotAnyMore;
+                account.write_times.insert(note.write_time);
+                account.definitions.insert(note.definition.clone());
+            }
+            return;
+        }
+        self.gone.clear();
+        let earlier = std::mem::take(&mut self.receipts);
+        for (receipt, counts) in &note.by_receipt {
+            let account = Account {
+                counts: *counts,
+                rows: [(String::new(), counts.accepted)].into(),
+                counted: Counted::InAll,
+                definitions: [note.definition.clone()].into(),
+                write_times: [note.write_time].into(),
+                is_finished: true,
+                newest_before: earlier.get(receipt).and_then(|account| account.newest_before),
+                ..Account::default()
+            };
+            self.receipts.insert(*receipt, account);
         }
     }
 
@@ -195,7 +263,14 @@ pub async fn accounting(table: &Table, target: &str, accounts: &Accounts, lookin
     for receipt in accounts.receipts.keys() {
         let account = &accounts.receipts[receipt];
         let expected = accounts.expected(*receipt);
-        let is_there = rows.get(receipt).cloned().unwrap_or_default();
+        let mut is_there = rows.get(receipt).cloned().unwrap_or_default();
+        match account.counted {
+            Counted::ByDate => {}
+            Counted::InAll if accounts.gone.is_empty() => {
+                is_there = [(String::new(), is_there.values().sum())].into_iter().filter(|(_, rows)| *rows > 0).collect();
+            }
+            Counted::InAll | Counted::NotAnyMore => continue,
+        }
         if expected == is_there || (account.may_be_superseded && is_there.is_empty()) {
             continue;
         }

@@ -18,7 +18,7 @@ use model::definition::{ColumnSource, Landing, PipelineClock, RawTable, load_has
 use model::progress::Silent;
 use model::verify::{Check, EXAMPLES, Subject};
 
-use super::accounting::{Account, Accounts};
+use super::accounting::{Account, Accounts, Counted};
 use super::compare::{Comparison, Differences, Side, Wrong};
 use super::rows::{Picked, RowBytes};
 use super::{Looking, found};
@@ -183,6 +183,7 @@ impl<'s> Records<'s> {
             receipt: file.receipt.sequence,
             now,
             newest_before,
+            forgotten_before: kept.as_ref().and_then(|plan| plan.forgotten_before),
             format: &source.landing.format,
             max_record_bytes: source.landing.max_record_bytes,
             choose: Some(&choose as &DateChoice<'_>),
@@ -229,7 +230,7 @@ impl<'s> Records<'s> {
             ("too old", planned.too_old, counted.too_old),
         ] {
             // A replay has added to these since.
-            if should_be != is && account.replayed == 0 {
+            if should_be != is && account.replayed == 0 && account.counted != Counted::NotAnyMore {
                 let example = format!("receipt {}: {fate} {is}, and its file has {should_be}", file.receipt.sequence);
                 check.find(1, "the counts of a load are not those of its file", vec![example], None);
             }
@@ -345,7 +346,8 @@ impl<'s> Records<'s> {
         // What has no row of its own is a duplicate, and then a row like it is there.
         let lost = if source.table.unique_key.is_empty() { missing } else { by_content.finish()?.count(Wrong::Missing) };
         raw.find(lost, "records of the landed files have neither a row nor one like them", Vec::new(), Some(RAW_ADVICE));
-        if lost == 0 && missing != duplicates {
+        let is_counted = source.accounts.receipts.values().all(|account| account.counted != Counted::NotAnyMore);
+        if lost == 0 && is_counted && source.accounts.gone.is_empty() && missing != duplicates {
             let problem =
                 format!("{missing} records of the landed files have no row, and {duplicates} were counted as duplicates");
             raw.find(missing.abs_diff(duplicates), problem, Vec::new(), Some(RAW_ADVICE));

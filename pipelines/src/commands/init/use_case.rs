@@ -62,7 +62,8 @@ fn latest(table: &Table, entity: &Proposal, time: &str, names: &mut Names) -> Us
         .filter(|column| column.name != entity.name && column.name != time && column.data_type != ColumnType::Binary);
     for column in others.take(MOST_COLUMNS) {
         let column_name = sql_name(&column.name);
-        lines.push(format!("  last_value({column_name} ORDER BY {at}, {column_name}) AS {column_name}"));
+        let nulls = if column.nullable { " NULLS FIRST" } else { "" };
+        lines.push(format!("  last_value({column_name} ORDER BY {at}, {column_name}{nulls}) AS {column_name}"));
         folds.push((column.name.clone(), format!("{{ fold = \"last\", by = \"{time}\" }}")));
     }
     let count = if table.column("events").is_some() { "number_of_events" } else { "events" };

@@ -21,7 +21,7 @@ use serde::Serialize;
 use zones::Error as LakeError;
 use zones::delta::{ChangedRows, Span};
 use zones::query::Input;
-use zones::rebuild::{self, Circumstances, Landed, Rebuilt};
+use zones::rebuild::{self, Circumstances, ForgottenDates, Landed, Rebuilt};
 
 use crate::commands;
 use crate::commands::names::{Named, find};
@@ -52,6 +52,10 @@ pub struct RebuildArgs {
     /// Only rows of this date and earlier
     #[arg(long, value_name = "DATE")]
     pub to: Option<NaiveDate>,
+
+    /// Compute use-case tables from what is left where retention removed dates of their raw table, and lose what those gave
+    #[arg(long)]
+    pub without_forgotten: bool,
 
     /// Bring what was made from the tables up to date, too, instead of leaving that to the next run
     #[arg(long)]
@@ -86,6 +90,7 @@ pub struct TableRebuild {
 pub struct Wish {
     pub tables: Vec<Named>,
     pub span: Span,
+    pub forgotten: ForgottenDates,
 }
 
 /// Rebuilds, and says what was done.
@@ -94,7 +99,8 @@ pub async fn run(arguments: RebuildArgs) -> ExitCode {
         let opened = Opened::new(&arguments.run).await?;
         let context = &opened.context;
         let tables = arguments.tables.iter().map(|name| find(&context.pipeline, name)).collect::<Result<_, _>>()?;
-        let wish = Wish { tables, span: Span { from: arguments.from, to: arguments.to } };
+        let forgotten = if arguments.without_forgotten { ForgottenDates::LeftOut } else { ForgottenDates::Refused };
+        let wish = Wish { tables, span: Span { from: arguments.from, to: arguments.to }, forgotten };
         let _hold = opened.hold().await?;
         let store = if serves(context, &wish) { Some(opened.connect().await?) } else { None };
         let done = rebuild(context, store.as_ref(), &wish).await?;
@@ -155,7 +161,7 @@ pub async fn rebuild(context: &Context, store: Option<&Store>, wish: &Wish) -> R
         }
         context.shutdown.check()?;
         let span = if is_named { wish.span } else { Span::default() };
-        let rebuilt = use_case(context, table, span).await;
+        let rebuilt = use_case(context, table, span, wish.forgotten).await;
         let rebuilt = or_removed(context, store, &origin, span, rebuilt).await?;
         done.push(TableRebuild { because, ..rebuilt });
         made.insert(origin.to_string());
@@ -205,15 +211,16 @@ async fn raw(context: &Context, table: &RawTable, span: Span) -> Result<TableReb
         known: known.as_ref(),
     };
     let progress = context.watch.start(StageName::LandingToRaw, &table.name);
-    let circumstances = Circumstances { now: context.now, shutdown: &context.shutdown, progress: progress.as_ref() };
+    let forgotten = ForgottenDates::default();
+    let circumstances = Circumstances { now: context.now, shutdown: &context.shutdown, progress: progress.as_ref(), forgotten };
     let rebuilt = rebuild::raw(&context.lake, &landed, span, &circumstances).await?;
     Ok(told(Origin::Raw(table.name.clone()).to_string(), span, rebuilt))
 }
 
-async fn use_case(context: &Context, table: &UseCaseTable, span: Span) -> Result<TableRebuild, Error> {
+async fn use_case(context: &Context, table: &UseCaseTable, span: Span, forgotten: ForgottenDates) -> Result<TableRebuild, Error> {
     let inputs = inputs(context, table).await?;
     let progress = context.watch.start(StageName::RawToUseCase, &table.name);
-    let circumstances = Circumstances { now: context.now, shutdown: &context.shutdown, progress: progress.as_ref() };
+    let circumstances = Circumstances { now: context.now, shutdown: &context.shutdown, progress: progress.as_ref(), forgotten };
     let rebuilt = rebuild::use_case(&context.lake, table, inputs, span, &circumstances).await?;
     Ok(told(Origin::UseCase(table.name.clone()).to_string(), span, rebuilt))
 }

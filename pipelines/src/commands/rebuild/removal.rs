@@ -22,7 +22,7 @@ pub(super) struct Removal {
 
 impl Removal {
     /// A table of the lake, and all that follows from it.
-    pub fn of(pipeline: &Pipeline, origin: &Origin) -> Self {
+    pub(super) fn of(pipeline: &Pipeline, origin: &Origin) -> Self {
         let mut removal = Self { lake: vec![origin.clone()], ..Self::default() };
         // Each use case stands behind what it reads.
         for table in in_order(pipeline) {
@@ -39,13 +39,13 @@ impl Removal {
     }
 
     /// Each table, in the order in which it goes.
-    pub fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let cassandra = self.cassandra.iter().map(|table| format!("cassandra.{table}"));
         cassandra.chain(self.lake.iter().map(ToString::to_string)).collect()
     }
 
     /// Removes the tables. `store` is needed where Cassandra tables are among them.
-    pub async fn run(&self, context: &Context, store: Option<&Store>) -> Result<(), Error> {
+    pub(super) async fn run(&self, context: &Context, store: Option<&Store>) -> Result<(), Error> {
         for table in &self.cassandra {
             let store = store.expect("a store is given where Cassandra tables are to go");
             let discarded = store.discard_table(table, context.now / 1000).await;
