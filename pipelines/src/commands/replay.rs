@@ -141,7 +141,7 @@ pub async fn replay(context: &Context, filter: &Filter, mode: Mode) -> Result<Re
         let mut raw = Raw::open(&context.lake, table).await?;
         let contract = ContractRecord::of(landing, table);
         if mode == Mode::Commit {
-            if let Some(records) = replay::finish(&raw, &mut quarantine, table, context.now).await? {
+            if let Some(records) = replay::finish(raw.table(), &mut quarantine, table, context.now).await? {
                 let ended = format!("raw.{}: ended a replay that was stopped: {records} records left the quarantine", table.name);
                 report.notes.push(ended);
             }

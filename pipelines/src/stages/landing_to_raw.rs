@@ -46,7 +46,7 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         landing,
         zone,
     };
-    if let Some(records) = replay::finish(&load.raw, &mut load.quarantine, table, context.now).await? {
+    if let Some(records) = replay::finish(load.raw.table(), &mut load.quarantine, table, context.now).await? {
         load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
     }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;

@@ -8,8 +8,7 @@ mod replayed;
 
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
-pub(crate) use replayed::Left;
-pub(crate) use replayed::REPLAYS;
+pub(crate) use replayed::{Left, REPLAYS, newest_replay, replay_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Records that left the quarantine, appended to the table under the receipt that they came with.
 //!
-//! Guarantee: the rows of one receipt, their counts and the number of the replay are one commit, whatever their number; the
+//! Guarantee: the rows of one receipt, their counts and what tells the replay from others are one commit, whatever their number; the
 //! commit also says what is to be left in the quarantine, so that the other half can be done after a crash from it alone.
 //! The position of the source does not move.
 
@@ -13,11 +13,11 @@ use model::crash;
 use model::position::TableVersion;
 
 use super::{FilePlace, LoadedBatch, Raw, Sifted, place_of, read_batch};
-use crate::delta::{Commit, CommitNote, PartitionValue};
+use crate::delta::{Commit, CommitNote, PartitionValue, Table};
 use crate::error::Error;
 use crate::load::{Batch, LoadPlan};
 
-/// The application transaction that counts the replays of a table.
+/// The application transaction whose number is the write time of the newest replay of a table.
 pub(crate) const REPLAYS: &str = "#replays";
 
 /// What is left in the quarantine of a load once its replay is done.
@@ -28,23 +28,23 @@ pub(crate) struct Left {
     pub(crate) files: Vec<Add>,
 }
 
-impl Raw<'_> {
-    /// How many replays were committed.
-    pub(crate) async fn replays(&self) -> Result<i64, Error> {
-        Ok(self.table.input_number(REPLAYS).await?.unwrap_or(0))
-    }
+/// The write time of the newest replay of a raw table; 0 where there was none.
+pub(crate) async fn newest_replay(table: &Table) -> Result<i64, Error> {
+    Ok(table.input_number(REPLAYS).await?.unwrap_or(0))
+}
 
-    /// What the newest replay noted.
-    pub(crate) async fn last_replay(&self) -> Result<Option<CommitNote>, Error> {
-        for version in (0..=self.table.version().0).rev() {
-            let note = self.table.commit_content(TableVersion(version)).await?.note();
-            if let Some(note) = note.filter(|note| note.replayed.is_some()) {
-                return Ok(Some(note));
-            }
+/// What the replay with this write time noted.
+pub(crate) async fn replay_of(table: &Table, write_time: i64) -> Result<Option<CommitNote>, Error> {
+    for version in (0..=table.version().0).rev() {
+        let note = table.commit_content(TableVersion(version)).await?.note();
+        if let Some(note) = note.filter(|note| note.replayed.is_some() && note.write_time == write_time) {
+            return Ok(Some(note));
         }
-        Ok(None)
     }
+    Ok(None)
+}
 
+impl Raw<'_> {
     /// What would become of the rows of the plan; writes nothing.
     pub(crate) async fn rehearse_replayed(&self, plan: &LoadPlan, spill: &Path) -> Result<Counts, Error> {
         let mut counts = decided(plan);
@@ -92,8 +92,7 @@ impl Raw<'_> {
             newest_event: plan.newest_event,
             ..CommitNote::default()
         };
-        let number = self.replays().await? + 1;
-        let positions = vec![(REPLAYS.to_owned(), number)];
+        let positions = vec![(REPLAYS.to_owned(), write_time)];
         crash::point("raw/replay:before");
         let version = self.table.commit(Commit { adds, positions, note, ..Commit::default() }).await?;
         crash::point("raw/replay:after");

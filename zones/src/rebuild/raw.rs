@@ -59,6 +59,8 @@ pub async fn raw(lake: &Lake, landed: &Landed<'_>, span: Span, circumstances: &C
         }
     }
     let mut quarantine = quarantine::open(lake).await?;
+    // Else the other half of a replay that was stopped would come later, over the rejects that are made anew here.
+    crate::replay::finish(&table, &mut quarantine, landed.table, circumstances.now).await?;
     for receipt in anew.wanted()? {
         circumstances.shutdown.check()?;
         anew.file(&receipt, &mut quarantine).await?;

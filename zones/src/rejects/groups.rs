@@ -107,16 +107,13 @@ fn rule(reason: &str, detail: &str) -> String {
     }
 }
 
+/// The text with an N for each word that is a number.
 fn without_numbers(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '0'..='9' if out.ends_with('N') => {}
-            '0'..='9' => out.push('N'),
-            letter => out.push(letter),
-        }
-    }
-    out
+    text.split(' ').map(|word| if is_number(word) { "N" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_digit())
 }
 
 /// SQL that is true for the records of a group.
@@ -133,7 +130,7 @@ fn condition(table: &str, reason: &str, detail: &str, rule: &str) -> String {
             );
         }
         "future" => return format!("{of_reason} AND starts_with(detail, '{} ')", quoted(rule)),
-        "malformed" | "too_large" => rule.split('N').next().unwrap_or_default(),
+        "malformed" | "too_large" => &rule.split(' ').take_while(|word| *word != "N").collect::<Vec<_>>().join(" "),
         _ => rule,
     };
     if common.is_empty() { of_reason } else { format!("{of_reason} AND starts_with(detail, '{}')", quoted(common)) }
@@ -151,6 +148,7 @@ mod tests {
             ("wrong_type", "price is not a decimal(8, 2): 1.555", "price is not a decimal(8, 2)"),
             ("missing", "id has no value", "id has no value"),
             ("future", "at is 2099-01-01T00:00:00Z, later than the clock and its tolerance", "at"),
+            ("malformed", "the line is not UTF-8", "the line is not UTF-8"),
             ("malformed", "5 fields where there should be 8", "N fields where there should be N"),
             ("malformed", "not a JSON object: it is a list", "not a JSON object"),
             ("too_large", "2026 bytes, more than the limit of 1024", "N bytes, more than the limit of N"),

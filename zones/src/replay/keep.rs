@@ -16,7 +16,7 @@ use crate::delta::{ChangedRows, Commit, CommitNote, ReadPlan, Table};
 use crate::error::Error;
 use crate::load::Stays;
 use crate::quarantine::{load_name, shape};
-use crate::raw::Raw;
+use crate::raw::{newest_replay, replay_of};
 use crate::rejects::{numbers, text};
 
 /// Writes the records of the receipt that stay, with the reasons that they have now, into files that no commit names yet.
@@ -93,13 +93,13 @@ fn judged(replay: &Replay<'_>, rows: &RecordBatch, stays: &Stays, definition: &s
 
 /// Ends a replay of the table that was stopped between its two commits. Says how many records it took out of the quarantine;
 /// `None` where there was nothing to end.
-pub async fn finish(raw: &Raw<'_>, quarantine: &mut Table, table: &RawTable, now: i64) -> Result<Option<u64>, Error> {
-    let (done, committed) = (quarantine.input_number(&replays_of(raw)).await?.unwrap_or(0), raw.replays().await?);
+pub async fn finish(raw: &Table, quarantine: &mut Table, table: &RawTable, now: i64) -> Result<Option<u64>, Error> {
+    let (done, committed) = (quarantine.input_number(&replays_of(raw)).await?.unwrap_or(0), newest_replay(raw).await?);
     if done >= committed {
         return Ok(None);
     }
-    let damaged = |problem: &str| Error::Damaged { path: raw.table().name().to_owned(), problem: problem.to_owned() };
-    let note = raw.last_replay().await?.ok_or_else(|| damaged("the commit of its last replay is not in its log"))?;
+    let damaged = |problem: &str| Error::Damaged { path: raw.name().to_owned(), problem: problem.to_owned() };
+    let note = replay_of(raw, committed).await?.ok_or_else(|| damaged("the commit of its last replay is not in its log"))?;
     let (Some(receipt), Some(files)) = (note.receipt, note.left_in_quarantine) else {
         return Err(damaged("the commit of its last replay does not say what it left in the quarantine"));
     };
@@ -112,7 +112,7 @@ pub async fn finish(raw: &Raw<'_>, quarantine: &mut Table, table: &RawTable, now
 
 /// The other half of a replay.
 pub(super) struct End<'r> {
-    raw: &'r Raw<'r>,
+    raw: &'r Table,
     number: i64,
     replayed: u64,
 }
@@ -151,6 +151,7 @@ async fn commit_load(
         receipt: Some(receipt),
         // Another mark than that of a load: who loads the file anew puts all of its rejects here again.
         definition: format!("{definition} replayed"),
+        replayed: Some(changed.deleted),
         changed: Some(changed),
         write_time: quarantine.next_write_time(now).await?,
         run: Some(now),
@@ -162,7 +163,7 @@ async fn commit_load(
     Ok(())
 }
 
-/// What counts, in the quarantine, the replays of a raw table; one that was made anew begins anew.
-fn replays_of(raw: &Raw<'_>) -> String {
-    format!("#replays of {}", raw.table().id())
+/// Says, in the quarantine, which replay of a raw table it has followed; a table that was made anew begins anew.
+fn replays_of(raw: &Table) -> String {
+    format!("#replays of {}", raw.id())
 }

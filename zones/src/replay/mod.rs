@@ -127,7 +127,7 @@ impl Replay<'_> {
         replayed.version = Some(batch.version.0);
         replayed.count(batch.counts);
         let mut attempt = 1;
-        while let Err(error) = finish(raw, quarantine, self.table, self.now).await {
+        while let Err(error) = finish(raw.table(), quarantine, self.table, self.now).await {
             if !error.is_conflict() || attempt == ATTEMPTS {
                 return Err(error);
             }
