@@ -27,6 +27,8 @@ use crate::tls;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
+/// What accepts a connection and does not answer, as a node that is paused or overloaded, is tried anew after so long, and told of.
+const ONE_TRY: Duration = Duration::from_secs(10);
 /// Between two lines of progress while waiting.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// For how long after it was seen starting a node may refuse the log-in.
@@ -64,14 +66,14 @@ impl Store {
         let mut told: Option<Instant> = None;
         let mut seen_starting: Option<Instant> = None;
         loop {
-            let left = deadline.saturating_sub(started.elapsed());
-            let error = match tokio::time::timeout(left.max(PAUSE), builder.build()).await {
+            let left = deadline.saturating_sub(started.elapsed()).max(PAUSE);
+            let error = match tokio::time::timeout(left.min(ONE_TRY), builder.build()).await {
                 Ok(Ok(session)) => return Self::with(session, settings),
-                Ok(Err(error)) => error,
-                Err(_) => NewSessionError::MetadataError(ConnectionPoolError::Initializing.into()),
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
             };
-            let reason = reason(&error);
-            match verdict(&error) {
+            let reason = error.as_ref().map_or_else(Answer::silence, reason);
+            match error.as_ref().map_or(Verdict::Wait, verdict) {
                 Verdict::Wait => seen_starting = Some(Instant::now()),
                 Verdict::LogIn if seen_starting.is_some_and(|seen| seen.elapsed() < FIRST_ROLE) => {}
                 Verdict::LogIn => return Err(log_in_error(settings, reason)),
@@ -140,6 +142,11 @@ fn builder(settings: &Settings) -> Result<SessionBuilder, Error> {
         builder = builder.tls_context(Some(Arc::new(tls::client_config(tls)?)));
     }
     Ok(builder)
+}
+
+/// Whether there is a node, which only wants to know who asks.
+pub(crate) fn wants_log_in(error: &NewSessionError) -> bool {
+    matches!(verdict(error), Verdict::LogIn)
 }
 
 /// Whether trying again can help.

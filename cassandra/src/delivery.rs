@@ -2,7 +2,8 @@
 //!
 //! One loop starts requests while fewer than the flow allows are in flight, and takes their outcomes. A request that failed in a
 //! way that may pass goes back into flight after a pause; the first that failed for good, or a request to stop, ends the
-//! starting of new ones, and what is in flight is awaited before the loop returns.
+//! starting of new ones, and what is in flight is awaited before the loop returns. After a request to stop it is awaited for
+//! [`FAREWELL`] only: a node that hangs keeps nobody, and what it does not acknowledge is sent again by the next run.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -20,6 +21,11 @@ use crate::flow::{self, Flow};
 use crate::mutations::{Kind, Mutations};
 use crate::request;
 use crate::sink::{Statements, Written};
+
+/// How long requests in flight are awaited after a request to stop, of the two seconds that a run has for it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Between two looks at the request to stop while no outcome comes.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a delivery needs of its sink.
 pub(crate) struct Route {
@@ -82,6 +88,7 @@ pub(crate) async fn deliver(
     let mut waiting = spread(mutations.len(), route.lanes);
     let mut ended: Option<Ended> = None;
     let mut last_success = Instant::now();
+    let mut stopped: Option<Instant> = None;
     loop {
         while ended.is_none() && in_flight.0.len() < flow.limit() {
             let Some(batch) = waiting.next() else { break };
@@ -91,7 +98,19 @@ pub(crate) async fn deliver(
             }
             in_flight.start(route, mutations, Request { batch, attempt: 0 });
         }
-        let Some(outcome) = in_flight.0.join_next().await else { break };
+        let outcome = tokio::select! {
+            biased;
+            outcome = in_flight.0.join_next() => outcome,
+            () = tokio::time::sleep(LOOK) => {
+                match (&ended, shutdown.check()) {
+                    (None, Err(interrupted)) => ended = Some(Ended::Interrupted(interrupted)),
+                    (Some(Ended::Interrupted(_)), _) if stopped.get_or_insert_with(Instant::now).elapsed() > FAREWELL => break,
+                    _ => {}
+                }
+                continue;
+            }
+        };
+        let Some(outcome) = outcome else { break };
         let Outcome { request, sent, result } = match outcome {
             Ok(outcome) => outcome,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -48,8 +48,16 @@ where
 pub struct Answer(String);
 
 impl Answer {
+    /// Nobody said anything.
+    pub(crate) fn silence() -> Self {
+        Self("it accepts connections and does not answer".to_owned())
+    }
+
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
-        Self(error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        let said = error.to_string();
+        // A number of the system after its words says nothing more.
+        let said = said.split(" (os error").next().unwrap_or(&said);
+        Self(said.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -6,6 +6,8 @@
 
 /// Every step that has a point before and a point after it (`STEP:before`, `STEP:after`), and what it does.
 pub const STEPS: &[(&str, &str)] = &[
+    ("hold/take", "the lake is taken for one process"),
+    ("format/rename", "the format of the lake is noted"),
     ("landing/part-begin", "a download's file and note are made"),
     ("landing/part-write", "bytes of a download are written"),
     ("landing/part-sync", "a whole download is synced"),
@@ -26,10 +28,13 @@ pub const STEPS: &[(&str, &str)] = &[
     ("load/tidy", "a spill file of a load that is done is removed"),
     ("quarantine/files", "data files of rejects are written"),
     ("quarantine/commit", "rejects are committed"),
+    ("quarantine/stays", "data files of what stays set aside after a replay are written"),
+    ("quarantine/replay", "what was replayed leaves the quarantine"),
     ("raw/columns", "columns are added to a raw table"),
     ("raw/files", "data files of a batch are written"),
     ("raw/commit", "a batch is committed"),
     ("raw/replace", "a snapshot is committed in place of the one before it"),
+    ("raw/replay", "replayed records are committed"),
     ("merge/tombstones", "what is kept of deleted rows is written"),
     ("merge/files", "data files of a merge or a view are written"),
     ("merge/commit", "a merge is committed"),
@@ -48,6 +53,13 @@ pub const STEPS: &[(&str, &str)] = &[
     ("cassandra/batch", "a batch is sent and acknowledged"),
     ("cassandra/checkpoint", "how far a table has got is written"),
     ("cassandra/drop", "a table is dropped to be filled anew"),
+    ("maintain/archive", "a file of a date is copied to the archive"),
+    ("maintain/retention", "dates that are past the retention are removed"),
+    ("maintain/compaction", "small files are put together"),
+    ("maintain/checkpoint", "a log is checkpointed by maintenance"),
+    ("maintain/ledger", "commits that leave a log are kept"),
+    ("maintain/log", "a file of a log is removed"),
+    ("maintain/remove", "a file that nobody needs is removed"),
 ];
 
 #[cfg(feature = "crash-points")]

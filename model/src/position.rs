@@ -68,6 +68,11 @@ impl FilePosition {
         i64::try_from((self.receipt << BATCH_BITS) | u64::from(self.batch.0)).expect("fewer than 2^43 receipts")
     }
 
+    /// Whether some batches of a file are in the table, and some are still to come.
+    pub fn is_within_a_file(self) -> bool {
+        self.batch != BatchNumber::NONE && self.batch != BatchNumber::LAST
+    }
+
     /// Whether every batch of `receipt` is in the table.
     pub fn has_finished(self, receipt: u64) -> bool {
         self >= Self::new(receipt, BatchNumber::LAST)
@@ -99,6 +104,9 @@ mod tests {
     #[test]
     fn a_file_of_one_batch_is_finished_by_it() {
         assert_eq!(BatchNumber::of(0, 1), Some(BatchNumber::LAST));
+        assert!(!FilePosition::new(1, BatchNumber::LAST).is_within_a_file());
+        assert!(!FilePosition::new(1, BatchNumber::NONE).is_within_a_file());
+        assert!(FilePosition::new(1, BatchNumber::of(0, 2).unwrap()).is_within_a_file());
         assert_eq!(BatchNumber::of(1 << 20, 1 << 21), None);
     }
 }

@@ -10,6 +10,7 @@ use crate::commands;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
+use crate::commands::history::HistoryArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
@@ -17,6 +18,7 @@ use crate::commands::plan::PlanArgs;
 use crate::commands::rebuild::RebuildArgs;
 use crate::commands::rejects::RejectsArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::commands::schema::SchemaArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::error::Error;
@@ -84,17 +86,21 @@ enum Command {
     /// Send changed use-case rows to Cassandra
     #[command(after_help = "Example: sluice use-case-to-cassandra orders --cassandra-host db1")]
     UseCaseToCassandra(RunArgs),
-    /// Remove tables and all that was made from them; the next run makes them anew from the landed files
-    #[command(
-        after_help = "Example: after a change of customers.sql\n  sluice rebuild orders use_case.customers\n  sluice run orders"
-    )]
+    /// Compute tables anew from the zone before them, in place: readers see the old rows or the new ones, never none
+    #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild(RebuildArgs),
-    /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
-    #[command(after_help = VERIFY_EXAMPLES)]
-    Verify(VerifyArgs),
     /// Compact, shorten logs, remove what is past its time and what crashes left; rows change in no table
     #[command(after_help = MAINTAIN_EXAMPLES)]
     Maintain(MaintainArgs),
+    /// Prove that nothing is lost and nothing is there twice: files, sums, and every row from landing zone to Cassandra
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Give a table of the lake the rows that it had at an earlier version, and its positions with them
+    #[command(after_help = "Example: sluice restore orders use_case.customers --to 41")]
+    Restore(RestoreArgs),
+    /// Tell what happened to the tables, run by run: commits, rows, bytes, and who wrote them
+    #[command(after_help = "Example: sluice history orders raw.orders --limit 5 --output json | jq '.runs[].batches[]'")]
+    History(HistoryArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -103,18 +109,22 @@ enum Command {
     Completions(CompletionsArgs),
 }
 
-const VERIFY_EXAMPLES: &str = "Examples:
-  sluice verify orders
-  sluice verify orders --sample 1% --output json | jq '.checks[].findings[]'
-  sluice verify orders cassandra.orders_by_day --repair
-
-Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
 const MAINTAIN_EXAMPLES: &str = "Examples:
   sluice maintain orders --dry-run
   sluice maintain orders --archive /data/archive
   sluice maintain orders --only vacuum,orphans --keep '1 day' --output json
 
 It needs the lake for itself: while a run holds it, it ends with exit code 75. docs/operations.md says what to schedule.";
+const VERIFY_EXAMPLES: &str = "Examples:
+  sluice verify orders
+  sluice verify orders --sample 1% --output json | jq '.checks[].findings[]'
+  sluice verify orders cassandra.orders_by_day --repair
+
+Exit codes: 0 all is as it should be, 1 something is not (with --repair: and could not be put right).";
+const REBUILD_EXAMPLES: &str = "Examples:
+  after a change of customers.sql:      sluice rebuild orders use_case.customers --downstream
+  two days of a table, as they should be: sluice rebuild orders raw.orders --from 2024-01-30 --to 2024-01-31
+  a Cassandra table changed by hand:    sluice rebuild orders cassandra.customers";
 
 const SHOW_EXAMPLES: &str = "Examples:
   sluice show orders customers --where \"country = 'FI'\" --columns customer_id,latest
@@ -136,19 +146,21 @@ const REJECTS_EXAMPLES: &str = "Examples:
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
-        Command::Node(arguments) => return runtime().block_on(async { commands::exit(node::run(arguments).await) }),
+        Command::Node(arguments) => return block_on(async { commands::exit(node::run(arguments).await) }),
         Command::Init(arguments) => {
-            return runtime().block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
+            return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });
         }
-        Command::Rebuild(arguments) => return runtime().block_on(commands::rebuild::run(arguments)),
-        Command::Verify(arguments) => return runtime().block_on(commands::verify::run(arguments)),
-        Command::Maintain(arguments) => return runtime().block_on(commands::maintain::run(arguments)),
-        Command::Check(arguments) => return runtime().block_on(commands::check::run(&arguments)),
-        Command::Plan(arguments) => return runtime().block_on(commands::plan::run(arguments)),
+        Command::Restore(arguments) => return block_on(commands::restore::run(arguments)),
+        Command::History(arguments) => return block_on(commands::history::run(arguments)),
+        Command::Rebuild(arguments) => return block_on(commands::rebuild::run(arguments)),
+        Command::Verify(arguments) => return block_on(commands::verify::run(arguments)),
+        Command::Maintain(arguments) => return block_on(commands::maintain::run(arguments)),
+        Command::Check(arguments) => return block_on(commands::check::run(&arguments)),
+        Command::Plan(arguments) => return block_on(commands::plan::run(arguments)),
         Command::Show(arguments) => return read_only(commands::explore::show(arguments)),
         Command::Sql(arguments) => return read_only(commands::explore::sql(arguments)),
         Command::Rejects(arguments) => return read_only(commands::rejects::run(arguments)),
-        Command::Replay(arguments) => return runtime().block_on(commands::replay::run(arguments)),
+        Command::Replay(arguments) => return block_on(commands::replay::run(arguments)),
         Command::Schema(arguments) => return commands::schema::run(&arguments),
         Command::Completions(arguments) => {
             return commands::completions::run(&arguments, <Cli as clap::CommandFactory>::command());
@@ -161,7 +173,7 @@ pub fn main() -> ExitCode {
         Command::RawToCassandra(arguments) => (arguments, Some(StageName::RawToCassandra)),
         Command::UseCaseToCassandra(arguments) => (arguments, Some(StageName::UseCaseToCassandra)),
     };
-    runtime().block_on(commands::run::run(arguments, stage))
+    block_on(commands::run::run(arguments, stage))
 }
 
 #[derive(Debug, Parser)]
@@ -174,18 +186,22 @@ struct StageCli {
 /// A binary that runs one stage.
 pub fn stage_main(stage: StageName) -> ExitCode {
     let StageCli { arguments } = StageCli::parse();
-    runtime().block_on(commands::run::run(arguments, Some(stage)))
+    block_on(commands::run::run(arguments, Some(stage)))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// Runs a command. What still blocks a thread when it has ended, after a request to stop, is left to the end of the process.
+fn block_on<T>(command: impl Future<Output = T>) -> T {
     // Two TLS providers are in the program; choose one before anything asks. A second call changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads")
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads");
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 /// A command whose output is all that it does.
 fn read_only(command: impl Future<Output = Result<(), Error>>) -> ExitCode {
-    runtime().block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
+    block_on(async { commands::exit(Box::pin(command).await.map(|()| ExitCode::SUCCESS)) })
 }
 
 impl From<&Error> for ExitCode {

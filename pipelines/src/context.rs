@@ -11,6 +11,8 @@ use model::shutdown::Shutdown;
 use model::slice::Slice;
 use zones::lake::Lake;
 
+use crate::remaining::Remaining;
+
 /// Makes the progress of one stage visible.
 pub trait Watch: Send + Sync {
     /// Called when a stage starts on a target.
@@ -31,6 +33,8 @@ pub struct Context {
     pub slice: Option<Slice>,
     pub shutdown: Shutdown,
     pub watch: Arc<dyn Watch>,
+    /// Told by the runner, for whoever stops it.
+    pub remaining: Remaining,
 }
 
 impl Context {
@@ -43,7 +47,7 @@ impl Context {
         watch: Arc<dyn Watch>,
     ) -> Self {
         let now = clock.now_micros();
-        Self { pipeline, lake, clock, now, slice, shutdown, watch }
+        Self { pipeline, lake, clock, now, slice, shutdown, watch, remaining: Remaining::default() }
     }
 
     /// The day of the run, in UTC.

@@ -106,7 +106,7 @@ impl Classify for Error {
             Self::Lake(source) => source.hint(),
             Self::Node(source) => source.hint(),
             Self::Stage { source, .. } => source.hint(),
-            Self::Interrupted(_) => Some("run the same command again: it goes on where it stopped".to_owned()),
+            Self::Interrupted(_) => Some(crate::signals::AGAIN.to_owned()),
             Self::State { source, .. } if has_no_room(source) => {
                 Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned())
             }

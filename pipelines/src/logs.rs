@@ -1,8 +1,17 @@
-//! Logs on stderr, as text or as JSON lines.
+//! Logs on stderr, as plain lines for people or as JSON lines for machines.
+//!
+//! A warning is one line that begins with `warning:`, as errors and hints do; where it was logged and when matters only to who
+//! asked for more than warnings, and is shown for those.
 
+use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::settings::{LogFormat, TalkArgs};
 
@@ -17,7 +26,75 @@ pub fn start(talk: &TalkArgs) {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test, changes nothing.
     let _ = match talk.log_format {
-        LogFormat::Text => builder.try_init(),
+        LogFormat::Text => builder.event_format(Plain).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// `warning: download failed, trying again: the server answered 503 (source orders, failures 1, wait 800 ms)`
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let metadata = event.metadata();
+        match *metadata.level() {
+            Level::ERROR => write!(writer, "error: ")?,
+            Level::WARN => write!(writer, "warning: ")?,
+            level => {
+                let now = chrono::Utc::now().format("%H:%M:%S%.3f");
+                write!(writer, "{now} {} {}: ", level.as_str().to_ascii_lowercase(), metadata.target())?;
+            }
+        }
+        writeln!(writer, "{line}")
+    }
+}
+
+/// The fields of one event.
+#[derive(Default)]
+struct Line {
+    message: String,
+    /// Why: said right after the message.
+    cause: String,
+    rest: String,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record(field, &value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record(field, &format_args!("{value:?}"));
+    }
+}
+
+impl Line {
+    fn record(&mut self, field: &Field, value: &dyn fmt::Display) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value}"),
+            "trouble" | "error" => write!(self.cause, ": {value}"),
+            name => {
+                let between = if self.rest.is_empty() { "" } else { ", " };
+                match name.strip_suffix("_ms") {
+                    Some(name) => write!(self.rest, "{between}{name} {value} ms"),
+                    None => write!(self.rest, "{between}{name} {value}"),
+                }
+            }
+        };
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message, cause, rest } = self;
+        write!(f, "{message}{cause}")?;
+        if rest.is_empty() { Ok(()) } else { write!(f, " ({rest})") }
+    }
 }

@@ -15,6 +15,7 @@ use zones::lake::Lake;
 use crate::checking::check;
 use crate::context::Context;
 use crate::error::Error;
+use crate::remaining::Remaining;
 use crate::settings::{CassandraArgs, HoldArgs, RunArgs};
 use crate::{commands, crash, folder, logs, signals, ui};
 
@@ -35,13 +36,15 @@ impl Opened {
         logs::start(&arguments.talk);
         let clock = crash::prepare()?;
         let shutdown = Shutdown::default();
-        signals::listen(shutdown.clone());
+        let remaining = Remaining::default();
+        signals::listen(shutdown.clone(), remaining.clone());
         let pipeline = Arc::new(read(arguments).await?);
         let slice = arguments.slice()?;
         let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
         let keyspace = arguments.keyspace(&pipeline.name)?;
         lake.expect_format()?;
         let context = Context::new(pipeline, lake, clock, slice, shutdown, ui::for_stderr());
+        let context = Context { remaining, ..context };
         Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone(), hold: arguments.hold })
     }
 

@@ -11,6 +11,7 @@ use cassandra::Store;
 use chrono::DateTime;
 use futures::future::{Either, join_all, select};
 use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
+use model::failure::{Classify, Failure};
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
 use crate::context::Context;
@@ -31,29 +32,30 @@ pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -
             if let Some(store) = store {
                 reports.push(create_tables::in_cassandra(context, store).await?);
             }
+            context.remaining.done(stage, &context.pipeline.name);
         }
         StageName::UrlToLanding => {
             for source in &pipeline.sources {
-                reports.push(url_to_landing(context, &source.name).await?);
+                reports.push(ended(context, url_to_landing(context, &source.name).await?));
             }
         }
         StageName::LandingToRaw => {
             for table in &pipeline.raw {
                 let loaded = landing_to_raw::run(context, table).await;
-                reports.push(loaded.map_err(Error::in_stage(stage, &table.name))?);
+                reports.push(ended(context, loaded.map_err(Error::in_stage(stage, &table.name))?));
             }
         }
         StageName::RawToUseCase => {
             for table in in_order(pipeline) {
                 let merged = raw_to_use_case::run(context, table).await;
-                reports.push(merged.map_err(Error::in_stage(stage, &table.name))?);
+                reports.push(ended(context, merged.map_err(Error::in_stage(stage, &table.name))?));
             }
         }
         StageName::RawToCassandra | StageName::UseCaseToCassandra => {
             let store = store.expect("the stages to Cassandra are given a store");
             for table in pipeline.cassandra.iter().filter(|table| to_cassandra::stage_of(table) == stage) {
                 let sent = to_cassandra::run(context, store, table).await;
-                reports.push(sent.map_err(Error::in_stage(stage, &table.name))?);
+                reports.push(ended(context, sent.map_err(Error::in_stage(stage, &table.name))?));
             }
         }
     }
@@ -89,7 +91,12 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         if context.pipeline.cassandra.is_empty() {
             return Ok::<_, Error>(None);
         }
-        let store = connect.await?;
+        // Whoever has to act need not wait for the end of a long load to hear of it.
+        let store = connect.await.inspect_err(|error| {
+            if error.failure() == Failure::Definition {
+                context.watch.say(&format!("{}; the load goes on, and the run fails after it", with_causes(error)));
+            }
+        })?;
         let report = create_tables::in_cassandra(context, &store).await?;
         Ok(Some((store, report)))
     };
@@ -108,6 +115,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         Either::Right((connected, loaded)) => (connected, loaded.await?),
     };
     reports.extend(loaded);
+    context.remaining.done(StageName::CreateTables, &context.pipeline.name);
     let store = connected?.map(|(store, report)| {
         reports.insert(1, report);
         store
@@ -156,6 +164,16 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     Ok(reports)
 }
 
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// One that nobody who stops the run has to be told of.
+fn ended(context: &Context, report: StageReport) -> StageReport {
+    context.remaining.done(report.stage, &report.target);
+    report
+}
+
 /// The use-case tables, each after those that it reads.
 pub(crate) fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
     let mut ordered: Vec<&UseCaseTable> = Vec::new();
@@ -177,12 +195,12 @@ async fn use_case_chain(
 ) -> (String, Result<Vec<StageReport>, Error>) {
     let chain = async {
         let merged = raw_to_use_case::run(context, table).await;
-        let mut reports = vec![merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?];
+        let mut reports = vec![ended(context, merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?)];
         let Some(store) = store else { return Ok(reports) };
         let filled = |other: &&CassandraTable| other.from == Origin::UseCase(table.name.clone());
         for table in context.pipeline.cassandra.iter().filter(filled) {
             let sent = to_cassandra::run(context, store, table).await;
-            reports.push(sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?);
+            reports.push(ended(context, sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?));
         }
         Ok(reports)
     };

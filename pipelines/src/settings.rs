@@ -1,6 +1,6 @@
 //! Settings of an environment: flags, each with its variable and default. Flag beats variable beats default.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cassandra::settings::{ClientCertificate, Consistency, Hosts, Login, Replication, Tls};
@@ -166,6 +166,7 @@ impl RunArgs {
                 hint: Some(hint.to_owned()),
             });
         }
+        expect_text(&self.lake)?;
         if self.slice()?.is_none() {
             return Ok(self.lake.clone());
         }
@@ -217,6 +218,18 @@ impl TestSettings {
         let crash_log = std::env::var_os("SLUICE_CRASH_LOG").map(PathBuf::from);
         Ok(Self { crash_at: crash_at.transpose()?, crash_log, clock: clock.transpose()? })
     }
+}
+
+/// Tables name their files in text.
+pub(crate) fn expect_text(lake: &Path) -> Result<(), Error> {
+    if lake.to_str().is_some() {
+        return Ok(());
+    }
+    Err(Error::Semantics {
+        place: format!("lake {}", lake.display()),
+        problem: "its path is not UTF-8".to_owned(),
+        hint: Some("give --lake (LAKE_URI) a path that is UTF-8, or rename the folder".to_owned()),
+    })
 }
 
 impl TalkArgs {

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use model::Progress;
 use model::report::StageName;
 
+use crate::commands;
 use crate::context::Watch;
 
 /// Between two plain lines of one stage.
@@ -82,7 +83,7 @@ impl Watch for Lines {
     }
 
     fn say(&self, line: &str) {
-        eprintln!("{line}");
+        commands::say(line);
     }
 }
 
@@ -114,10 +115,10 @@ impl Progress for Line {
         let seconds = (now - self.started).as_secs_f64();
         let rate = done as f64 / seconds;
         match self.expected.load(Ordering::Relaxed) {
-            0 => eprintln!("{name}: {done} {unit}, {rate:.0} a second"),
+            0 => commands::say(&format!("{name}: {done} {unit}, {rate:.0} a second")),
             expected => {
                 let left = expected.saturating_sub(done) as f64 / rate;
-                eprintln!("{name}: {done} of {expected} {unit}, {rate:.0} a second, {left:.0} s left");
+                commands::say(&format!("{name}: {done} of {expected} {unit}, {rate:.0} a second, {left:.0} s left"));
             }
         }
     }

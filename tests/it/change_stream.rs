@@ -48,11 +48,15 @@ const FILES: [(&str, &str); 3] = [
     ("c_customers.sql", "SELECT id, name, changes FROM customers"),
 ];
 
-fn change(id: u32, at: u32, op: &str, name: &str) -> String {
+pub(crate) async fn crm() -> TestPipeline {
+    TestPipeline::written("crm", &FILES).await
+}
+
+pub(crate) fn change(id: u32, at: u32, op: &str, name: &str) -> String {
     format!("{{\"id\":{id},\"at\":{at},\"op\":\"{op}\",\"name\":\"{name}\"}}\n")
 }
 
-const ALL: &str = "SELECT id, at, name, changes FROM customers ORDER BY id";
+pub(crate) const ALL: &str = "SELECT id, at, name, changes FROM customers ORDER BY id";
 
 /// A deleted row is gone from the table and from Cassandra; a late record does not bring it back, a newer one does, with its past.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

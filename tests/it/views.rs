@@ -82,7 +82,7 @@ partition_key = ["day"]
 clustering = ["amount desc", "product"]
 "#;
 
-const FILES: [(&str, &str); 8] = [
+pub(crate) const FILES: [(&str, &str); 8] = [
     ("pipeline.toml", SHOP),
     ("prices.sql", "SELECT product, max(price) AS price FROM products GROUP BY product"),
     (
@@ -115,8 +115,12 @@ fn stage<'r>(report: &'r RunReport, stage: StageName, target: &str) -> &'r Stage
     report.stages.iter().find(|one| one.stage == stage && one.target == target).unwrap_or_else(|| panic!("{report:#?}"))
 }
 
+pub(crate) async fn shop_before_its_first_run() -> TestPipeline {
+    TestPipeline::written("shop", &FILES).await
+}
+
 pub(crate) async fn shop() -> TestPipeline {
-    let t = TestPipeline::written("shop", &FILES).await;
+    let t = shop_before_its_first_run().await;
     t.serve_at("orders", order(1, 1, "ann", "tea", 5) + &order(2, 1, "bob", "tea", 2) + &order(3, 2, "ann", "pot", 1));
     t.serve_at("products", product("tea", "drink", 3) + &product("pot", "ware", 20) + &product("cup", "ware", 7));
     t.run().await;

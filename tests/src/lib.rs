@@ -9,10 +9,12 @@
 //! - [`cassandra_node`]: the real Cassandra that all tests share
 //! - [`kit`]: a pipeline of its own for each test
 //! - [`proxy`]: a connection that can be cut
+//! - [`crash`]: the real program, killed at every step and at any time, and compared with one that was not
 //! - [`digest`]: the sha256 of things
 //! - [`new_file`]: files that are there whole or not at all
 
 pub mod cassandra_node;
+pub mod crash;
 pub mod digest;
 pub mod file_server;
 pub mod guide;

@@ -3,7 +3,7 @@
 //! Versions are read in order. A commit that changes no data (compaction) yields nothing but still counts as read. Where a
 //! commit has files of the change feed, they are its changes; else its added files are inserts and its removed files deletes
 //! (Delta protocol, "Change Data Files"). A commit that only let go of rows past the retention takes nothing from what was made
-//! of them: [`changes_of`] steps over it. [`all_changes_of`] yields its rows as deletes, for what must follow the table as it is.
+//! of them: [`changes_of`] steps over it. [`changes_within`] yields its rows as deletes, for what must follow the table as it is.
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -11,10 +11,10 @@ use arrow::datatypes::{DataType, Field};
 use deltalake::kernel::Action;
 use futures::TryStreamExt;
 use model::position::TableVersion;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
-use crate::delta::{CommitContent, ReadPlan, Table, partition_of, recorded_rows, stored_path};
+use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of, recorded_rows, stored_path};
 use crate::error::Error;
 
 /// The rows that came and went in one version, as the table's columns.
@@ -75,7 +75,7 @@ fn added_rows(commit: &CommitContent) -> u64 {
 
 /// The changes of one version of `table`, without rows that only went because they are past the retention.
 pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
-    if commit.forgets() { Ok(no_changes(commit)) } else { all_changes_of(table, commit).await }
+    if commit.forgets() { Ok(no_changes(commit)) } else { changes_within(table, commit, None).await }
 }
 
 fn no_changes(commit: &CommitContent) -> VersionChanges {
@@ -83,11 +83,29 @@ fn no_changes(commit: &CommitContent) -> VersionChanges {
     VersionChanges { version: commit.version, write_time, upserts: Vec::new(), deletes: Vec::new() }
 }
 
-/// The changes of one version of `table`, rows past the retention among the deletes.
-pub async fn all_changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
+/// The changes of one version in some of the table's partitions only, where some are given; rows past the retention are among
+/// the deletes.
+pub async fn changes_within(
+    table: &Table,
+    commit: &CommitContent,
+    partitions: Option<&BTreeSet<PartitionValue>>,
+) -> Result<VersionChanges, Error> {
+    let is_within = |values: Option<&PartitionValues>| {
+        let partition = values.and_then(|values| partition_of(values, table.partition_column()));
+        partitions.is_none_or(|partitions| partitions.contains(&partition))
+    };
     let mut changes = no_changes(commit);
     let has_feed = commit.actions.iter().any(|action| matches!(action, Action::Cdc(_)));
     for action in &commit.actions {
+        let values = match action {
+            Action::Cdc(file) => Some(&file.partition_values),
+            Action::Add(file) => Some(&file.partition_values),
+            Action::Remove(file) => file.partition_values.as_ref(),
+            _ => continue,
+        };
+        if !is_within(values) {
+            continue;
+        }
         match action {
             Action::Cdc(file) if has_feed => read_feed(table, &file.path, &file.partition_values, &mut changes).await?,
             Action::Add(file) if !has_feed && file.data_change => {

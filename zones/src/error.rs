@@ -36,6 +36,10 @@ pub enum Error {
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
+    #[error("version {version} of {table} cannot be restored: {problem}")]
+    NotRestorable { table: String, version: u64, problem: String },
+    #[error("{table} cannot be computed anew by dates: {problem}")]
+    NotByDates { table: String, problem: String },
     #[error("{table} has no {asked}: its newest version is {newest}")]
     NoVersion { table: String, asked: String, newest: u64 },
     #[error("{step}: `{sql}` {problem}")]
@@ -234,6 +238,8 @@ impl Classify for Error {
             | Self::Sql { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
+            | Self::NotByDates { .. }
+            | Self::NotRestorable { .. }
             | Self::SqlShape { .. }
             | Self::DefinitionChanged { .. }
             | Self::FoldChanged { .. }
@@ -261,6 +267,10 @@ impl Classify for Error {
         match self.io_kind() {
             Some(kind) if is_full(kind) => {
                 return Some("free some space where the lake lies and run again: it goes on where it stopped".to_owned());
+            }
+            Some(ErrorKind::NotADirectory) => {
+                let hint = "a part of that path is a file: the lake (--lake, LAKE_URI) must be a folder, or a path where one can be made";
+                return Some(hint.to_owned());
             }
             Some(kind) if is_of_the_place(kind) => {
                 return Some("the lake (--lake, LAKE_URI) must be a folder that this user may write to".to_owned());
@@ -303,6 +313,11 @@ impl Classify for Error {
             | Self::CommitGone { table, .. }
                 if self.is_damage() =>
             {
+                if table.ends_with("/quarantine") {
+                    let hint = "put the files of the table back from a copy; or move its folder away and rebuild the raw tables: \
+                                what they reject is set aside anew";
+                    return Some(hint.to_owned());
+                }
                 return Some(rebuild("something else removed or changed files of the table: put them back from a copy", table));
             }
             Self::Damaged { .. } => "remove it and run again: it is made anew",

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use model::crash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -81,7 +82,10 @@ fn write(state: &Path) -> Result<(), Error> {
     let json = serde_json::to_vec_pretty(&format).expect("only string keys");
     let mut file = File::create(&beside).map_err(Error::io("write", &beside))?;
     file.write_all(&json).and_then(|()| file.sync_all()).map_err(Error::io("write", &beside))?;
-    fs::rename(&beside, &path).map_err(Error::io("write", &path))
+    crash::point("format/rename:before");
+    fs::rename(&beside, &path).map_err(Error::io("write", &path))?;
+    crash::point("format/rename:after");
+    Ok(())
 }
 
 #[cfg(test)]

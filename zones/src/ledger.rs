@@ -8,7 +8,7 @@
 use deltalake::kernel::{Action, CommitInfo};
 use model::position::TableVersion;
 
-use crate::delta::{ChangedRows, CommitContent, CommitNote, Table};
+use crate::delta::{ChangedRows, CommitContent, CommitNote, Span, Table};
 use crate::error::Error;
 
 /// The batches of a table from a version backwards.
@@ -18,6 +18,20 @@ pub struct Ledger {
     /// The version that is read next.
     next: Option<u64>,
     horizon: Option<TableVersion>,
+    /// A restore took back what is newer than this.
+    undone_after: Option<u64>,
+    /// A rebuild of the whole table came after what is read now.
+    is_superseded: bool,
+}
+
+/// Whether what a batch did to rows still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Counts,
+    /// A later restore went back to a version before it.
+    TakenBack,
+    /// All of the table was computed anew since.
+    Superseded,
 }
 
 /// One commit of a table.
@@ -43,6 +57,8 @@ pub struct LedgerBatch {
     pub sets_metadata: bool,
     /// Rows that came, changed and went, where the commit tells.
     pub changed: Option<ChangedRows>,
+    /// Sums over batches (of the accounting, say) are over those that count.
+    pub standing: Standing,
 }
 
 /// Files of a commit, added up.
@@ -57,7 +73,7 @@ pub struct FileSum {
 impl Ledger {
     /// From the version that `table` is open at.
     pub fn of(table: &Table) -> Self {
-        Self { table: table.clone(), next: Some(table.version().0), horizon: None }
+        Self { table: table.clone(), next: Some(table.version().0), horizon: None, undone_after: None, is_superseded: false }
     }
 
     /// The next older batch; `None` after the oldest that the log holds.
@@ -72,7 +88,19 @@ impl Ledger {
             content => content?,
         };
         self.next = version.checked_sub(1);
-        Ok(Some(LedgerBatch::of(&content)))
+        let batch = LedgerBatch::of(&content);
+        let standing = if self.undone_after.is_some_and(|after| version > after) {
+            Standing::TakenBack
+        } else if self.is_superseded {
+            Standing::Superseded
+        } else {
+            Standing::Counts
+        };
+        if let Some(note) = batch.note.as_ref().filter(|_| standing != Standing::TakenBack) {
+            self.undone_after = note.restored.or(self.undone_after);
+            self.is_superseded |= note.rebuilt.is_some_and(Span::is_all);
+        }
+        Ok(Some(LedgerBatch { standing, ..batch }))
     }
 
     /// The oldest version whose commit is still there, where that is not the table's first; known once [`Self::older`] has come to
@@ -101,6 +129,7 @@ impl LedgerBatch {
             changes_data: content.changes_data(),
             sets_metadata: false,
             changed: content.changed_rows(),
+            standing: Standing::Counts,
         };
         for action in &content.actions {
             match action {
@@ -201,9 +230,22 @@ mod tests {
         assert!(ours.writer.as_ref().is_some_and(|writer| writer.starts_with("sluice ")), "{ours:#?}");
         assert!(made.sets_metadata && !made.changes_data && made.version.0 == 0, "{made:#?}");
 
+        // What a restore took back counts no more, nor does what is older than a rebuild; the restore itself does.
+        let adds = table.write_files(vec![numbers(&table, &[5])]).await.unwrap();
+        table.commit(Commit { adds, note: CommitNote { write_time: 80, ..note.clone() }, ..Commit::default() }).await.unwrap();
+        let restored = CommitNote { write_time: 81, restored: Some(1), ..CommitNote::default() };
+        table.commit(Commit { note: restored, ..Commit::default() }).await.unwrap();
+        let standing = |batches: &[LedgerBatch]| batches.iter().map(|batch| batch.standing).collect::<Vec<_>>();
+        let (counts, taken) = (Standing::Counts, Standing::TakenBack);
+        assert_eq!(standing(&all(&table).await.0), [counts, taken, taken, counts, counts]);
+        let rebuilt = CommitNote { write_time: 82, rebuilt: Some(Span::default()), ..CommitNote::default() };
+        table.commit(Commit { note: rebuilt, ..Commit::default() }).await.unwrap();
+        let before = Standing::Superseded;
+        assert_eq!(standing(&all(&table).await.0), [counts, before, taken, taken, before, before]);
+
         // The log is cleaned up behind a checkpoint; what is left is told, and that it is not all.
         std::fs::remove_file(folder.path().join("_delta_log/00000000000000000000.json")).unwrap();
         let (batches, horizon) = all(&table).await;
-        assert_eq!((batches.len(), horizon), (2, Some(TableVersion(1))));
+        assert_eq!((batches.len(), horizon), (5, Some(TableVersion(1))));
     }
 }

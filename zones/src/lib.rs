@@ -26,8 +26,10 @@ pub mod raw;
 pub mod rebuild;
 pub mod rejects;
 pub mod replay;
+pub mod restore;
 pub mod sql;
 pub mod use_case;
 pub mod verify;
+pub mod why;
 
 pub use error::Error;

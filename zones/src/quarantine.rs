@@ -145,19 +145,52 @@ pub async fn commit_rejects(
     now: i64,
 ) -> Result<bool, Error> {
     let load = load_name(raw_table, plan.receipt);
+    // What is there was committed under some definition: under this one and with this outcome, nothing is left to do.
+    let number = quarantine.input_number(&load).await?;
+    if recorded_mark(quarantine, &load, number).await?.as_deref() == Some(&mark(plan)) {
+        return Ok(false);
+    }
+    commit_in_place(quarantine, raw_table, plan, spill, now).await
+}
+
+/// The same where the file was read again on purpose: also where records left the quarantine since, or came back into it.
+pub(crate) async fn replace_rejects(
+    quarantine: &mut Table,
+    raw_table: &str,
+    plan: &LoadPlan,
+    spill: &Path,
+    now: i64,
+) -> Result<bool, Error> {
+    let load = load_name(raw_table, plan.receipt);
+    let in_load: BTreeSet<_> = [Some(load.clone())].into();
+    let there: Option<u64> = quarantine.files(Some(&in_load))?.into_iter().map(|file| file.rows).sum();
+    let number = quarantine.input_number(&load).await?;
+    let recorded = recorded_mark(quarantine, &load, number).await?;
+    if there == Some(plan.counts.rejected) && recorded.as_deref() == Some(&mark(plan)) {
+        return Ok(false);
+    }
+    commit_in_place(quarantine, raw_table, plan, spill, now).await
+}
+
+/// Under which definition a file was read, and with which outcome.
+fn mark(plan: &LoadPlan) -> String {
+    format!("{}{}", plan.definition, if plan.stopped.is_some() { " stopped" } else { "" })
+}
+
+/// Commits the rejects of a load in place of those that are there.
+async fn commit_in_place(
+    quarantine: &mut Table,
+    raw_table: &str,
+    plan: &LoadPlan,
+    spill: &Path,
+    now: i64,
+) -> Result<bool, Error> {
+    let load = load_name(raw_table, plan.receipt);
     let in_load: BTreeSet<_> = [Some(load.clone())].into();
     let earlier = quarantine.files(Some(&in_load))?;
     if plan.rejects.is_empty() && earlier.is_empty() {
         return Ok(false);
     }
-    // What is there was committed under some definition: under this one and with this outcome, nothing is left to do.
-    let mark = format!("{}{}", plan.definition, if plan.stopped.is_some() { " stopped" } else { "" });
-    let number = quarantine.input_number(&load).await?;
-    let recorded = recorded_mark(quarantine, &load, number).await?;
-    if recorded.as_deref() == Some(&mark) {
-        return Ok(false);
-    }
-
     let write_time = quarantine.next_write_time(now).await?;
     let mut adds = Vec::new();
     if !plan.rejects.is_empty() {
@@ -176,7 +209,7 @@ pub async fn commit_rejects(
     let note = CommitNote {
         input: load.clone(),
         receipt: Some(plan.receipt),
-        definition: mark,
+        definition: mark(plan),
         counts: Counts { rejected: plan.counts.rejected, ..Counts::default() },
         write_time,
         run: Some(now),

@@ -8,13 +8,13 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::Error;
 use super::folder::Folder;
 use super::heap::Heap;
 use super::jars::Jars;
 use super::java::Java;
-use super::ports::{HOST, Ports};
+use super::ports::Ports;
 use super::process;
+use super::{Error, Options};
 
 const LOGBACK: &str = include_str!("logback.xml");
 
@@ -54,9 +54,14 @@ const OPENS: [&str; 17] = [
 
 /// Starts the JVM and returns at once. The process is in a group of its own and holds nothing of ours: it outlives this program, and
 /// Ctrl-C at the terminal does not reach it.
-pub(super) fn start(folder: &Folder, java: &Java, jars: &Jars, heap: Heap, ports: Ports) -> Result<Child, Error> {
+pub(super) fn start(
+    folder: &Folder,
+    (java, jars, heap): (&Java, &Jars, Heap),
+    ports: Ports,
+    options: &Options,
+) -> Result<Child, Error> {
     let config = folder.conf.join("cassandra.yaml");
-    fs::write(&config, cassandra_yaml(ports)).map_err(Error::file("write", &config))?;
+    fs::write(&config, cassandra_yaml(ports, options)).map_err(Error::file("write", &config))?;
     let logback = folder.conf.join("logback.xml");
     fs::write(&logback, LOGBACK).map_err(Error::file("write", &logback))?;
 
@@ -96,6 +101,8 @@ fn arguments(folder: &Folder, jars: &Jars, heap: Heap, ports: Ports) -> Vec<OsSt
         "-Dcassandra.skip_wait_for_gossip_to_settle=0".to_owned(),
         "-Dcassandra.ring_delay_ms=1000".to_owned(),
         "-Dcassandra.shutdown_announce_in_ms=0".to_owned(),
+        // Nor to wait for before the first role is made, where there are any.
+        "-Dcassandra.superuser_setup_delay_ms=0".to_owned(),
     ]
     .map(OsString::from)
     .into();
@@ -142,9 +149,12 @@ fn file_url(prefix: &str, path: &Path) -> OsString {
 const HEX: [u8; 16] = *b"0123456789ABCDEF";
 
 /// What is not said here is Cassandra's default: what works on this node should work on a real one.
-fn cassandra_yaml(ports: Ports) -> String {
+fn cassandra_yaml(ports: Ports, options: &Options) -> String {
     let Ports { cql, storage, .. } = ports;
-    format!(
+    let host = options.host;
+    let members = options.ring.as_ref().map_or_else(|| vec![host], |ring| ring.members.clone());
+    let seeds = members.iter().map(|member| format!("{member}:{storage}")).collect::<Vec<_>>().join(",");
+    let mut yaml = format!(
         r#"# Written by `sluice node up`, anew at every start.
 cluster_name: sluice
 num_tokens: 1
@@ -153,10 +163,10 @@ endpoint_snitch: SimpleSnitch
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
-      - seeds: "{HOST}:{storage}"
-listen_address: {HOST}
+      - seeds: "{seeds}"
+listen_address: {host}
 storage_port: {storage}
-rpc_address: {HOST}
+rpc_address: {host}
 native_transport_port: {cql}
 start_native_transport: true
 
@@ -170,7 +180,15 @@ auto_snapshot: false
 disk_failure_policy: die
 commit_failure_policy: die
 "#
-    )
+    );
+    if let Some(ring) = &options.ring {
+        // Nothing is there yet that a new member would have to be given.
+        yaml.push_str(&format!("initial_token: {}\nauto_bootstrap: false\n", ring.token));
+    }
+    for (key, value) in &options.config {
+        yaml.push_str(&format!("{key}: {value}\n"));
+    }
+    yaml
 }
 
 #[cfg(test)]

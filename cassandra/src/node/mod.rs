@@ -9,7 +9,7 @@
 //! - Whatever a record says, only a process whose command line holds our data folder is taken for the node, and only it gets a signal.
 //! - A start that fails leaves no process behind, and its error shows the end of the log.
 //!
-//! Never: listens on anything but 127.0.0.1; prints; reads the environment (it is handed in: [`Options::new`]).
+//! Never: listens on anything but this machine's own addresses (127.0.0.1 unless told otherwise); prints; reads the environment (it is handed in: [`Options::new`]).
 //! Linux only, for `/proc`.
 
 mod error;
@@ -34,7 +34,7 @@ use serde::Serialize;
 pub use error::Error;
 pub use java::Java;
 pub use log::LogTail;
-pub use options::Options;
+pub use options::{Options, Ring};
 pub use ports::PortOwner;
 pub use state::State;
 
@@ -166,8 +166,8 @@ pub async fn up(options: &Options, progress: ProgressFn<'_>) -> Result<State, Er
     let jars = jars::install(options, &java, progress).await?;
     let mut attempt = 1;
     loop {
-        let ports = Ports::choose(options.port)?;
-        let starting = Starting::start(&folder, &java, &jars, heap, ports, progress).await?;
+        let ports = Ports::choose(options.host, options.port, options.ring.as_ref().map(|ring| ring.storage_port))?;
+        let starting = Starting::start(&folder, (&java, &jars, heap), ports, options, progress).await?;
         match starting.ready(options, progress).await {
             Err(error) if error.is_port_clash() && attempt < PORT_ATTEMPTS => {
                 attempt += 1;

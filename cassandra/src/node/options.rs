@@ -1,6 +1,7 @@
 //! How a node is to be, and where things are on this machine.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,12 @@ pub struct Options {
     pub heap: String,
     /// How long a start may take, the fetching of jars not included.
     pub start_timeout: Duration,
+    /// An address of this machine's own, 127.0.0.0/8.
+    pub host: Ipv4Addr,
+    /// The ring that the node is one of; `None`: it is alone.
+    pub ring: Option<Ring>,
+    /// Keys of `cassandra.yaml` and their values, beside those that are written anyway.
+    pub config: Vec<(String, String)>,
     /// The `java` program; searched for if none is named.
     pub java: Option<PathBuf>,
     /// Where the jars are kept, shared by all folders of a user.
@@ -25,6 +32,27 @@ pub struct Options {
     pub java_home: Option<PathBuf>,
     /// Where a system keeps its Javas.
     pub jvm_root: PathBuf,
+}
+
+/// Several nodes of one machine, each with an address of its own. Clients learn of the others from any of them, and look for
+/// them at the port of that one: all listen on the same [`Options::port`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// The addresses of all of them. Each is a seed, so that they may start at the same time, and in any order.
+    pub members: Vec<Ipv4Addr>,
+    /// Where they talk to each other.
+    pub storage_port: u16,
+    /// Where in the ring this one is; each has another place.
+    pub token: i64,
+}
+
+impl Ring {
+    /// Rings of `members`, in their order, at places that part the ring evenly.
+    pub fn of(members: &[Ipv4Addr], storage_port: u16) -> Vec<Self> {
+        let step = (1_i128 << 64) / members.len().max(1) as i128;
+        let token = |at: usize| i64::try_from(i128::from(i64::MIN) + 1 + step * at as i128).expect("within the ring");
+        (0..members.len()).map(|at| Self { members: members.to_vec(), storage_port, token: token(at) }).collect()
+    }
 }
 
 impl Options {
@@ -42,6 +70,9 @@ impl Options {
             port: None,
             heap: "1G".to_owned(),
             start_timeout: Duration::from_mins(2),
+            host: Ipv4Addr::LOCALHOST,
+            ring: None,
+            config: Vec::new(),
             java: None,
             cache_dir,
             path: variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),

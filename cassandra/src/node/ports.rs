@@ -3,13 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use super::Error;
-
-/// A development node is for this machine only.
-pub(super) const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ports {
@@ -20,17 +17,19 @@ pub(super) struct Ports {
 
 impl Ports {
     /// Three ports that are free now. Another program may take one before the node does: `up` then chooses again.
-    pub(super) fn choose(cql: Option<u16>) -> Result<Self, Error> {
+    ///
+    /// The port for other nodes is only chosen where it is not said.
+    pub(super) fn choose(host: Ipv4Addr, cql: Option<u16>, storage: Option<u16>) -> Result<Self, Error> {
         // All three are held until the last is found, so that they differ.
-        let listeners = [listen(cql.unwrap_or(0))?, listen(0)?, listen(0)?];
+        let listeners = [listen(host, cql.unwrap_or(0))?, listen(host, storage.unwrap_or(0))?, listen(Ipv4Addr::LOCALHOST, 0)?];
         let [cql, storage, jmx] =
             listeners.each_ref().map(|listener| listener.local_addr().expect("a bound socket has an address").port());
         Ok(Self { cql, storage, jmx })
     }
 }
 
-fn listen(port: u16) -> Result<TcpListener, Error> {
-    TcpListener::bind((HOST, port)).map_err(|source| match source.kind() {
+fn listen(host: Ipv4Addr, port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind((host, port)).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::PortTaken { port, owner: PortOwner::of(port) },
         _ => Error::Port { port, source },
     })
@@ -100,24 +99,20 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn host() -> IpAddr {
-    IpAddr::V4(HOST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn three_ports_are_free_and_differ() {
-        let ports = Ports::choose(None).unwrap();
+        let ports = Ports::choose(Ipv4Addr::LOCALHOST, None, None).unwrap();
         assert!(ports.cql != ports.storage && ports.storage != ports.jmx && ports.cql != ports.jmx);
-        TcpListener::bind((HOST, ports.cql)).expect("the port was let go");
+        TcpListener::bind((Ipv4Addr::LOCALHOST, ports.cql)).expect("the port was let go");
     }
 
     #[test]
     fn a_port_is_held_by_who_listens_on_it() {
-        let listener = TcpListener::bind((HOST, 0)).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(is_held_by(port, std::process::id()));
         drop(listener);
@@ -126,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_taken_port_names_the_process_that_holds_it() {
-        let taken = TcpListener::bind((HOST, 0)).unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
 
-        let error = Ports::choose(Some(port)).unwrap_err();
+        let error = Ports::choose(Ipv4Addr::LOCALHOST, Some(port), None).unwrap_err();
 
         let Error::PortTaken { owner: Some(owner), .. } = &error else {
             panic!("{error:?}");

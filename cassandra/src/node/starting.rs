@@ -27,16 +27,15 @@ pub(super) struct Starting<'a> {
 impl<'a> Starting<'a> {
     pub(super) async fn start(
         folder: &'a Folder,
-        java: &Java,
-        jars: &Jars,
-        heap: Heap,
+        (java, jars, heap): (&Java, &Jars, Heap),
         ports: Ports,
+        options: &Options,
         progress: ProgressFn<'_>,
     ) -> Result<Self, Error> {
         let mark = LogMark::now(folder);
-        let mut child = launch::start(folder, java, jars, heap, ports)?;
+        let mut child = launch::start(folder, (java, jars, heap), ports, options)?;
         let state = State {
-            host: ports::host(),
+            host: options.host.into(),
             port: ports.cql,
             jmx_port: ports.jmx,
             pid: child.id().expect("a child that was not waited for has an id"),

@@ -121,6 +121,11 @@ impl TableDesign {
         self.columns.iter().map(|column| (column.name.as_str(), column.cql_type.to_string()))
     }
 
+    /// The names of the columns of the primary key.
+    pub fn key(&self) -> impl Iterator<Item = &str> {
+        self.names_of(|role| role != Role::Regular)
+    }
+
     /// How many of the columns, from the first, are the primary key.
     pub(crate) fn key_len(&self) -> usize {
         self.columns.iter().filter(|column| column.role != Role::Regular).count()

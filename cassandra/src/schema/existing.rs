@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use model::definition::Order;
 use scylla::client::session::Session;
+use scylla::errors::DeserializationError;
 
 use crate::cql::CqlType;
 use crate::request::{self, Purpose, again};
@@ -17,6 +18,9 @@ pub(crate) struct Existing {
     pub(crate) columns: Vec<ExistingColumn>,
     pub(crate) ttl_seconds: u64,
     pub(crate) compaction_class: String,
+    /// Names of columns that once were dropped. One of that name that was added again hides every value with a write time from
+    /// before the drop, also one that is written now.
+    dropped: Vec<String>,
 }
 
 /// Names a table of Cassandra for as long as it lives.
@@ -69,12 +73,21 @@ impl Existing {
             };
             columns.push(ExistingColumn { name, cql_type, role, position });
         }
+        let statement = "SELECT column_name FROM system_schema.dropped_columns WHERE keyspace_name = ? AND table_name = ?";
+        let rows = again(|| session.query_unpaged(statement, (keyspace, table)))
+            .await
+            .purpose(purpose)?
+            .into_rows_result()
+            .purpose(purpose)?;
+        let dropped = rows.rows::<(String,)>().purpose(purpose)?.map(|row| Ok(row?.0)).collect::<Result<_, _>>();
+        let dropped: Vec<String> = dropped.map_err(|error: DeserializationError| error).purpose(purpose)?;
         columns.sort_by(|a, b| (rank(a.role), a.position, &a.name).cmp(&(rank(b.role), b.position, &b.name)));
         Ok(Some(Self {
             id,
             columns,
             ttl_seconds: u64::try_from(ttl).unwrap_or(0),
             compaction_class: compaction.remove("class").unwrap_or_default(),
+            dropped,
         }))
     }
 
@@ -114,6 +127,9 @@ impl Existing {
             {
                 found.push(format!("column {} is ordered {}, wanted {}", is.name, order_name(is_order), order_name(order)));
             }
+        }
+        for is in self.columns.iter().filter(|is| self.dropped.contains(&is.name)) {
+            found.push(format!("column {} was dropped and added again, which hides what was written before", is.name));
         }
         for is in &self.columns {
             if !design.columns.iter().any(|wanted| wanted.name == is.name) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{Ambiguous, Check, Column, ColumnSource, OnFailure, UnknownFields};
+use super::contract::{Ambiguous, Check, Column, ColumnSource, OnFailure, TimeFormat, UnknownFields};
 use super::tables::{Csv, Format, Landing, RawTable};
 
 /// By place in the section of the table or its landing: what stands there, as JSON.
@@ -117,10 +117,13 @@ fn kind(place: &str, was: Option<&serde_json::Value>, is: Option<&serde_json::Va
     }
 }
 
-/// Whether formats were only added behind those that were tried before.
+/// Whether formats were only added behind those that were tried before; where none is named, that is ISO 8601.
 fn goes_on(was: Option<&serde_json::Value>, is: Option<&serde_json::Value>) -> bool {
-    let list = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_array().cloned());
-    matches!((list(was), list(is)), (Some(was), Some(is)) if is.starts_with(&was))
+    let list = |value: Option<&serde_json::Value>| match value {
+        Some(value) => value.as_array().cloned().unwrap_or_default(),
+        None => vec![json(&TimeFormat::Iso)],
+    };
+    list(is).starts_with(&list(was))
 }
 
 fn in_words(place: &str, was: Option<&serde_json::Value>, is: Option<&serde_json::Value>) -> String {

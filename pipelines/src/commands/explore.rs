@@ -12,6 +12,7 @@ use zones::lake::Lake;
 use super::rows::{Format, print};
 use crate::error::Error;
 use crate::folder;
+use crate::settings::expect_text;
 
 /// Which pipeline's lake.
 #[derive(Debug, Args)]
@@ -117,6 +118,7 @@ impl LakeArgs {
     }
 
     pub(super) fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
+        expect_text(&self.lake)?;
         let lake = Lake::new(&self.lake, &pipeline.name);
         lake.expect_format()?;
         Ok(lake)
@@ -124,7 +126,7 @@ impl LakeArgs {
 }
 
 /// A version, a date (its end: what was there that day) or an instant.
-fn at(text: &str) -> Result<At, String> {
+pub(super) fn at(text: &str) -> Result<At, String> {
     if let Ok(version) = text.parse() {
         return Ok(At::Version(version));
     }

@@ -28,6 +28,7 @@ use crate::report::{grouped, styled};
 use crate::settings::{Output, RunArgs};
 use crate::slicing::SliceMemory;
 use crate::stages::landing_to_raw::known_locations;
+use crate::stages::{ATTEMPTS, contended, pause};
 
 /// The version of the report's shape.
 const REPLAY_SCHEMA: u32 = 1;
@@ -237,7 +238,18 @@ impl OfTable<'_> {
             progress: progress.as_ref(),
             folder: &folder,
         };
-        let replayed = replay.run(&mut self.raw, quarantine, self.mode).await?;
+        let mut attempt = 1;
+        let replayed = loop {
+            match replay.run(&mut self.raw, quarantine, self.mode).await {
+                // Nothing is committed yet: another writer of the raw table got in between.
+                Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
+                Err(error) => return Err(contended(error, self.raw.table(), "replaying").into()),
+                Ok(replayed) => break replayed,
+            }
+            attempt += 1;
+            self.raw.refresh().await?;
+            quarantine.refresh().await?;
+        };
         // Only space is at stake.
         let _ = std::fs::remove_dir_all(&folder);
         Ok(replayed)

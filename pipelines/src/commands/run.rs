@@ -31,6 +31,7 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>) -> Result<RunReport
     let context = &opened.context;
     let _hold = opened.hold().await?;
     prepare_slice(&opened).await?;
+    context.remaining.expect(&context.pipeline, stage);
     let stages = match stage {
         None => Box::pin(runner::run(context, opened.connect())).await?,
         Some(stage) => {

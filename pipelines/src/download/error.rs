@@ -77,6 +77,8 @@ pub enum Trouble {
     Stalled { silent: Duration },
     #[error("the server sent another part than the one from byte {asked} on")]
     OtherPart { asked: u64 },
+    #[error("the server answered {status}, which it was not asked for")]
+    Unasked { status: StatusCode },
     #[error("the server has nothing from byte {asked} on")]
     NoSuchPart { asked: u64 },
 }
@@ -194,7 +196,13 @@ impl Classify for Error {
             Self::NotAFile { path } => {
                 return Some(format!("name the file in it, or all of them with a pattern: file://{}/*", path.display()));
             }
-            Self::File { .. } => "check the source's `url`, and that the file can be read",
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "check the path in the source's `url` (`file:///absolute/path`); where there may be no file, set `on_missing = \"skip\"`"
+                }
+                io::ErrorKind::PermissionDenied => "let this user read the file and the folders above it",
+                _ => "see whether the disk or the share that holds the file is well, then run again",
+            },
             Self::NoFile { .. } => "check the source's `url`; where there may be no file, set `on_missing = \"skip\"`",
             Self::SameLocation { .. } => "make a source of each",
             Self::Dates { .. } => "check `from` in the source's `dates`",

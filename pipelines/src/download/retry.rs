@@ -22,8 +22,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            // 1 + 2 + 4 + 8 + 16 s: rides out the restart of a server, and does not hide a wrong host name for long.
-            attempts: 6,
+            // 1 + 2 + 4 + 8 + 16 + 32 + 60 s, half of it at least: rides out a server that fails for a minute. Who gave a wrong
+            // host name sees a warning at each.
+            attempts: 8,
             first_wait: Duration::from_secs(1),
             longest_wait: Duration::from_mins(1),
             longest_retry_after: Duration::from_mins(5),
@@ -98,6 +99,8 @@ mod tests {
             let full = Duration::from_secs(full);
             assert!(wait >= full / 2 && wait <= full, "{failures}: {wait:?}");
         }
+        let least: Duration = (1..options.attempts).map(|failures| options.wait(failures, None)).sum();
+        assert!(least >= Duration::from_mins(1), "a minute of failures is ridden out: {least:?}");
         assert_eq!(options.wait(1, Some(Duration::from_secs(90))), Duration::from_secs(90));
     }
 

@@ -16,7 +16,7 @@ use super::{Error, Evidence, Fetched, Request, http};
 /// Enough to hide the time between a request and its answer; more would only crowd the server.
 pub(super) const AT_ONCE: usize = 4;
 
-/// Each took half a minute of attempts: a server that is down is not asked for the other thousand dates.
+/// Each took a minute or two of attempts: a server that is down is not asked for the other thousand dates.
 const MOST_FAILURES_IN_A_ROW: usize = 8;
 
 /// Fetches what changed at each location since its newest receipt, and lands it.
@@ -24,7 +24,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Fetched, Error> {
     let Locations { mut addresses, unmatched, is_single } = locations::of(request.source, request.today)?;
     let lock = request.zone.lock()?;
     request.zone.clean(&lock)?;
-    let mut latests = request.zone.latests()?;
+    let mut latests = request.zone.latests_to_add_to(&lock)?;
     if let (true, [address]) = (is_single, addresses.as_mut_slice()) {
         address.location = latests.only_location(&address.location);
     }

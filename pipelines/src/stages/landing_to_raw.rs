@@ -50,8 +50,12 @@ pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Err
         load.report.notes.push(format!("ended a replay that was stopped: {records} records left the quarantine"));
     }
     let receipts = load.zone.receipts().map_err(LakeError::from)?;
+    let position = load.raw.position().await?;
     for (at, receipt) in receipts.iter().enumerate() {
         if load.raw.position().await?.has_finished(receipt.sequence) {
+            if position.receipt == receipt.sequence {
+                load.end(receipt).await?;
+            }
             continue;
         }
         context.shutdown.check()?;
@@ -104,6 +108,8 @@ impl Load<'_> {
             if plan.counts.rejected > 0 {
                 let _ = write!(advice, "; what was rejected: `sluice show {} quarantine`", self.context.pipeline.name);
             }
+            // It is read again next time.
+            tidy(&folder);
             return Err(LakeError::Stopped { file, reason: reason.clone(), advice }.into());
         }
         let added = self.raw.add_columns(&plan).await?;
@@ -113,12 +119,20 @@ impl Load<'_> {
         self.follow(&plan, &folder).await?;
         self.check_accounting(&plan).await?;
         self.note(&plan);
-        // The plan stays: it says what was decided. The rows are in the table now.
-        for file in [ROWS_FILE, REJECTS_FILE] {
-            crash::point("load/tidy:before");
-            let _ = std::fs::remove_file(folder.join(file));
-            crash::point("load/tidy:after");
+        tidy(&folder);
+        Ok(())
+    }
+
+    /// Ends a load of which everything is committed: a run may have been killed before it had done so itself.
+    async fn end(&self, receipt: &Receipt) -> Result<(), Error> {
+        let folder = self.zone.plan_folder(receipt, &self.table.name);
+        if !folder.join(ROWS_FILE).exists() && !folder.join(REJECTS_FILE).exists() {
+            return Ok(());
         }
+        if let Some(plan) = LoadPlan::read(&folder)? {
+            self.check_accounting(&plan).await?;
+        }
+        tidy(&folder);
         Ok(())
     }
 
@@ -172,7 +186,8 @@ impl Load<'_> {
         // What is loaded is what landed: a file that is not is never read.
         tokio::task::block_in_place(|| self.zone.verify_content_unless(receipt, &self.context.shutdown))
             .map_err(LakeError::from)?;
-        let plan = self.read(receipt, folder, definition, under)?;
+        let forgotten_before = self.raw.table().forgotten_before().await?;
+        let plan = self.read(receipt, folder, definition, under, forgotten_before)?;
         // A file that was stopped is read again next time: the limit may be another one then.
         if plan.stopped.is_none() {
             self.context.lake.confirm_hold()?;
@@ -181,7 +196,14 @@ impl Load<'_> {
         Ok(plan)
     }
 
-    fn read(&self, receipt: &Receipt, folder: &Path, definition: String, under: (i64, Option<i64>)) -> Result<LoadPlan, Error> {
+    fn read(
+        &self,
+        receipt: &Receipt,
+        folder: &Path,
+        definition: String,
+        under: (i64, Option<i64>),
+        forgotten_before: Option<NaiveDate>,
+    ) -> Result<LoadPlan, Error> {
         let (now, newest_before) = under;
         let progress = self.context.watch.start(StageName::LandingToRaw, &self.table.name);
         let input = entries::open(&self.zone.file(receipt), self.landing).map_err(LakeError::entry)?;
@@ -194,6 +216,7 @@ impl Load<'_> {
             receipt: receipt.sequence,
             now,
             newest_before,
+            forgotten_before,
             format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: choose.as_ref().map(|choose| choose as &DateChoice<'_>),
@@ -363,6 +386,15 @@ impl Load<'_> {
         say(what, drift.unknown.iter().map(|(field, records)| format!("{field} ({records} records)")).collect());
         let nowhere = drift.missing.iter().filter(|(_, records)| **records >= plan.counts.read).map(|(field, _)| field.clone());
         say("fields of the contract that no record has", nowhere.collect());
+    }
+}
+
+/// Removes the rows and rejects of a load, which are in the tables now. The plan stays: it says what was decided.
+fn tidy(folder: &Path) {
+    for file in [ROWS_FILE, REJECTS_FILE] {
+        crash::point("load/tidy:before");
+        let _ = std::fs::remove_file(folder.join(file));
+        crash::point("load/tidy:after");
     }
 }
 

@@ -28,7 +28,7 @@ use crate::error::Error;
 
 /// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
 /// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
-pub(super) const GROUP_ROWS: u64 = 500_000;
+pub(crate) const GROUP_ROWS: u64 = 500_000;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {
@@ -52,7 +52,11 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     }
 
     let design = design(&context.pipeline, table).await?;
-    let nulls = nulls(&context.pipeline, table);
+    let waiting = waiting(&origin, position).await?;
+    let nulls = match &waiting {
+        Waiting::Groups(groups) => nulls(&context.pipeline, table, groups),
+        Waiting::Gone { .. } => nulls(&context.pipeline, table, &[]),
+    };
     let mut send = Send {
         context,
         origin: &origin,
@@ -64,7 +68,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     };
     let read_time = store.read_checkpoint_time(&table.name).await;
     let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
-    let groups = match waiting(&origin, position).await? {
+    let groups = match waiting {
         Waiting::Groups(groups) => groups,
         Waiting::Gone { reason } => {
             let sync = WholeTable { context, store, table, origin: &origin, send: &send, after: last };
@@ -114,13 +118,16 @@ async fn checkpoint(
 }
 
 /// How nulls are written.
-pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable) -> Nulls {
+pub(crate) fn nulls(pipeline: &Pipeline, table: &CassandraTable, waiting: &[Group]) -> Nulls {
     let raw = match &table.from {
         Origin::Raw(name) => pipeline.raw_table(name),
         Origin::UseCase(_) => None,
     };
-    // Appended rows are never changed later: a null needs no tombstone. A new snapshot may have none where there was a value.
-    if raw.is_some_and(|raw| raw.on_change == OnChange::Append) { Nulls::Unset } else { Nulls::Write }
+    // Appended rows are never changed later: a null needs no tombstone. A new snapshot, and a raw table that was computed anew, may
+    // have none where there was a value.
+    let is_append = raw.is_some_and(|raw| raw.on_change == OnChange::Append);
+    let removes = waiting.iter().flat_map(|group| &group.commits).any(CommitContent::removes_data);
+    if is_append && !removes { Nulls::Unset } else { Nulls::Write }
 }
 
 /// What is to be sent.

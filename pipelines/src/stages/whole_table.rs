@@ -55,7 +55,7 @@ impl WholeTable<'_> {
         let newest = self.origin.newest_write_time().await?.unwrap_or(0);
         let mut compared = Compared { write_time: newest.max(self.after + 1), ..Compared::default() };
         self.send.progress.expect(self.origin.row_count()?);
-        let keeps_all = nulls(&self.context.pipeline, self.table) == Nulls::Unset;
+        let keeps_all = nulls(&self.context.pipeline, self.table, &[]) == Nulls::Unset;
         let mut there: HashSet<u128> = HashSet::new();
         let mut rows: Vec<RecordBatch> = Vec::new();
         let mut held = 0;

@@ -1,5 +1,6 @@
 //! URL to landing zone: every fault a source can have ends in the right bytes, or in an error that says what to do.
 
+mod anywhere;
 mod faults;
 mod places;
 mod resume;

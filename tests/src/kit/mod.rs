@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 
-mod lake_sql;
+pub(crate) mod lake_sql;
 mod program;
 
 pub use lake_sql::rows as lake_rows;
@@ -207,6 +207,11 @@ impl TestPipeline {
         lake_sql::version(&self.lake().join(zone).join(&self.name).join(table)).await
     }
 
+    /// A CQL statement that yields no rows, as somebody else might give it; `{ks}` stands for the keyspace.
+    pub async fn cql_by_hand(&self, statement: &str) {
+        self.session.query_unpaged(statement.replace("{ks}", &self.keyspace), ()).await.unwrap();
+    }
+
     /// Rows of Cassandra, each as its columns parted by ` | `; `{ks}` in the query stands for the keyspace.
     pub async fn cql(&self, query: &str) -> Vec<String> {
         rows(&self.session, &query.replace("{ks}", &self.keyspace)).await
@@ -220,7 +225,7 @@ impl Drop for TestPipeline {
 }
 
 /// The node outlives a test; its keyspaces must not. Dropping needs a runtime of its own here.
-fn drop_keyspaces(keyspaces: Vec<String>) {
+pub(crate) fn drop_keyspaces(keyspaces: Vec<String>) {
     let dropped = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -257,18 +262,24 @@ impl Drop for KeyspaceSession {
     }
 }
 
-fn new_keyspace() -> String {
+pub(crate) fn new_keyspace() -> String {
     format!("t{}", uuid::Uuid::new_v4().simple())
 }
 
-async fn rows(session: &Session, query: &str) -> Vec<String> {
-    let mut pager = session.query_iter(query, ()).await.unwrap().rows_stream::<scylla::value::Row>().unwrap();
+/// Rows of any Cassandra, each as its columns parted by ` | `.
+pub async fn rows(session: &Session, query: &str) -> Vec<String> {
+    try_rows(session, query).await.unwrap()
+}
+
+/// The same of a Cassandra that may not be well.
+pub async fn try_rows(session: &Session, query: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let mut pager = session.query_iter(query, ()).await?.rows_stream::<scylla::value::Row>()?;
     let mut rows = Vec::new();
     while let Some(row) = futures::StreamExt::next(&mut pager).await {
-        let columns: Vec<String> = row.unwrap().columns.iter().map(|value| shown(value.as_ref())).collect();
+        let columns: Vec<String> = row?.columns.iter().map(|value| shown(value.as_ref())).collect();
         rows.push(columns.join(" | "));
     }
-    rows
+    Ok(rows)
 }
 
 /// An error with its causes and its hint, as a user would see it.
@@ -322,7 +333,7 @@ impl Watch for Nobody {
 }
 
 /// A plain session, without anything of ours.
-async fn plain_session() -> Session {
+pub(crate) async fn plain_session() -> Session {
     // A TLS provider must be chosen before anything asks; another test may have done so.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     SessionBuilder::new().known_nodes(cassandra_node::hosts().await.iter()).build().await.unwrap()

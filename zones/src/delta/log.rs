@@ -53,6 +53,7 @@ impl Table {
 
     /// Removes a file that no reader needs; one that is gone already is no error.
     pub(crate) async fn remove_object(&self, path: &Path) -> Result<(), Error> {
+        self.confirm_hold()?;
         match self.inner.object_store().delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(self.store_error("remove a file", source)),

@@ -262,7 +262,7 @@ impl Table {
         self.draft.as_ref()
     }
 
-    fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
+    pub(crate) fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
         let actual =
             if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
         match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
@@ -315,6 +315,10 @@ impl Table {
 
     pub fn version(&self) -> TableVersion {
         TableVersion(self.inner.version().expect("an open table has a version"))
+    }
+
+    pub(crate) fn description(&self) -> String {
+        self.inner.snapshot().ok().and_then(|snapshot| snapshot.metadata().description()).unwrap_or_default().to_owned()
     }
 
     /// The id that Delta gave the table when it was made; another table in the same place has another.
@@ -454,6 +458,11 @@ impl CommitContent {
     pub fn forgets(&self) -> bool {
         self.note().is_some_and(|note| note.forgotten.is_some())
             && !self.actions.iter().any(|action| matches!(action, Action::Cdc(_)))
+    }
+
+    /// Whether rows went, or changed.
+    pub fn removes_data(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Remove(remove) if remove.data_change))
     }
 
     /// Whether rows came or went.

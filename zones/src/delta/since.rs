@@ -27,6 +27,10 @@ impl Table {
     /// Another writer's cleanup of log or files, or files past their keeping, makes them [`Since::Gone`]; a live file that is lost
     /// does not, since the table as a whole could not be read either.
     pub async fn since(&self, position: Option<TableVersion>) -> Result<Since, Error> {
+        if let (None, Some(before)) = (position, self.forgotten_before().await?) {
+            // Whether files of these dates are still there must make no difference to a reader that begins.
+            return Ok(Since::Gone { reason: format!("dates before {before} have left it") });
+        }
         let commits = match self.commits_after(position).await {
             Err(Error::CommitGone { version, .. }) => {
                 return Ok(Since::Gone { reason: format!("version {version} is no longer in the log") });

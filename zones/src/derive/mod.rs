@@ -54,6 +54,27 @@ pub async fn derived(
     wanted: &Wanted,
     spill: Option<PathBuf>,
 ) -> Result<Derived, Error> {
+    let Whole { schema, fold, rows } = whole(definition, inputs, wanted, spill).await?;
+    let rows = rows.and_then(move |rows| futures::future::ready(there(fold.as_deref(), rows)));
+    let rows = rows.try_filter(|rows| futures::future::ready(rows.num_rows() > 0));
+    Ok(Derived { schema, rows: rows.boxed() })
+}
+
+/// The same with the rows of a merged table that its `delete_when` makes deleted ones among the others.
+pub(crate) struct Whole {
+    pub(crate) schema: SchemaRef,
+    /// Tells the deleted rows.
+    pub(crate) fold: Option<Arc<Fold>>,
+    pub(crate) rows: BoxStream<'static, Result<RecordBatch, Error>>,
+}
+
+/// See [`derived`].
+pub(crate) async fn whole(
+    definition: &UseCaseTable,
+    inputs: Vec<Input>,
+    wanted: &Wanted,
+    spill: Option<PathBuf>,
+) -> Result<Whole, Error> {
     let (fold, schema) = compiled(definition, &inputs).await?;
     let query = query(definition, inputs, spill);
     let (context, plan) = match &fold {
@@ -64,11 +85,9 @@ pub async fn derived(
     let frame = context.execute_logical_plan(plan).await.map_err(|error| query.error(error))?;
     let rows = frame.execute_stream().await.map_err(|error| query.error(error))?;
     let (place, content) = (Arc::new(query), schema.clone());
-    let rows = rows
-        .map_err(move |error| place.error(error))
-        .and_then(move |rows| futures::future::ready(conformed(&rows, &content).and_then(|rows| there(fold.as_deref(), rows))))
-        .try_filter(|rows| futures::future::ready(rows.num_rows() > 0));
-    Ok(Derived { schema, rows: rows.boxed() })
+    let rows =
+        rows.map_err(move |error| place.error(error)).and_then(move |rows| futures::future::ready(conformed(&rows, &content)));
+    Ok(Whole { schema, fold, rows: rows.boxed() })
 }
 
 /// The rows that are there, of a merged table.

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use model::crash;
 use model::shutdown::Shutdown;
 
 pub use file::Holder;
@@ -93,7 +94,9 @@ pub(crate) fn take(folder: &Path, terms: &Terms, guard: &Guard) -> Result<Hold, 
             }
         }
         let epoch = newest.unwrap_or(0) + 1;
+        crash::point("hold/take:before");
         let Some(file) = file::make(folder, epoch, &mine)? else { continue };
+        crash::point("hold/take:after");
         // Between the look and the making others may have come and gone.
         if epochs(folder)?.into_iter().max() != Some(epoch) {
             let _ = fs::remove_file(file_of(folder, epoch));

@@ -194,7 +194,7 @@ impl Received {
     }
 }
 
-/// Removes the downloads of locations that are no more; `all` is the folder of all downloads of the source.
+/// Removes the downloads of locations that are no more, and what a killed run left beside one that had landed; `all` is the folder of all downloads of the source.
 pub(super) fn remove_others(all: &Path, locations: &HashSet<&str>) -> Result<(), Error> {
     let entries = match fs::read_dir(all) {
         Ok(entries) => entries,
@@ -204,7 +204,7 @@ pub(super) fn remove_others(all: &Path, locations: &HashSet<&str>) -> Result<(),
     for entry in entries {
         let path = entry.map_err(Error::io("list", all))?.path();
         let is_wanted = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| locations.contains(name));
-        if is_wanted {
+        if is_wanted && has_part(&path)? {
             continue;
         }
         // Files lie here from before there were folders for locations.
@@ -213,6 +213,16 @@ pub(super) fn remove_others(all: &Path, locations: &HashSet<&str>) -> Result<(),
     }
     let _ = fs::remove_dir(all);
     Ok(())
+}
+
+fn has_part(folder: &Path) -> Result<bool, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    for entry in entries {
+        if entry.map_err(Error::io("list", folder))?.path().extension().is_some_and(|extension| extension == "part") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Names the machine's last start (Linux); elsewhere unknown, and then only synced bytes count.

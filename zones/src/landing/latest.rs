@@ -126,6 +126,24 @@ impl Latests {
         Ok(())
     }
 
+    /// Writes what is missing or older than the receipts: a run may have ended between a receipt and its note.
+    pub(super) fn catch_up(&mut self) -> Result<(), Error> {
+        let mut newest: Option<&Latest> = None;
+        for latest in self.receipts.values() {
+            if read_note(&self.note(&latest.location))?.is_none_or(|noted| noted.sequence < latest.sequence) {
+                self.note_location(latest)?;
+            }
+            newest = newest.filter(|newest| newest.sequence > latest.sequence).or(Some(latest));
+        }
+        let Some(newest) = newest.filter(|newest| self.noted.as_ref().is_none_or(|noted| noted.sequence < newest.sequence))
+        else {
+            return Ok(());
+        };
+        write_note(&self.folder.join(FILE), newest)?;
+        self.noted = Some(newest.clone());
+        Ok(())
+    }
+
     pub(super) fn note_location(&self, latest: &Latest) -> Result<(), Error> {
         create_folder(&self.folder.join(FOLDER))?;
         write_note(&self.note(&latest.location), latest)

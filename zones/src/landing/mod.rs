@@ -166,6 +166,13 @@ impl LandingZone {
         Latests::read(&self.folder, &self.receipts()?)
     }
 
+    /// The same for who adds to it: what a killed run did not note any more is noted first.
+    pub fn latests_to_add_to(&self, _lock: &Lock) -> Result<Latests, Error> {
+        let mut latests = self.latests()?;
+        latests.catch_up()?;
+        Ok(latests)
+    }
+
     /// Takes the source for this process, creating its folder.
     ///
     /// Fails with [`Error::Locked`] while another process has it. A process that holds the lake took over from one that gives no
@@ -210,7 +217,7 @@ impl LandingZone {
         Ok(removed)
     }
 
-    /// Removes downloads of locations that are not among these.
+    /// Removes downloads of locations that are not among these, and what is left of those that landed.
     pub fn clean_incoming<'l>(&self, _lock: &Lock, locations: impl IntoIterator<Item = &'l str>) -> Result<(), Error> {
         let locations: HashSet<&str> = locations.into_iter().collect();
         incoming::remove_others(&self.incoming_folder(), &locations)

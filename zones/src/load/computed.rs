@@ -95,6 +95,12 @@ mod tests {
     }
 
     #[test]
+    fn functions_that_are_other_expressions_in_short_are_computed() {
+        assert_eq!(computed("coalesce(text, 'none')", DataType::Utf8).0, ["1", "x", "none", "4", "5.5"]);
+        assert_eq!(computed("nvl(cast(number as bigint), 0) % 2", DataType::Int64).0[2], "0");
+    }
+
+    #[test]
     fn a_value_that_loses_something_in_its_type_is_a_fault() {
         let (_, faults) = computed("number", DataType::Int32);
         assert_eq!(faults.iter().map(|fault| fault.0).collect::<Vec<_>>(), [1, 3], "2.5 has a fraction, 1e300 is too large");

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{RowConverter, Rows, SortField};
+use model::counts::Counts;
 
 use crate::error::Error;
 
@@ -30,6 +31,18 @@ pub enum Fate {
     Duplicate,
     /// Its key is there with other content: written and counted.
     Conflicting,
+}
+
+impl Fate {
+    /// One record of this fate.
+    pub(crate) fn counts(self) -> Counts {
+        let one = Counts { read: 1, ..Counts::default() };
+        match self {
+            Self::New => Counts { accepted: 1, ..one },
+            Self::Duplicate => Counts { duplicate: 1, ..one },
+            Self::Conflicting => Counts { accepted: 1, conflicting: 1, ..one },
+        }
+    }
 }
 
 impl RowIndex {

@@ -65,6 +65,9 @@ pub struct LoadPlan {
     /// to be read again for the same load is read under the same.
     pub planned_at: i64,
     pub newest_before: Option<i64>,
+    /// Dates before this one had left the table by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_before: Option<NaiveDate>,
     /// In order of date.
     pub batches: Vec<Batch>,
     /// The fates that are decided before any commit, and `read` of the whole file. `accepted` and `duplicate` are still zero.
@@ -168,6 +171,7 @@ impl LoadPlan {
             receipt,
             planned_at,
             newest_before,
+            forgotten_before: None,
             batches: Vec::new(),
             counts: Counts::default(),
             rejects_by_reason: BTreeMap::new(),

@@ -50,6 +50,8 @@ pub struct Bounds<'a> {
     pub now: i64,
     /// The newest event in the table before this file, in microseconds.
     pub newest_before: Option<i64>,
+    /// Dates before this one have left the table: they are too old, whatever the retention is now.
+    pub forgotten_before: Option<NaiveDate>,
     pub format: &'a Format,
     pub max_record_bytes: u64,
     /// Which of the dates that are present are taken; `None` takes all.
@@ -124,7 +126,10 @@ impl<'a> Reading<'a> {
         contract: &'a CompiledContract,
         consumed: entries::Consumed,
     ) -> Result<Self, Error> {
-        let plan = LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before);
+        let plan = LoadPlan {
+            forgotten_before: bounds.forgotten_before,
+            ..LoadPlan::new(bounds.definition.clone(), bounds.receipt, bounds.now, bounds.newest_before)
+        };
         Ok(Self {
             rows: SpillWriter::create(&folder.join(ROWS_FILE))?,
             rejects: SpillWriter::create(&folder.join(REJECTS_FILE))?,
@@ -220,7 +225,8 @@ impl<'a> Reading<'a> {
 
 /// Counts the dates that are past the retention as too old and leaves them out. Retention works on whole dates.
 pub(super) fn without_old_dates(segments: Vec<Segment>, plan: &mut LoadPlan, bounds: &Bounds<'_>) -> Vec<Segment> {
-    let Some(oldest) = oldest_kept(bounds.table, bounds.clock, bounds.now, plan.newest_event) else { return segments };
+    let kept = oldest_kept(bounds.table, bounds.clock, bounds.now, plan.newest_event);
+    let Some(oldest) = kept.max(bounds.forgotten_before) else { return segments };
     let (old, kept): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| segment.date.is_some_and(|date| date < oldest));
     for segment in old {
         plan.counts.too_old += segment.rows;

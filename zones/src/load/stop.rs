@@ -29,6 +29,8 @@ struct First {
     entry: String,
     position: u64,
     detail: String,
+    /// Whether it begins as HTML does.
+    is_markup: bool,
 }
 
 impl Firsts {
@@ -37,8 +39,15 @@ impl Firsts {
             first.reason == reject.reason && (reject.reason != RejectReason::CheckFailed || first.detail == reject.detail)
         };
         if self.0.len() < FIRSTS && !self.0.iter().any(is_known) {
-            let Reject { entry, position, reason, detail, .. } = reject;
-            self.0.push(First { reason: *reason, entry: entry.to_string(), position: *position, detail: detail.clone() });
+            let Reject { entry, position, reason, detail, bytes } = reject;
+            let is_markup = bytes.trim_ascii_start().starts_with(b"<");
+            self.0.push(First {
+                reason: *reason,
+                entry: entry.to_string(),
+                position: *position,
+                detail: detail.clone(),
+                is_markup,
+            });
         }
     }
 
@@ -121,6 +130,11 @@ fn advice(first: &First, table: &RawTable, format: &Format, plan: &LoadPlan) -> 
     Some(match first.reason {
         RejectReason::Malformed if says("not UTF-8") && matches!(format, Format::Csv(_)) => {
             "set `encoding` in the landing, as in `encoding = \"windows-1252\"`".to_owned()
+        }
+        RejectReason::Malformed if first.is_markup => {
+            "it begins with `<`, as a page does that a server sends in place of the file, to log in or to say sorry: see what the \
+             source's `url` and `headers` yield; when it is the file again, that is loaded in place of this"
+                .to_owned()
         }
         RejectReason::Malformed if matches!(format, Format::JsonLines) => {
             "a file of json_lines has one whole object on each line, as `jq -c '.[]'` writes a list; set `format` in the landing \

@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use deltalake::kernel::Action;
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::shutdown::Shutdown;
 
@@ -132,17 +133,20 @@ async fn one_of(table: &Table, rewrite: &Rewrite) -> Result<Vec<deltalake::kerne
             writer.write(rows).await.map_err(in_table)?;
         }
     }
-    writer.flush().await.map_err(in_table)
+    table.flushed(&mut writer).await
 }
 
 async fn commit_with_keys(table: &mut Table, mut commit: Commit, keys: Option<&Path>, rules: &Rules) -> Result<(), Error> {
     commit.note = CommitNote {
         input: "compaction".to_owned(),
         write_time: table.next_write_time(rules.now).await?,
+        run: Some(rules.now),
         ..CommitNote::default()
     };
     let before = table.version();
+    crash::point("maintain/compaction:before");
     let after = table.commit(commit).await?;
+    crash::point("maintain/compaction:after");
     let Some(folder) = keys.filter(|folder| folder.is_dir()) else { return Ok(()) };
     let mut directory = KeyDirectory::open(folder, table.id(), before)?;
     // No key came and none moved. Behind, or after another writer's commit, it catches up from the log by itself.

@@ -40,7 +40,7 @@ impl Unneeded {
         table: &Table,
         commits: &[CommitContent],
         objects: &[ObjectMeta],
-        slowest: &Slowest,
+        (slowest, promised): (&Slowest, &[Path]),
         rules: &Rules,
     ) -> Result<Self, Error> {
         let mut unneeded = Self::default();
@@ -51,7 +51,7 @@ impl Unneeded {
         let named = named(table, commits, slowest).await?;
         for object in objects {
             let is_elsewhere = object.location.parts().next().is_some_and(|first| OTHERS.contains(&first.as_ref()));
-            if is_elsewhere || live.contains(&object.location) {
+            if is_elsewhere || live.contains(&object.location) || promised.contains(&object.location) {
                 continue;
             }
             match named.get(&object.location) {

@@ -60,8 +60,9 @@ impl Leftovers {
             files(&zone.incoming_folder(), &mut found, &|_| true)?;
         }
         let state = lake.state_folder();
-        files(&state.join("spill"), &mut found, &|_| true)?;
-        files(&state.join("removed"), &mut found, &|_| true)?;
+        for folder in ["spill", "removed", crate::rebuild::FOLDER] {
+            files(&state.join(folder), &mut found, &|_| true)?;
+        }
         for keys in folders(&state.join("keys"))? {
             let name = keys.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let is_other = pipeline.use_case(&name).is_none();
@@ -90,7 +91,8 @@ impl Leftovers {
     }
 
     /// Removes them, and the folders that are empty then.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&self, lake: &Lake) -> Result<(), Error> {
+        lake.confirm_hold()?;
         for (path, _) in &self.files {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),

@@ -4,6 +4,7 @@
 //! can be opened, and only where every reader has passed it, no version younger than the keeping time needs it, and the newest
 //! merge is not among it.
 
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::TableVersion;
 
@@ -65,15 +66,21 @@ impl LogCare {
     /// Returns the bytes of what was written in the ledger.
     pub(super) async fn run(&self, table: &Table) -> Result<u64, Error> {
         if self.writes_checkpoint {
+            crash::point("maintain/checkpoint:before");
             table.write_checkpoint().await?;
+            crash::point("maintain/checkpoint:after");
         }
         let commits = || self.removes.iter().filter(|file| file.kind == LogKind::Commit).map(|file| file.version);
         let mut kept = 0;
         if let (Some(first), Some(last)) = (commits().min(), commits().max()) {
+            crash::point("maintain/ledger:before");
             kept = table.keep_commits(first..last + 1).await?;
+            crash::point("maintain/ledger:after");
         }
         for file in &self.removes {
+            crash::point("maintain/log:before");
             table.remove_object(&file.path).await?;
+            crash::point("maintain/log:after");
         }
         Ok(kept)
     }

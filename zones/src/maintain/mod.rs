@@ -14,12 +14,17 @@ mod leftovers;
 mod log;
 mod retention;
 
+use std::path::PathBuf;
+
+use deltalake::kernel::Add;
+use model::crash;
 use model::definition::{PipelineClock, RawTable};
 use model::maintenance::{FileSum, MaintenanceStep, StepReport};
-use model::position::TableVersion;
+use model::position::{FilePosition, TableVersion};
 use model::shutdown::Shutdown;
+use object_store::path::Path;
 
-use crate::delta::{CommitContent, Table};
+use crate::delta::{CommitContent, Table, stored_path};
 use crate::error::Error;
 
 pub use compaction::{COMPACTED_FILE_BYTES, MIN_FILES, RECENT_COMMITS, SMALL_FILE_BYTES};
@@ -71,13 +76,46 @@ pub struct Retention<'d> {
     pub clock: PipelineClock,
 }
 
+/// A table that is to be looked after.
+#[derive(Debug)]
+pub struct Subject<'d> {
+    /// Its name for people: `raw.NAME`, `use_case.NAME`, `quarantine`.
+    pub target: String,
+    pub table: Table,
+    pub readers: Vec<Reader>,
+    pub retention: Option<Retention<'d>>,
+    /// Of a use-case table: the folder of its key directory.
+    pub keys: Option<PathBuf>,
+    /// Files in its folder that a commit of another table says it will name: see [`promised`].
+    pub promised: Vec<Path>,
+}
+
+/// The files that the newest replay into `raw` leaves to the quarantine, whether or not they have got there.
+pub async fn promised(raw: &Table) -> Result<Vec<Path>, Error> {
+    if raw.input_number(crate::raw::REPLAYS).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    for version in (0..=raw.version().0).rev() {
+        let note = match raw.commit_content(TableVersion(version)).await {
+            Err(Error::CommitGone { .. }) => break,
+            content => content?.note(),
+        };
+        if let Some(note) = note.filter(|note| note.replayed.is_some()) {
+            let files = note.left_in_quarantine.unwrap_or_default();
+            let files = files.into_iter().filter_map(|file| serde_json::from_value::<Add>(file).ok());
+            return Ok(files.map(|file| stored_path(&file.path)).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// What is to be done for one table.
 #[derive(Debug)]
 pub struct TableCare {
     target: String,
     table: Table,
     /// Of a use-case table, to be brought along when its files are put together.
-    keys: Option<std::path::PathBuf>,
+    keys: Option<PathBuf>,
     forgetting: Option<Forgetting>,
     rewrites: Vec<Rewrite>,
     log: LogCare,
@@ -87,24 +125,26 @@ pub struct TableCare {
 }
 
 impl TableCare {
-    /// Looks at a table. `target` is its name for people; `keys` is the folder of its key directory, where it has one.
-    pub async fn look(
-        target: &str,
-        table: Table,
-        retention: Option<Retention<'_>>,
-        keys: Option<std::path::PathBuf>,
-        readers: &[Reader],
-        rules: &Rules,
-    ) -> Result<Self, Error> {
-        let slowest = Slowest::of(readers);
+    /// Looks at a table.
+    pub async fn look(subject: Subject<'_>, rules: &Rules) -> Result<Self, Error> {
+        let Subject { target, table, readers, retention, keys, promised } = subject;
+        let slowest = Slowest::of(&readers);
         let commits = logged_commits(&table).await?;
         let mut held_back = Vec::new();
         let forgetting = match retention.filter(|_| rules.has(MaintenanceStep::Retention)) {
             Some(retention) => Forgetting::find(&table, retention, rules).await?,
             None => None,
         };
+        let is_loading = match retention {
+            Some(Retention { table: raw, .. }) => {
+                let number = table.input_number(&raw.from).await?.unwrap_or(0);
+                FilePosition::from_number(number).is_within_a_file()
+            }
+            None => false,
+        };
         let last_change = commits.iter().rev().find(|commit| commit.changes_data()).map(|commit| commit.version);
-        let forgetting = match (forgetting, slowest.behind(last_change)) {
+        let under_way = is_loading.then(|| "the load of a file is under way".to_owned());
+        let forgetting = match (forgetting, under_way.or_else(|| slowest.behind(last_change))) {
             (Some(found), Some(who)) => {
                 let dates = found.dates().count();
                 held_back.push((MaintenanceStep::Retention, format!("{dates} dates are past the retention, and {who}")));
@@ -120,7 +160,7 @@ impl TableCare {
         };
         let objects = table.stored_objects().await?;
         let log = LogCare::find(&table, &commits, &slowest, rules).await?;
-        let unneeded = Unneeded::find(&table, &commits, &objects, &slowest, rules).await?;
+        let unneeded = Unneeded::find(&table, &commits, &objects, (&slowest, &promised), rules).await?;
         if let Some(who) = slowest.who_holds(last_change) {
             let steps = [MaintenanceStep::Checkpoint, MaintenanceStep::Vacuum];
             held_back.extend(
@@ -132,7 +172,7 @@ impl TableCare {
         }
         let mut before = FileSum::default();
         objects.iter().for_each(|object| before.add(object.size));
-        Ok(Self { target: target.to_owned(), table, keys, forgetting, rewrites, log, unneeded, held_back, before })
+        Ok(Self { target, table, keys, forgetting, rewrites, log, unneeded, held_back, before })
     }
 
     /// What [`Self::run`] would report. The bytes of files that are still to be written are not known.
@@ -166,7 +206,16 @@ impl TableCare {
     }
 
     /// Does what was found, step by step; between two steps and two rewrites the request to stop is looked at.
-    pub async fn run(mut self, rules: &Rules, shutdown: &Shutdown) -> Result<(Vec<StepReport>, FileSum), Error> {
+    pub async fn run(self, rules: &Rules, shutdown: &Shutdown) -> Result<(Vec<StepReport>, FileSum), Error> {
+        let table = self.table.name().to_owned();
+        let run = self.steps(rules, shutdown).await;
+        // Another program wrote to the table meanwhile: what was found is to be looked for again.
+        run.map_err(
+            |error| if error.is_conflict() { Error::Contended { table, step: "maintaining", attempts: 1 } } else { error },
+        )
+    }
+
+    async fn steps(mut self, rules: &Rules, shutdown: &Shutdown) -> Result<(Vec<StepReport>, FileSum), Error> {
         let mut reports = self.foretold();
         let mut amend = |step: MaintenanceStep, bytes: u64| {
             if let Some(report) = reports.iter_mut().find(|report| report.step == step) {
@@ -185,7 +234,9 @@ impl TableCare {
         amend(MaintenanceStep::Checkpoint, self.log.run(&self.table).await?);
         for object in self.unneeded.expired.iter().chain(&self.unneeded.orphans) {
             shutdown.check()?;
+            crash::point("maintain/remove:before");
             self.table.remove_object(&object.location).await?;
+            crash::point("maintain/remove:after");
         }
         let mut after = FileSum::default();
         self.table.stored_objects().await?.iter().for_each(|object| after.add(object.size));

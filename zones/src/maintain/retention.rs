@@ -12,7 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use model::crash;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::TableVersion;
 use object_store::ObjectStoreExt;
@@ -105,8 +106,8 @@ impl Forgetting {
         let mut feed = FeedWriter::new(table);
         if has_feed {
             for file in self.files.values().flatten() {
-                let rows = table.collect_file(&file.path, &file.partition, &ReadPlan::all(table)).await?;
-                for rows in rows {
+                let mut rows = table.read_file(&file.path, &file.partition, &ReadPlan::all(table)).await?;
+                while let Some(rows) = rows.try_next().await? {
                     feed.write(DELETE, &rows).await?;
                 }
             }
@@ -118,11 +119,14 @@ impl Forgetting {
             input: "retention".to_owned(),
             changed: Some(ChangedRows { deleted, ..ChangedRows::default() }),
             write_time: table.next_write_time(rules.now).await?,
+            run: Some(rules.now),
             forgotten: Some(Forgotten { before: self.oldest_kept, rows, archive }),
             ..CommitNote::default()
         };
         let removes = self.files.into_values().flatten().collect();
+        crash::point("maintain/retention:before");
         table.commit(Commit { removes, change_files, note, ..Commit::default() }).await?;
+        crash::point("maintain/retention:after");
         Ok(())
     }
 
@@ -134,7 +138,11 @@ impl Forgetting {
         remove_attempts(table, &folder, date).await?;
         for (index, file) in files.iter().enumerate() {
             let target = folder.join(format!("{}-{:020}-{index:05}.parquet", short_id(table), table.version().0 + 1));
+            // A damaged file is said to be one while the rows can still be mended.
+            table.check_file(&file.path).await?;
+            crash::point("maintain/archive:before");
             copy(table, &file.path, &target).await?;
+            crash::point("maintain/archive:after");
         }
         // The names below the archive's folder, up to the one that was there before.
         for folder in folder.ancestors().take(4) {

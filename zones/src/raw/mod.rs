@@ -9,6 +9,7 @@ mod replayed;
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
 pub(crate) use replayed::Left;
+pub(crate) use replayed::REPLAYS;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +28,7 @@ use model::position::{BatchNumber, FilePosition, TableVersion};
 use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::load::{Batch, Fate, LOADED_AT, LoadPlan, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
+use crate::load::{Batch, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
 use crate::sql::type_name;
 
 /// A raw table that is open for loading.
@@ -120,12 +121,19 @@ impl<'d> Raw<'d> {
     /// Goes back from the newest version until a commit of an earlier receipt, or one that neither log nor ledger hold.
     pub async fn committed_counts(&self, receipt: u64) -> Result<Counts, Error> {
         let mut total = Counts::default();
-        for version in (0..=self.table.version().0).rev() {
+        let mut next = Some(self.table.version().0);
+        while let Some(version) = next {
+            next = version.checked_sub(1);
             let content = match self.table.commit_content(TableVersion(version)).await {
                 Err(Error::CommitGone { .. }) => break,
                 content => content?,
             };
             let Some(note) = content.note() else { continue };
+            if note.restored.is_some() {
+                // What was loaded since then was taken back.
+                next = note.restored;
+                continue;
+            }
             match note.receipt {
                 _ if note.replayed.is_some() => {}
                 Some(of) if of == receipt => total += note.counts,
@@ -274,18 +282,9 @@ impl<'d> Raw<'d> {
         };
         let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
         for (fate, date) in fates.iter().zip(dates) {
-            let counts = match by_date.get_mut(&date) {
-                Some(counts) => counts,
-                None => by_date.entry(date).or_default(),
-            };
-            counts.read += 1;
-            match fate {
-                Fate::New => counts.accepted += 1,
-                Fate::Duplicate => counts.duplicate += 1,
-                Fate::Conflicting => {
-                    counts.accepted += 1;
-                    counts.conflicting += 1;
-                }
+            match by_date.get_mut(&date) {
+                Some(counts) => *counts += fate.counts(),
+                None => *by_date.entry(date).or_default() += fate.counts(),
             }
         }
         let kept: BooleanArray = fates.iter().map(|fate| Some(*fate != Fate::Duplicate)).collect();
@@ -346,6 +345,11 @@ impl<'d> Raw<'d> {
     }
 }
 
+/// The columns that no two rows of a raw table share: where a record was.
+pub fn row_key() -> Vec<String> {
+    [RECEIPT, ENTRY, POSITION].map(ToOwned::to_owned).into()
+}
+
 /// Opens a raw table; it must exist.
 pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
     let name = lake.table_name(&definition.name);
@@ -356,12 +360,12 @@ pub async fn open(lake: &Lake, definition: &RawTable) -> Result<Table, Error> {
 }
 
 /// The fates that were decided when the plan was made, and as many records read.
-fn decided_before(plan: &LoadPlan) -> Counts {
+pub(crate) fn decided_before(plan: &LoadPlan) -> Counts {
     let Counts { rejected, dropped, sliced_off, too_old, .. } = plan.counts;
     Counts { read: rejected + dropped + sliced_off + too_old, rejected, dropped, sliced_off, too_old, ..Counts::default() }
 }
 
-fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
+pub(crate) fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
     let mut reader = SpillReader::open(spill)?;
     let mut batches = Vec::new();
     for segment in &batch.segments {

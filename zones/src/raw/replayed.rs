@@ -9,6 +9,7 @@ use std::path::Path;
 
 use deltalake::kernel::Add;
 use model::counts::Counts;
+use model::crash;
 use model::position::TableVersion;
 
 use super::{FilePlace, LoadedBatch, Raw, Sifted, place_of, read_batch};
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::load::{Batch, LoadPlan};
 
 /// The application transaction that counts the replays of a table.
-const REPLAYS: &str = "#replays";
+pub(crate) const REPLAYS: &str = "#replays";
 
 /// What is left in the quarantine of a load once its replay is done.
 pub(crate) struct Left {
@@ -72,7 +73,7 @@ impl Raw<'_> {
                 *by_date.entry(date).or_default() += Counts { read: 0, ..counts };
             }
             if let Some(rows) = sifted.rows {
-                adds.extend(self.table.write_files(vec![self.with_provenance(&rows, plan.receipt, write_time)?]).await?);
+                adds.extend(self.written(&rows, plan.receipt, write_time).await?);
             }
         }
         let mut counts: Counts = by_date.values().copied().sum();
@@ -87,12 +88,15 @@ impl Raw<'_> {
             left_in_quarantine: Some(left.files.iter().map(in_files).collect()),
             definition: plan.definition.clone(),
             write_time,
+            run: Some(now),
             newest_event: plan.newest_event,
             ..CommitNote::default()
         };
         let number = self.replays().await? + 1;
         let positions = vec![(REPLAYS.to_owned(), number)];
+        crash::point("raw/replay:before");
         let version = self.table.commit(Commit { adds, positions, note, ..Commit::default() }).await?;
+        crash::point("raw/replay:after");
         Ok(LoadedBatch { version, counts, deleted: 0, superseded: (0, 0) })
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Stamps {
 impl Stamps {
     pub(crate) const NONE: Self = Self { created: None, changed: None };
 
-    pub(super) fn are(self, name: &str) -> bool {
+    pub(crate) fn are(self, name: &str) -> bool {
         self.created == Some(name) || self.changed == Some(name)
     }
 }
@@ -53,31 +53,31 @@ struct Row {
 
 /// What became of a new row, and the stamps that it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Same { created: i64, changed: i64 },
     Changed { created: i64 },
     Came,
 }
 
 /// The rows of one partition.
-pub(super) struct Difference<'d> {
+pub(crate) struct Difference<'d> {
     key: &'d [String],
     content: &'d [String],
     stamps: Stamps,
     rows: HashMap<u128, Row>,
     /// Stored rows of a key that had one before.
     repeated: u64,
-    pub(super) unchanged: u64,
-    pub(super) counts: ChangedRows,
+    pub(crate) unchanged: u64,
+    pub(crate) counts: ChangedRows,
 }
 
 impl<'d> Difference<'d> {
-    pub(super) fn new(key: &'d [String], content: &'d [String], stamps: Stamps) -> Self {
+    pub(crate) fn new(key: &'d [String], content: &'d [String], stamps: Stamps) -> Self {
         Self { key, content, stamps, rows: HashMap::new(), repeated: 0, unchanged: 0, counts: ChangedRows::default() }
     }
 
     /// First: the stored rows.
-    pub(super) fn stored(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+    pub(crate) fn stored(&mut self, rows: &RecordBatch) -> Result<(), Error> {
         let (keys, contents) = (digests(rows, self.key)?, digests(rows, self.content)?);
         let created = stamps(rows, self.stamps.created);
         let changed = stamps(rows, self.stamps.changed);
@@ -95,7 +95,7 @@ impl<'d> Difference<'d> {
     }
 
     /// Then: the new rows. Yields the place of a row whose key has come before.
-    pub(super) fn new_rows(&mut self, rows: &RecordBatch) -> Result<Option<usize>, Error> {
+    pub(crate) fn new_rows(&mut self, rows: &RecordBatch) -> Result<Option<usize>, Error> {
         let (keys, contents) = (digests(rows, self.key)?, digests(rows, self.content)?);
         for (at, (key, content)) in keys.into_iter().zip(contents).enumerate() {
             match self.rows.entry(key) {
@@ -123,12 +123,12 @@ impl<'d> Difference<'d> {
     }
 
     /// Whether anything is different, now that all rows were seen.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.counts == ChangedRows::default()
     }
 
     /// The new rows again: what became of each.
-    pub(super) fn fates(&self, rows: &RecordBatch) -> Result<Vec<Fate>, Error> {
+    pub(crate) fn fates(&self, rows: &RecordBatch) -> Result<Vec<Fate>, Error> {
         let keys = digests(rows, self.key)?;
         Ok(keys
             .into_iter()
@@ -141,7 +141,7 @@ impl<'d> Difference<'d> {
     }
 
     /// The stored rows again, in the same order: which of them changed, and which went.
-    pub(super) fn changed_and_gone(&mut self, rows: &RecordBatch) -> Result<(BooleanArray, BooleanArray), Error> {
+    pub(crate) fn changed_and_gone(&mut self, rows: &RecordBatch) -> Result<(BooleanArray, BooleanArray), Error> {
         let (mut changed, mut gone) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
         for key in digests(rows, self.key)? {
             let row = self.rows.get_mut(&key).expect("every stored row was looked at before");

@@ -31,10 +31,11 @@ pub(super) enum Identity {
     Another,
 }
 
-pub(super) struct Replacement<'r> {
-    pub old: &'r Table,
-    /// `old` itself, or as it will be.
-    pub new: &'r Table,
+/// What takes the place of what.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'r> {
+    /// The table as it will be, where that is another shape.
+    pub draft: Option<&'r Table>,
     pub identity: Identity,
     pub rows: &'r Staged,
     pub span: Span,
@@ -44,8 +45,16 @@ pub(super) struct Replacement<'r> {
     /// Whether a key could come in two partitions.
     pub key_spans_partitions: bool,
     pub stamps: Stamps,
-    pub write_time: i64,
     pub shutdown: &'r Shutdown,
+}
+
+/// A plan, carried out on a table as it is now.
+pub(super) struct Replacement<'r> {
+    old: &'r Table,
+    /// `old` itself, or as it will be.
+    new: &'r Table,
+    write_time: i64,
+    plan: Plan<'r>,
 }
 
 /// Files, and what they do to rows.
@@ -64,7 +73,11 @@ struct Writing<'w> {
     seen: HashSet<u128>,
 }
 
-impl Replacement<'_> {
+impl<'r> Replacement<'r> {
+    pub(super) fn of(old: &'r Table, write_time: i64, plan: Plan<'r>) -> Self {
+        Self { old, new: plan.draft.unwrap_or(old), write_time, plan }
+    }
+
     /// Writes the files. No commit names them yet.
     pub(super) async fn write(&self) -> Result<Replaced, Error> {
         let mut files: BTreeMap<PartitionValue, Vec<DataFile>> = BTreeMap::new();
@@ -77,18 +90,18 @@ impl Replacement<'_> {
             replaced: Replaced::default(),
             seen: HashSet::new(),
         };
-        if self.identity == Identity::Another {
+        if self.plan.identity == Identity::Another {
             writing.replaced.commit.removes = files.into_values().flatten().collect();
             writing.replaced.counts.deleted = self.old.row_count()?;
             for partition in self.in_scope(&BTreeMap::new()) {
-                self.shutdown.check()?;
+                self.plan.shutdown.check()?;
                 self.partition(&partition, &[], &mut writing).await?;
             }
             writing.replaced.commit.adds.extend(writing.data.flush().await.map_err(self.in_table())?);
             return Ok(writing.replaced);
         }
         for partition in self.in_scope(&files) {
-            self.shutdown.check()?;
+            self.plan.shutdown.check()?;
             let stored = files.remove(&partition).unwrap_or_default();
             self.partition(&partition, &stored, &mut writing).await?;
         }
@@ -102,25 +115,25 @@ impl Replacement<'_> {
     }
 
     fn in_scope(&self, files: &BTreeMap<PartitionValue, Vec<DataFile>>) -> BTreeSet<PartitionValue> {
-        let all = files.keys().chain(self.rows.partitions());
-        all.filter(|partition| self.span.holds(partition) && !self.spared.contains(*partition)).cloned().collect()
+        let all = files.keys().chain(self.plan.rows.partitions());
+        all.filter(|partition| self.plan.span.holds(partition) && !self.plan.spared.contains(*partition)).cloned().collect()
     }
 
     async fn partition(&self, partition: &PartitionValue, stored: &[DataFile], writing: &mut Writing<'_>) -> Result<(), Error> {
         let content = self.content();
-        let mut difference = Difference::new(self.key, &content, self.stamps);
+        let mut difference = Difference::new(self.plan.key, &content, self.plan.stamps);
         for file in stored {
             let mut rows = self.stored(file).await?;
             while let Some(rows) = rows.try_next().await? {
                 difference.stored(&in_columns(&rows, self.new.schema())?)?;
             }
         }
-        self.rows.read(partition, self.new.schema(), |rows| {
+        self.plan.rows.read(partition, self.new.schema(), |rows| {
             if let Some(at) = difference.new_rows(&rows)? {
                 return Err(self.repeated(&rows, at));
             }
-            if self.key_spans_partitions {
-                for (at, digest) in digests(&rows, self.key)?.into_iter().enumerate() {
+            if self.plan.key_spans_partitions {
+                for (at, digest) in digests(&rows, self.plan.key)?.into_iter().enumerate() {
                     if !writing.seen.insert(digest) {
                         return Err(self.repeated(&rows, at));
                     }
@@ -129,18 +142,19 @@ impl Replacement<'_> {
             Ok(())
         })?;
         writing.replaced.unchanged += difference.unchanged;
-        let is_reshaped = self.new.draft().is_some();
+        // A contract may change where no column does.
+        let is_reshaped = self.new.schema().fields() != self.old.schema().fields();
         if difference.is_empty() && !is_reshaped {
             return Ok(());
         }
         add(&mut writing.replaced.counts, difference.counts);
-        for piece in 0..self.rows.pieces_of(partition) {
-            for rows in self.rows.piece(partition, piece)? {
+        for piece in 0..self.plan.rows.pieces_of(partition) {
+            for rows in self.plan.rows.piece(partition, piece)? {
                 let rows = in_columns(&rows, self.new.schema())?;
                 let fates = difference.fates(&rows)?;
                 let rows = self.stamped(&rows, &fates)?;
                 writing.data.write(rows.clone()).await.map_err(self.in_table())?;
-                if self.identity == Identity::Kept {
+                if self.plan.identity == Identity::Kept {
                     let came: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Came)).collect();
                     let after: BooleanArray = fates.iter().map(|fate| Some(matches!(fate, Fate::Changed { .. }))).collect();
                     writing.tell(INSERT, &rows, &came).await?;
@@ -174,7 +188,7 @@ impl Replacement<'_> {
     /// What makes two rows of a key the same.
     fn content(&self) -> Vec<String> {
         let names = self.new.schema().fields().iter().map(|field| field.name());
-        names.filter(|name| !self.stamps.are(name)).cloned().collect()
+        names.filter(|name| !self.plan.stamps.are(name)).cloned().collect()
     }
 
     /// Rows with the stamps that their fates give them, in the table's own schema.
@@ -190,9 +204,10 @@ impl Replacement<'_> {
         };
         let schema: &SchemaRef = self.new.schema();
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-        for (name, stamp) in
-            [(self.stamps.created, &created as &dyn Fn(&Fate) -> i64), (self.stamps.changed, &changed as &dyn Fn(&Fate) -> i64)]
-        {
+        for (name, stamp) in [
+            (self.plan.stamps.created, &created as &dyn Fn(&Fate) -> i64),
+            (self.plan.stamps.changed, &changed as &dyn Fn(&Fate) -> i64),
+        ] {
             let Some(name) = name else { continue };
             let at = schema.index_of(name).expect("a table has its stamps");
             columns[at] = Arc::new(TimestampMicrosecondArray::from_iter_values(fates.iter().map(stamp)).with_timezone("UTC"));
@@ -207,7 +222,7 @@ impl Replacement<'_> {
         };
         Error::KeyRepeated {
             table: self.old.name().to_owned(),
-            key: self.key.iter().map(value).collect::<Vec<_>>().join(", "),
+            key: self.plan.key.iter().map(value).collect::<Vec<_>>().join(", "),
             sql_file: "its definition".to_owned(),
         }
     }

@@ -116,7 +116,7 @@ impl Drop for Staged {
 }
 
 /// Rows in other columns: by name, in these types; null where a column is missing or its value has no place in the type.
-pub(super) fn in_columns(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
+pub(crate) fn in_columns(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         columns.push(match rows.column_by_name(field.name()) {

@@ -7,6 +7,7 @@ use arrow::compute::filter_record_batch;
 use deltalake::kernel::Add;
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
+use model::crash;
 use model::definition::RawTable;
 
 use super::Replay;
@@ -46,7 +47,10 @@ pub(super) async fn write(
     if gone == 0 && changed == 0 {
         return Ok(None);
     }
-    writer.flush().await.map(Some).map_err(Error::delta("write", quarantine.name()))
+    crash::point("quarantine/stays:before");
+    let written = quarantine.flushed(&mut writer).await?;
+    crash::point("quarantine/stays:after");
+    Ok(Some(written))
 }
 
 /// Rows of the quarantine after the replay.
@@ -149,9 +153,12 @@ async fn commit_load(
         definition: format!("{definition} replayed"),
         changed: Some(changed),
         write_time: quarantine.next_write_time(now).await?,
+        run: Some(now),
         ..CommitNote::default()
     };
+    crash::point("quarantine/replay:before");
     quarantine.commit(Commit { adds, removes, positions, note, ..Commit::default() }).await?;
+    crash::point("quarantine/replay:after");
     Ok(())
 }
 

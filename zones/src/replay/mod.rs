@@ -28,6 +28,9 @@ use crate::rejects::Filter;
 
 pub use keep::finish;
 
+/// Another writer of the quarantine (compaction, say) may get in between; its half is done again this often.
+const ATTEMPTS: u32 = 5;
+
 /// What a replay of one receipt needs.
 pub struct Replay<'a> {
     pub table: &'a RawTable,
@@ -88,6 +91,7 @@ impl Replay<'_> {
             receipt: self.receipt,
             now: self.now,
             newest_before: raw.newest_event().await?,
+            forgotten_before: raw.table().forgotten_before().await?,
             format: &self.landing.format,
             max_record_bytes: self.landing.max_record_bytes,
             choose: self.choose,
@@ -122,7 +126,14 @@ impl Replay<'_> {
         let batch = raw.commit_replayed(&plan, &spill, Left { replayed: left, files: kept }, self.now).await?;
         replayed.version = Some(batch.version.0);
         replayed.count(batch.counts);
-        finish(raw, quarantine, self.table, self.now).await?;
+        let mut attempt = 1;
+        while let Err(error) = finish(raw, quarantine, self.table, self.now).await {
+            if !error.is_conflict() || attempt == ATTEMPTS {
+                return Err(error);
+            }
+            attempt += 1;
+            quarantine.refresh().await?;
+        }
         Ok(replayed)
     }
 }

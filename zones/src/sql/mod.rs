@@ -24,6 +24,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::delta::normalized;
@@ -246,7 +247,7 @@ impl Expression {
                 "compute it from the record; how late an event may be is `future_tolerance`, how old `retention`".to_owned();
             return Err(vec![Mistake { hint: Some(hint), ..locate::first_of(sql, &[&function], &message) }]);
         }
-        let physical = state.create_physical_expr(logical.clone(), &schema).map_err(wrong)?;
+        let physical = physical(&state, logical.clone(), &schema).map_err(wrong)?;
         Ok(Self { name: name.to_owned(), logical, physical })
     }
 
@@ -273,6 +274,17 @@ impl Expression {
     fn error(&self, source: &DataFusionError) -> Error {
         Error::sql(format!("evaluate {}", self.name), source)
     }
+}
+
+/// The expression as it is evaluated. It is simplified before: functions as `coalesce` are only there until then.
+fn physical(state: &SessionState, logical: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let simplified = simplifier.simplify(simplifier.coerce(logical, schema)?)?;
+    state.create_physical_expr(simplified, schema)
 }
 
 /// What in an expression needs more than one row.

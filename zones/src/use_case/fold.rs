@@ -55,7 +55,7 @@ impl Fold {
         Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema, delete_when })
     }
 
-    pub(super) fn delete_when(&self) -> Option<&Expression> {
+    pub(crate) fn delete_when(&self) -> Option<&Expression> {
         self.delete_when.as_ref()
     }
 

@@ -34,7 +34,7 @@ use crate::query::Input;
 use crate::raw::indices;
 use crate::sql::{one_line, type_name};
 
-use tombstones::Tombstones;
+pub(crate) use tombstones::Tombstones;
 
 pub use apply::Merged;
 pub use fold::Fold;
@@ -147,6 +147,25 @@ pub async fn open(lake: &Lake, definition: &UseCaseTable) -> Result<Table, Error
         .ok_or_else(|| Error::NoTable { table: format!("use-case table {name}") })
 }
 
+/// What the last merge into a use-case table noted; `None` before the first one.
+///
+/// Goes back from the newest version to the last merge, past commits of other writers. What a restore took back is no merge.
+pub(crate) async fn last_merge(table: &Table) -> Result<Option<CommitNote>, Error> {
+    let mut version = table.version().0;
+    loop {
+        let note = table.commit_content(TableVersion(version)).await?.note();
+        if let Some(restored) = note.as_ref().and_then(|note| note.restored) {
+            version = restored;
+            continue;
+        }
+        if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
+            return Ok(Some(note));
+        }
+        let Some(before) = version.checked_sub(1) else { return Ok(None) };
+        version = before;
+    }
+}
+
 impl<'d> UseCase<'d> {
     /// Opens the table; it must exist. Brings the key directory up to the table's version.
     pub async fn open(lake: &Lake, definition: &'d UseCaseTable, inputs: &[Input]) -> Result<Self, Error> {
@@ -179,6 +198,14 @@ impl<'d> UseCase<'d> {
         &self.table
     }
 
+    /// The partitions in which rows of these keys are, or have been: columns of the key, in its order.
+    pub fn partitions_of_keys(&self, keys: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        let columns: Vec<usize> = (0..keys.num_columns()).collect();
+        let mut hashes = hashes(keys, &columns)?;
+        hashes.sort_unstable();
+        self.keys.look_up(&hashes)
+    }
+
     /// Brings table and key directory up to the newest version, after another writer's commit.
     pub async fn refresh(&mut self) -> Result<(), Error> {
         self.table.refresh().await?;
@@ -199,20 +226,12 @@ impl<'d> UseCase<'d> {
     }
 
     /// What the last merge noted; `None` before the first one.
-    ///
-    /// Goes back from the newest version to the last merge, past commits of other writers.
     pub async fn last_merge(&self) -> Result<Option<CommitNote>, Error> {
-        for version in (0..=self.table.version().0).rev() {
-            let note = match self.table.commit_content(TableVersion(version)).await {
-                // Another writer cleaned the log. What deleted rows were folded from is named nowhere else.
-                Err(Error::CommitGone { .. }) if self.tombstones.is_none() => return Ok(None),
-                content => content?.note(),
-            };
-            if let Some(note) = note.filter(|note| note.versions.is_some() || !note.inputs.is_empty()) {
-                return Ok(Some(note));
-            }
+        match last_merge(&self.table).await {
+            // Another writer cleaned the log. What deleted rows were folded from is named nowhere else.
+            Err(Error::CommitGone { .. }) if self.tombstones.is_none() => Ok(None),
+            last => last,
         }
-        Ok(None)
     }
 
     /// The raw version that is folded in completely.

@@ -25,16 +25,16 @@ const MAX_FILES: usize = 8;
 
 /// The tombstones as of a version of the table.
 #[derive(Debug, Clone)]
-pub(super) struct Tombstones {
+pub(crate) struct Tombstones {
     /// Paths in the table's folder, oldest first.
-    pub(super) files: Vec<String>,
+    pub(crate) files: Vec<String>,
     schema: SchemaRef,
     key: Vec<String>,
 }
 
 impl Tombstones {
     /// `folded` are the columns that are folded, the key among them.
-    pub(super) fn new(files: Vec<String>, folded: &SchemaRef, key: &[String]) -> Self {
+    pub(crate) fn new(files: Vec<String>, folded: &SchemaRef, key: &[String]) -> Self {
         let mut fields: Vec<Field> = folded.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         fields.push(Field::new(IS_VOID, DataType::Boolean, true));
         Self { files, schema: Arc::new(Schema::new(fields)), key: key.to_vec() }
@@ -63,7 +63,7 @@ impl Tombstones {
     }
 
     /// Writes what is to be kept of `deleted`, and that nothing is left of `void`; yields the files that count from now on.
-    pub(super) async fn with(&self, table: &Table, deleted: &RecordBatch, void: &RecordBatch) -> Result<Self, Error> {
+    pub(crate) async fn with(&self, table: &Table, deleted: &RecordBatch, void: &RecordBatch) -> Result<Self, Error> {
         if deleted.num_rows() + void.num_rows() == 0 {
             return Ok(self.clone());
         }

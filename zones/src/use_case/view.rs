@@ -13,7 +13,7 @@ use model::position::TableVersion;
 
 use super::UseCase;
 use super::apply::{Account, Merged, Wanted};
-use crate::changes::all_changes_of;
+use crate::changes::changes_within;
 use crate::delta::{CommitNote, InputNote, PartitionValue, Since, Table};
 use crate::error::Error;
 use crate::keys::hashes;
@@ -89,7 +89,7 @@ impl UseCase<'_> {
                     continue;
                 }
                 // A view is its SQL over what is there: rows past the retention are gone from it as well.
-                let changes = all_changes_of(table, &commit).await?;
+                let changes = changes_within(table, &commit, None).await?;
                 for rows in changes.upserts.iter().chain(&changes.deletes).filter(|rows| rows.num_rows() > 0) {
                     read += rows.num_rows() as u64;
                     for mention in &mentions {

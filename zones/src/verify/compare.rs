@@ -68,6 +68,12 @@ impl Differences {
         self.counts.get(&wrong).copied().unwrap_or(0)
     }
 
+    /// Leaves a kind out that nothing can be said of.
+    pub fn leave_out(&mut self, kind: Wrong) {
+        self.counts.remove(&kind);
+        self.keys.retain(|_, wrong| *wrong != kind);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.counts.values().all(|count| *count == 0)
     }

@@ -1,6 +1,7 @@
 //! Data files against the log: there, of the size and with the rows that it says, and readable to the end.
 
 use futures::TryStreamExt;
+use model::position::TableVersion;
 use model::verify::{Check, Subject};
 use object_store::ObjectStoreExt;
 
@@ -79,14 +80,14 @@ fn advice(target: &str) -> String {
     }
 }
 
-/// The oldest version whose commit the log still has, going back without a gap.
+/// The oldest version whose commit the log still has, or the table's ledger, going back without a gap.
 pub(super) async fn first_commit(table: &Table) -> Result<u64, Error> {
     let mut first = table.version().0;
     while first > 0 {
-        match table.log_store().read_commit_entry(first - 1).await {
-            Ok(Some(_)) => first -= 1,
-            Ok(None) => break,
-            Err(error) => return Err(Error::delta("read the log", table.name())(error)),
+        match table.commit_content(TableVersion(first - 1)).await {
+            Ok(_) => first -= 1,
+            Err(Error::CommitGone { .. }) => break,
+            Err(error) => return Err(error),
         }
     }
     Ok(first)

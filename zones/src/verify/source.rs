@@ -183,6 +183,7 @@ impl<'s> Records<'s> {
             receipt: file.receipt.sequence,
             now,
             newest_before,
+            forgotten_before: kept.as_ref().and_then(|plan| plan.forgotten_before),
             format: &source.landing.format,
             max_record_bytes: source.landing.max_record_bytes,
             choose: Some(&choose as &DateChoice<'_>),

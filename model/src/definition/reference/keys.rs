@@ -202,7 +202,7 @@ pub const KEYS: &[Key] = &[
         RAW,
         "retention",
         Kind::Duration(Some("in whole days")),
-        "rows of older dates are not loaded, and removed by maintenance; needs `partition_by`",
+        "rows of older dates are not loaded, and `sluice maintain` removes them by whole dates; what was made of them stays; needs `partition_by`",
         "retention = \"1 year\"",
     ),
     key(
@@ -450,7 +450,7 @@ pub const KEYS: &[Key] = &[
         CASSANDRA,
         "ttl",
         Kind::Duration(Some("at most 20 years")),
-        "with `clock = \"wall\"` only; by any other clock maintenance removes the rows",
+        "with `clock = \"wall\"` only, the clock that Cassandra has; by any other clock rows stay",
         "ttl = \"90 days\"",
     )
     .default_words("none"),

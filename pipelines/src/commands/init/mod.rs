@@ -28,6 +28,7 @@ use zones::landing::LandingZone;
 
 use crate::checking::check;
 use crate::download::{self, Options, Request};
+use crate::remaining::Remaining;
 use crate::signals;
 use write::{Cassandra, Plan};
 
@@ -209,7 +210,7 @@ async fn fetched(url: &str, scratch: &Path) -> Result<PathBuf, Error> {
     let source = pipeline.source("file").expect("it has this source");
     let zone = LandingZone::new(scratch, "init", "file");
     let shutdown = Shutdown::default();
-    signals::listen(shutdown.clone());
+    signals::listen(shutdown.clone(), Remaining::default());
     eprintln!("fetching {}", shown(url));
     let request = Request {
         source,

@@ -20,7 +20,8 @@ use model::definition::{Origin, parse_duration};
 use model::maintenance::{FileSum, MAINTENANCE_SCHEMA, MaintenanceMode, MaintenanceReport, MaintenanceStep};
 use model::position::FilePosition;
 use zones::delta::Table;
-use zones::maintain::{Archive, Leftovers, Retention, Rules, TableCare};
+use zones::maintain::{self, Archive, Leftovers, Retention, Rules, Subject, TableCare};
+use zones::quarantine;
 
 use crate::commands;
 use crate::context::Context;
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::opened::Opened;
 use crate::settings::{Output, RunArgs};
 use crate::signals;
+use crate::stages::open_table;
 
 use readers::Checkpoints;
 
@@ -188,14 +190,10 @@ pub async fn make(context: &Context, store: Option<&Store>, order: &Order) -> Re
         lake_before: FileSum::default(),
         lake_after: FileSum::default(),
     };
-    for (origin, folder) in tables(context) {
+    for place in tables(context) {
         context.shutdown.check()?;
-        let (target, name) = match &origin {
-            Some(origin) => (origin.to_string(), context.lake.table_name(origin.table())),
-            None => ("quarantine".to_owned(), context.lake.quarantine_name()),
-        };
-        let Some(table) = Table::open(&folder, &name).await? else { continue };
-        let care = look(context, origin.as_ref(), &target, table, &checkpoints, &rules).await?;
+        let Some(subject) = subject(context, place, &checkpoints).await? else { continue };
+        let care = TableCare::look(subject, &rules).await?;
         sum(&mut report.lake_before, care.before());
         match order.mode {
             MaintenanceMode::DryRun => {
@@ -215,7 +213,7 @@ pub async fn make(context: &Context, store: Option<&Store>, order: &Order) -> Re
     let leftovers = Leftovers::find(&context.lake, &context.pipeline, &positions(context).await?, &rules)?;
     if order.mode == MaintenanceMode::Real {
         context.shutdown.check()?;
-        leftovers.remove()?;
+        leftovers.remove(&context.lake)?;
     }
     let of_lake = leftovers.report();
     report.steps.extend((!of_lake.is_empty()).then_some(of_lake));
@@ -237,28 +235,35 @@ fn tables(context: &Context) -> Vec<(Option<Origin>, PathBuf)> {
     raw.chain(use_cases).chain([(None, lake.quarantine_folder())]).collect()
 }
 
-async fn look(
-    context: &Context,
-    origin: Option<&Origin>,
-    target: &str,
-    table: Table,
+/// A table with those who read it; `None` where it is still to be made.
+async fn subject<'c>(
+    context: &'c Context,
+    (origin, folder): (Option<Origin>, PathBuf),
     checkpoints: &Checkpoints<'_>,
-    rules: &Rules,
-) -> Result<TableCare, Error> {
-    let readers = match origin {
-        Some(origin) => readers::of(context, origin, &table, checkpoints).await?,
-        None => Vec::new(),
+) -> Result<Option<Subject<'c>>, Error> {
+    if !folder.join("_delta_log").is_dir() {
+        return Ok(None);
+    }
+    let Some(origin) = origin else {
+        let mut promised = Vec::new();
+        for raw in &context.pipeline.raw {
+            let name = context.lake.table_name(&raw.name);
+            if let Some(raw) = Table::open(&context.lake.raw_folder(&raw.name), &name).await? {
+                promised.extend(maintain::promised(&raw).await?);
+            }
+        }
+        let table = quarantine::open(&context.lake).await?;
+        let target = "quarantine".to_owned();
+        return Ok(Some(Subject { target, table, readers: Vec::new(), retention: None, keys: None, promised }));
     };
+    let table = open_table(context, &origin).await?;
+    let readers = readers::of(context, &origin, &table, checkpoints).await?;
     let clock = context.pipeline.clock;
-    let retention = match origin {
-        Some(Origin::Raw(name)) => context.pipeline.raw_table(name).map(|table| Retention { table, clock }),
-        _ => None,
+    let (retention, keys) = match &origin {
+        Origin::Raw(name) => (context.pipeline.raw_table(name).map(|table| Retention { table, clock }), None),
+        Origin::UseCase(name) => (None, Some(context.lake.keys_folder(name))),
     };
-    let keys = match origin {
-        Some(Origin::UseCase(name)) => Some(context.lake.keys_folder(name)),
-        _ => None,
-    };
-    Ok(TableCare::look(target, table, retention, keys, &readers, rules).await?)
+    Ok(Some(Subject { target: origin.to_string(), table, readers, retention, keys, promised: Vec::new() }))
 }
 
 /// How far each raw table has got in its landed files.

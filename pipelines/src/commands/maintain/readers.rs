@@ -2,12 +2,14 @@
 
 use cassandra::Store;
 use model::definition::{CassandraTable, Origin, UseCaseTable};
+use model::failure::{Classify, Failure};
 use model::position::TableVersion;
 use zones::delta::Table;
 use zones::maintain::Reader;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::stages::to_cassandra;
 
 /// What Cassandra can say of its checkpoints.
 pub(super) enum Checkpoints<'s> {
@@ -25,7 +27,7 @@ pub(super) async fn of(context: &Context, origin: &Origin, table: &Table, store:
     }
     for filled in context.pipeline.cassandra.iter().filter(|filled| filled.from == *origin) {
         let position = match store {
-            Checkpoints::Read(store) => checkpoint(store, filled, table).await?,
+            Checkpoints::Read(store) => checkpoint(context, store, filled, table).await?,
             Checkpoints::Unknown => None,
         };
         readers.push(Reader { name: format!("cassandra.{}", filled.name), position: within(position, table) });
@@ -45,11 +47,15 @@ async fn use_case_position(context: &Context, table: &UseCaseTable, origin: &Ori
     Ok(stored.input_position(&input).await?)
 }
 
-/// A table that was filled from another lake, or under another definition, has to begin anew.
-async fn checkpoint(store: &Store, table: &CassandraTable, origin: &Table) -> Result<Option<TableVersion>, Error> {
-    let read = store.read_checkpoint(&table.name).await;
-    let read = read.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
-    let is_of_this =
-        |found: &cassandra::Checkpoint| found.source_id == origin.id() && found.definition_hash == table.table_hash();
-    Ok(read.filter(is_of_this).map(|found| TableVersion(found.position)))
+/// A table that was dropped, or filled from another lake or under another definition, has to begin anew.
+async fn checkpoint(
+    context: &Context,
+    store: &Store,
+    table: &CassandraTable,
+    origin: &Table,
+) -> Result<Option<TableVersion>, Error> {
+    match to_cassandra::position(store, &context.pipeline.name, table, origin).await {
+        Err(error) if error.failure() == Failure::Definition => Ok(None),
+        position => position,
+    }
 }

@@ -167,10 +167,11 @@ async fn changes(
     let design = design(&context.pipeline, table).await?;
     let (statement, input) = (statement(table), origin.schema().clone());
     let (mut upserts, mut deletes) = (0, 0);
+    let nulls = to_cassandra::nulls(&context.pipeline, table, &groups);
     for group in &groups {
         context.shutdown.check()?;
         let computed = to_cassandra::changes(origin, &statement, &input, group).await?;
-        let written = rehearse(&design, to_cassandra::nulls(&context.pipeline, table), &computed.changes)
+        let written = rehearse(&design, nulls, &computed.changes)
             .map_err(Error::cassandra(format!("count the rows for {}", table.name)))?;
         upserts += written.rows;
         deletes += written.deletes;

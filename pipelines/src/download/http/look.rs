@@ -27,6 +27,7 @@ pub(in crate::download) async fn look(
     if let Some(tag) = known.and_then(|known| known.strong_etag()).and_then(|tag| HeaderValue::from_str(tag).ok()) {
         conditions.insert(IF_NONE_MATCH, tag);
     }
+    let asks_whether_changed = !conditions.is_empty();
     let exchange = Exchange::new(request, client, address, url)?;
     let longest = request.options.stall_timeout;
     let sent = match patiently(exchange.send(Method::HEAD, conditions), longest, request.shutdown).await {
@@ -41,7 +42,7 @@ pub(in crate::download) async fn look(
         Err(Stop::Again(trouble)) => return Err(gave_up(trouble)),
     };
     let status = response.status();
-    if status == StatusCode::NOT_MODIFIED {
+    if status == StatusCode::NOT_MODIFIED && asks_whether_changed {
         return Ok(Seen::Unchanged(Evidence::Etag));
     }
     if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {

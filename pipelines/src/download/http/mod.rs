@@ -157,7 +157,9 @@ impl Download<'_> {
         if std::mem::take(&mut self.asks_head_first) && self.part.is_none() && self.head_is_known().await? {
             return Ok(Yield::Unchanged(Evidence::DateAndLength));
         }
-        let response = self.send(Method::GET, self.conditions()).await?;
+        let conditions = self.conditions();
+        let asks_whether_changed = conditions.contains_key(IF_NONE_MATCH);
+        let response = self.send(Method::GET, conditions).await?;
         let asked = self.part.as_ref().map(Part::length);
         match (response.status(), asked) {
             (StatusCode::OK, _) => {
@@ -166,7 +168,12 @@ impl Download<'_> {
                 }
             }
             (StatusCode::PARTIAL_CONTENT, Some(asked)) => self.go_on(&response, asked)?,
-            (StatusCode::NOT_MODIFIED, None) if self.known.is_some() => return Ok(Yield::Unchanged(Evidence::Etag)),
+            (StatusCode::NOT_MODIFIED, None) if asks_whether_changed => return Ok(Yield::Unchanged(Evidence::Etag)),
+            (status @ (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT), _) => {
+                // It says that something is as it was which it was not asked about: a cache on the way, most likely.
+                self.drop_part()?;
+                return Err(Trouble::Unasked { status }.into());
+            }
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(asked)) => {
                 self.drop_part()?;
                 return Err(Trouble::NoSuchPart { asked }.into());

@@ -1,0 +1,1 @@
+SELECT product, max(price) AS price FROM products GROUP BY product

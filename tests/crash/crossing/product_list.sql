@@ -1,0 +1,1 @@
+SELECT product, price, name FROM products

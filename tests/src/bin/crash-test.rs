@@ -1,0 +1,86 @@
+//! The crash proof at length: every point at its first, a middle and its last pass, then random kills (see `tests::crash`).
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use tests::crash::{Proof, Summary, Trial, every_pass, random};
+
+#[derive(Parser)]
+#[command(name = "crash-test", about = "Kills the real program at every step and at random times, and compares what it leaves.")]
+struct Arguments {
+    /// Random kills, beside those at every point
+    #[arg(long, default_value_t = 1000)]
+    kills: usize,
+
+    /// Of the random kills: the same seed plans the same kills [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Trials at a time
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+
+    /// Only this random trial, by its number
+    #[arg(long)]
+    trial: Option<usize>,
+
+    /// Only the random kills
+    #[arg(long)]
+    random_only: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(|| chrono::Utc::now().timestamp().unsigned_abs());
+    eprintln!("seed {seed}");
+    let program = std::env::current_exe().expect("a program knows where it is").with_file_name("sluice");
+    let proof = Proof::new(program).await;
+    for (generation, passes) in (1..).zip(proof.passes()) {
+        eprintln!("generation {generation}: {} points, {} passes", passes.len(), passes.values().sum::<u64>());
+    }
+    let drawn = random(proof.passes(), arguments.kills, seed);
+    let mut summary = Summary::default();
+    if let Some(number) = arguments.trial {
+        let Some(trial) = drawn.get(number) else {
+            eprintln!("error: there are {} trials", drawn.len());
+            return ExitCode::from(2);
+        };
+        summary.extend(told(&proof, "trial", std::slice::from_ref(trial), 1).await);
+    } else {
+        if !arguments.random_only {
+            summary.extend(told(&proof, "every point", &every_pass(proof.passes()), arguments.workers).await);
+            let not_met = summary.not_met(proof.passes());
+            if !not_met.is_empty() {
+                eprintln!("error: no trial died at {not_met:?}");
+                return ExitCode::FAILURE;
+            }
+        }
+        summary.extend(told(&proof, "random", &drawn, arguments.workers).await);
+    }
+    println!("seed {seed}: {summary}");
+    if summary.failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("one random trial again: crash-test --kills {} --seed {seed} --trial NUMBER", arguments.kills);
+    ExitCode::FAILURE
+}
+
+/// Runs trials, and says how far they are.
+async fn told(proof: &Proof, what: &str, trials: &[Trial], workers: usize) -> Summary {
+    let started = Instant::now();
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let summary = proof
+        .run(trials, workers, &|number, outcomes| {
+            let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            if !outcomes.differences.is_empty() {
+                eprintln!("{what} {number} {}: {}", trials[number], outcomes.differences.join("\n  "));
+            } else if done.is_multiple_of(10) || done == trials.len() {
+                eprintln!("{what}: {done} of {} trials after {} s", trials.len(), started.elapsed().as_secs());
+            }
+        })
+        .await;
+    eprintln!("{what}: {summary}");
+    summary
+}
