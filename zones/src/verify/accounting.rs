@@ -104,16 +104,6 @@ async fn effective(table: &Table, first: u64, looking: &Looking) -> Result<Vec<u
     Ok(versions)
 }
 
-/// The dates that a table has let go of since, though what was made of them stays.
-pub async fn forgotten(table: &Table) -> Result<BTreeSet<String>, Error> {
-    let mut dates = BTreeSet::new();
-    for version in first_commit(table).await?..=table.version().0 {
-        let note = table.commit_content(TableVersion(version)).await?.note();
-        dates.extend(note.and_then(|note| note.forgotten).iter().flat_map(|gone| gone.rows.keys().map(ToString::to_string)));
-    }
-    Ok(dates)
-}
-
 /// A commit of another writer, for people.
 fn foreign(commit: &CommitContent) -> String {
     let operation = commit.actions.iter().find_map(|action| match action {
@@ -198,7 +188,6 @@ impl Accounts {
             }
             return;
         }
-        self.gone.clear();
         let earlier = std::mem::take(&mut self.receipts);
         for (receipt, counts) in &note.by_receipt {
             let account = Account {

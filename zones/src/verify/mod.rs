@@ -26,7 +26,7 @@ use model::{Share, Shutdown};
 use crate::delta::Table;
 use crate::error::Error;
 
-pub use accounting::{Account, Accounts, Counted, accounting, accounts, forgotten, quarantine_accounting};
+pub use accounting::{Account, Accounts, Counted, accounting, accounts, quarantine_accounting};
 pub use files::files;
 pub use landing::landed;
 pub use source::{Source, contents};

@@ -8,7 +8,7 @@ use model::verify::{Check, Subject};
 
 use super::compare::{Comparison, Side, Wrong};
 use super::rows::{Picked, RowBytes};
-use super::{Looking, as_read, forgotten, found};
+use super::{Looking, as_read, found};
 use crate::delta::{ReadPlan, Table};
 use crate::derive::{Wanted, derived};
 use crate::error::Error;
@@ -89,11 +89,6 @@ pub async fn derived_content(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looki
             picked[side as usize].pick(&bytes, &bytes.shaped(&batch)?, |key| keys.contains_key(&key))?;
         }
     }
-    let mut forgotten_dates = std::collections::BTreeSet::new();
-    for input in &rows.inputs {
-        forgotten_dates.extend(forgotten(input.table.as_ref().expect("the inputs are open")).await?);
-    }
-    let is_deleting = of.definition.merge().is_some_and(|merge| merge.delete_when.is_some());
     let advice = format!("make it anew from its inputs: sluice rebuild PIPELINE {}", of.target);
     for (wrong, problem) in [
         (Wrong::Missing, "rows are missing that its inputs yield"),
@@ -116,16 +111,7 @@ pub async fn derived_content(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looki
             examples.push(text);
         }
         examples.sort();
-        let may_be = !forgotten_dates.is_empty() && (wrong != Wrong::Missing || is_deleting) && wrong != Wrong::Repeated;
-        let count = differences.count(wrong) - rounding;
-        if may_be && count > 0 {
-            check.note(format!(
-                "{count} {problem}, as they may: {} dates of its input were let go of, and what was made of them stays",
-                forgotten_dates.len()
-            ));
-            continue;
-        }
-        check.find(count, problem, examples, Some(&advice));
+        check.find(differences.count(wrong) - rounding, problem, examples, Some(&advice));
     }
     Ok(check)
 }

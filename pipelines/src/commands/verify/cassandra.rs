@@ -23,7 +23,7 @@ use model::verify::{Check, Repair, Subject};
 use zones::delta::{Commit, CommitNote, ReadPlan, Table};
 use zones::use_case::UPDATED_AT;
 use zones::verify::compare::{Comparison, Differences, Side, Wrong, digest};
-use zones::verify::{Looking, as_read, forgotten};
+use zones::verify::{Looking, as_read};
 
 use super::Mending;
 use crate::context::Context;
@@ -370,10 +370,6 @@ impl Rows<'_> {
                     (Wrong::Different, format!("{key}: {}", self.design.differing(should_be, is).join("; ")))
                 }
                 (Some(should_be), None) => (Wrong::Missing, self.design.key_text(should_be)),
-                (None, Some(_)) if stays => {
-                    past += 1;
-                    continue;
-                }
                 (None, Some(is)) => (Wrong::Extra, self.design.key_text(is)),
                 (None, None) => continue,
             };
@@ -387,13 +383,6 @@ impl Rows<'_> {
         if expired > 0 {
             check.note(format!("{expired} rows are past their time to live and no longer there, as they should be"));
         }
-        if stays {
-            unnamed_past = differences.count(Wrong::Extra).saturating_sub(named(differences, Wrong::Extra));
-        }
-        if past + unnamed_past > 0 {
-            let rows = past + unnamed_past;
-            check.note(format!("{rows} rows are of dates that {} has let go of, and stay as they should", self.of.table.from));
-        }
         let (pipeline, table) = (&self.of.context.pipeline.name, &self.of.table.name);
         let advice = format!("write them anew from the lake: sluice verify {pipeline} cassandra.{table} --repair");
         for (wrong, problem) in [
@@ -402,11 +391,7 @@ impl Rows<'_> {
             (Wrong::Different, "rows differ from the lake"),
         ] {
             let of_kind: Vec<&Wronged> = wronged.iter().filter(|wronged| wronged.wrong == wrong).collect();
-            let more = if wronged.is_empty() || (stays && wrong == Wrong::Extra) {
-                0
-            } else {
-                differences.count(wrong).saturating_sub(named(differences, wrong))
-            };
+            let more = if wronged.is_empty() { 0 } else { differences.count(wrong).saturating_sub(named(differences, wrong)) };
             let examples = of_kind.iter().map(|wronged| wronged.text.clone()).collect();
             check.find(of_kind.len() as u64 + more, problem, examples, Some(&advice));
         }
