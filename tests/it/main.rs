@@ -9,6 +9,7 @@ mod cassandra_store;
 mod change_stream;
 mod command_line;
 mod commands;
+mod faults;
 mod file_server;
 mod formats;
 mod generator;
