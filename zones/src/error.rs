@@ -144,6 +144,11 @@ impl Error {
             | Delta::Transaction { source: CommitConflict(_) | MaxCommitAttempts(_) | VersionAlreadyExists(_) }))
     }
 
+    /// Whether there was no room for a file.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        self.io_kind().is_some_and(is_full)
+    }
+
     /// What the file system said, however deep in the causes.
     fn io_kind(&self) -> Option<ErrorKind> {
         match self {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use model::report::{RunReport, StageName};
+use model::report::{RunReport, StageName, StageReport};
 
 use crate::commands;
 use crate::error::Error;
@@ -32,16 +32,20 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>) -> Result<RunReport
     let _hold = opened.hold().await?;
     prepare_slice(&opened).await?;
     context.remaining.expect(&context.pipeline, stage);
-    let stages = match stage {
-        None => Box::pin(runner::run(context, opened.connect())).await?,
-        Some(stage) => {
-            let needs_store =
-                matches!(stage, StageName::CreateTables | StageName::RawToCassandra | StageName::UseCaseToCassandra);
-            let store = if needs_store && opened.has_cassandra() { Some(opened.connect().await?) } else { None };
-            runner::stage(context, store.as_ref(), stage).await?
-        }
-    };
+    let stages = stages(&opened, stage).await.map_err(|error| match context.lake.confirm_hold() {
+        // Whatever failed then: files that it had begun are the other run's now.
+        Err(taken @ zones::Error::TakenOver { .. }) => taken.into(),
+        _ => error,
+    })?;
     Ok(runner::report(context, opened.has_cassandra().then(|| opened.keyspace.clone()), started, stages))
+}
+
+async fn stages(opened: &Opened, stage: Option<StageName>) -> Result<Vec<StageReport>, Error> {
+    let context = &opened.context;
+    let Some(stage) = stage else { return Box::pin(runner::run(context, opened.connect())).await };
+    let needs_store = matches!(stage, StageName::CreateTables | StageName::RawToCassandra | StageName::UseCaseToCassandra);
+    let store = if needs_store && opened.has_cassandra() { Some(opened.connect().await?) } else { None };
+    runner::stage(context, store.as_ref(), stage).await
 }
 
 /// A debug run with another slice than the last one starts its lake and its keyspace afresh.

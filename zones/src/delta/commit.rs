@@ -275,12 +275,29 @@ impl Table {
         Ok(days.and_then(|days| i32::try_from(days).ok()).and_then(NaiveDate::from_epoch_days))
     }
 
+    /// Removes the files of a commit that was refused for certain, so that trying again on a full disk does not fill it. Where that
+    /// fails, only space is lost.
+    async fn forget(&self, error: &Error, files: Vec<String>) {
+        if !error.is_conflict() && !error.is_for_want_of_room() {
+            return;
+        }
+        let store = self.log_store().object_store(None);
+        for file in files {
+            let path = object_store::path::Path::parse(&file).unwrap_or_else(|_| file.as_str().into());
+            let _ = store.delete(&path).await;
+        }
+    }
+
     /// Commits from this snapshot; on success the table is at the new version.
     ///
     /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
     pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
         self.confirm_hold()?;
         let name = self.name().to_owned();
+        // Others name files that earlier commits made, or that are to be committed later.
+        let CommitNote { receipt, versions, inputs, restored, rebuilt, replayed, .. } = &commit.note;
+        let is_batch = receipt.is_some() || versions.is_some() || !inputs.is_empty();
+        let is_of_new_files = is_batch && restored.is_none() && rebuilt.is_none() && replayed.is_none();
         let fence_id = format!("{name}/{FENCE_SUFFIX}");
         let fence = self.transaction(&fence_id).await?.unwrap_or(0) + 1;
 
@@ -320,12 +337,19 @@ impl Table {
             ])
             .with_application_transactions(transactions);
         let log_store = self.log_store();
+        let files = if is_of_new_files { files_of(&actions) } else { Vec::new() };
         let finalized = {
             let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
             let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);
             let prepared = commit.into_prepared_commit_future().await.map_err(Error::delta("commit", &name))?;
             crash::point("delta/log:before");
-            let written = prepared.await.map_err(Error::delta("commit", &name))?;
+            let written = match prepared.await.map_err(Error::delta("commit", &name)) {
+                Ok(written) => written,
+                Err(error) => {
+                    self.forget(&error, files).await;
+                    return Err(error);
+                }
+            };
             crash::point("delta/log:after");
             crash::point("delta/checkpoint:before");
             let finalized = written.await.map_err(Error::delta("commit", &name))?;
@@ -340,6 +364,16 @@ impl Table {
         self.transactions = Arc::new(Mutex::new(known));
         Ok(TableVersion(finalized.version()))
     }
+}
+
+/// The files that a commit adds.
+fn files_of(actions: &[Action]) -> Vec<String> {
+    let path = |action: &Action| match action {
+        Action::Add(add) => Some(add.path.clone()),
+        Action::Cdc(file) => Some(file.path.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(path).collect()
 }
 
 fn operation(partition_column: Option<&str>, commit: &Commit) -> DeltaOperation {

@@ -346,12 +346,6 @@ impl Rows<'_> {
             Ok(())
         })
         .await?;
-        // What a raw table lets go of stays where it was sent.
-        let stays = match (&self.of.table.from, &self.origin) {
-            (Origin::Raw(_), Some(origin)) => !forgotten(origin).await?.is_empty(),
-            _ => false,
-        };
-        let (mut past, mut unnamed_past) = (0, 0);
         let nulls = to_cassandra::nulls(&self.of.context.pipeline, self.of.table, &[]);
         let (mut wronged, mut expired) = (Vec::new(), 0);
         for key in differences.keys.keys() {
