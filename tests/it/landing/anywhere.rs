@@ -28,7 +28,7 @@ async fn cut_at_any_byte_however_often_the_same_bytes_land_and_none_comes_twice(
     for round in 0..40 {
         let landing = Landing::holding(&bytes);
         // Where each answer is cut, in bytes of the file; what an answer brings is what lies between two cuts.
-        let mut cuts: Vec<usize> = (0..1 + random.below(5)).map(|_| 1 + random.below(BYTES - 1)).collect();
+        let mut cuts: Vec<usize> = (0..=random.below(5)).map(|_| 1 + random.below(BYTES - 1)).collect();
         cuts.extend([[1, BYTES - 1], [BYTES / 2, BYTES / 2 + 1]][round % 2]);
         cuts.sort_unstable();
         cuts.dedup();

@@ -137,7 +137,7 @@ async fn a_load_under_way_keeps_what_it_goes_on_from() {
     t.one_date_a_commit().serve(data.to_bytes());
     let mut child = t.sluice(&["run", "session_events"]).await.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let third = t.lake().join("raw/session_events/session_events/_delta_log").join(format!("{:020}.json", 3));
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !third.exists() {
         assert!(Instant::now() < deadline, "the load never began");
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -34,7 +34,7 @@ impl Event {
             "n": self.number, "flag": self.flag, "text": self.text,
         });
         // A value that is missing is a value that is null.
-        if self.id % 2 == 0 {
+        if self.id.is_multiple_of(2) {
             event.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         }
         format!("{event}\n")

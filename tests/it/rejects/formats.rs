@@ -172,6 +172,6 @@ async fn records_of_an_older_snapshot_or_of_a_stopped_file_are_not_tried() {
     t.run().await;
     assert_eq!(t.sql("SELECT id, age FROM ages ORDER BY id").await, ["1 | 42", "2 | 17", "4 | 50"]);
     // The next snapshot takes the place of all of it.
-    t.serve_at("people", person(9, 30)).try_run().await.map(drop).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    t.serve_at("people", person(9, 30)).try_run().await.map_or_else(|error| panic!("{}", chain(&error)), drop);
     assert_eq!(t.sql("SELECT id, age FROM ages").await, ["9 | 30"]);
 }

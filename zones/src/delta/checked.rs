@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -85,7 +84,7 @@ async fn crc_of(store: &dyn ObjectStore, path: &Path) -> Result<u32, object_stor
     let mut hasher = crc32fast::Hasher::new();
     let mut bytes = store.get(path).await?.into_stream();
     while let Some(bytes) = bytes.try_next().await? {
-        hasher.update(&Bytes::from(bytes));
+        hasher.update(&bytes);
     }
     Ok(hasher.finalize())
 }

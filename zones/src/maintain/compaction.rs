@@ -75,7 +75,7 @@ fn recently_touched(table: &Table, commits: &[CommitContent]) -> BTreeSet<Partit
         .filter_map(|action| match action {
             Action::Add(file) => Some(partition_of(&file.partition_values, table.partition_column())),
             Action::Remove(file) => {
-                Some(file.partition_values.as_ref().map_or(None, |values| partition_of(values, table.partition_column())))
+                Some(file.partition_values.as_ref().and_then(|values| partition_of(values, table.partition_column())))
             }
             _ => None,
         })

@@ -54,21 +54,17 @@ impl Unneeded {
             if is_elsewhere || live.contains(&object.location) || promised.contains(&object.location) {
                 continue;
             }
-            match named.get(&object.location) {
-                Some(named) => {
-                    let is_old = named.until.is_some_and(|until| until < rules.kept_since());
-                    if is_old && !named.is_unread && rules.has(MaintenanceStep::Vacuum) {
-                        unneeded.expired.push(object.clone());
-                    }
+            if let Some(named) = named.get(&object.location) {
+                let is_old = named.until.is_some_and(|until| until < rules.kept_since());
+                if is_old && !named.is_unread && rules.has(MaintenanceStep::Vacuum) {
+                    unneeded.expired.push(object.clone());
                 }
-                None => {
-                    // What else another engine keeps here (deletion vectors, say) is its own.
-                    let is_parquet = object.location.extension() == Some("parquet");
-                    let is_old =
-                        is_parquet && object.last_modified.timestamp_micros() < rules.now.saturating_sub(rules.orphan_age);
-                    if is_old && rules.has(MaintenanceStep::Orphans) {
-                        unneeded.orphans.push(object.clone());
-                    }
+            } else {
+                // What else another engine keeps here (deletion vectors, say) is its own.
+                let is_parquet = object.location.extension() == Some("parquet");
+                let is_old = is_parquet && object.last_modified.timestamp_micros() < rules.now.saturating_sub(rules.orphan_age);
+                if is_old && rules.has(MaintenanceStep::Orphans) {
+                    unneeded.orphans.push(object.clone());
                 }
             }
         }

@@ -153,7 +153,7 @@ impl TableCare {
             (found, _) => found,
         };
         let rewrites = if rules.has(MaintenanceStep::Compaction) {
-            let gone = forgetting.as_ref().map(|found| found.partitions()).unwrap_or_default();
+            let gone = forgetting.as_ref().map(retention::Forgetting::partitions).unwrap_or_default();
             compaction::find(&table, &commits, &gone)?
         } else {
             Vec::new()
@@ -186,13 +186,12 @@ impl TableCare {
         reports.push(files::report(&self.target, MaintenanceStep::Vacuum, &self.unneeded.expired));
         reports.push(files::report(&self.target, MaintenanceStep::Orphans, &self.unneeded.orphans));
         for (step, note) in &self.held_back {
-            match reports.iter_mut().find(|report| report.step == *step) {
-                Some(report) => report.notes.push(note.clone()),
-                None => {
-                    let mut report = StepReport::new(*step, &self.target);
-                    report.notes.push(note.clone());
-                    reports.push(report);
-                }
+            if let Some(report) = reports.iter_mut().find(|report| report.step == *step) {
+                report.notes.push(note.clone())
+            } else {
+                let mut report = StepReport::new(*step, &self.target);
+                report.notes.push(note.clone());
+                reports.push(report);
             }
         }
         reports.retain(|report| !report.is_empty());

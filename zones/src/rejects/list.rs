@@ -77,7 +77,7 @@ pub fn shown(bytes: &[u8], limit: usize) -> String {
                 '\r' => text.push_str("\\r"),
                 '\t' => text.push('\t'),
                 control if control.is_control() => {
-                    write!(text, "\\u{{{:x}}}", u32::from(control)).expect("a String takes any text")
+                    write!(text, "\\u{{{:x}}}", u32::from(control)).expect("a String takes any text");
                 }
                 letter => text.push(letter),
             }

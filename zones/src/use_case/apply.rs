@@ -173,15 +173,15 @@ impl UseCase<'_> {
         let before = self.table.version();
         let is_view = self.fold.is_none();
         if is_view {
-            crash::point("view/commit:before")
+            crash::point("view/commit:before");
         } else {
-            crash::point("merge/commit:before")
+            crash::point("merge/commit:before");
         }
         let version = self.table.commit(commit).await?;
         if is_view {
-            crash::point("view/commit:after")
+            crash::point("view/commit:after");
         } else {
-            crash::point("merge/commit:after")
+            crash::point("merge/commit:after");
         }
         self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
