@@ -142,22 +142,19 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(ended.status.success(), "{log}");
     assert!(log.matches(" again").count() > 10, "it was disturbed: {log}");
-    // A node that is killed forgets what it acknowledged in its last moments: it marks its commit log from time to time, and reads
-    // it up to the last mark. That is Cassandra's promise to break, and replicas are the way out; no other row is missing, and
-    // none is another one. What it forgot is there again once the table is filled anew.
+    // Rows were missing here: 197 of 11,992, none another one. Connections that break lose none, so what is gone is most likely
+    // what the node acknowledged in its last moments and did not find in its commit log again (its default synchronises from time
+    // to time). That this is the cause was not shown. What is gone is there again once the table is filled anew.
     let after_kill = cells_in(state.address(), Some(ADMIN), &t.keyspace).await;
     for (kept, wanted) in after_kill.iter().zip(&whole) {
         let wanted: std::collections::BTreeSet<_> = wanted.iter().collect();
         assert!(kept.iter().all(|row| wanted.contains(row)), "a row that was never sent");
         assert!(kept.len() * 10 > wanted.len() * 5, "{} of {} rows", kept.len(), wanted.len());
     }
-    let mut rebuild = t.sluice(&["rebuild", "session_events", "cassandra.started_sessions", "completed_sessions"]).await;
-    rebuild
-        .env("CASSANDRA_HOST", state.address().to_string())
-        .env("CASSANDRA_USERNAME", ADMIN.0)
-        .env("CASSANDRA_PASSWORD", ADMIN.1);
-    let rebuilt = rebuild.output().unwrap();
-    assert!(rebuilt.status.success(), "{}", stderr(&rebuilt));
+    let session = session_with(&state.address().to_string(), Some(ADMIN)).await;
+    for table in ["started_sessions", "completed_sessions"] {
+        session.query_unpaged(format!("DROP TABLE {}.{table}", t.keyspace), ()).await.unwrap();
+    }
     let ended = output(run_as(ADMIN, &t, state.address()).await.spawn().unwrap()).await;
     assert!(ended.status.success(), "{}", stderr(&ended));
     assert_eq!(cells_in(state.address(), Some(ADMIN), &t.keyspace).await, whole);
