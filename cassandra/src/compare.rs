@@ -102,6 +102,7 @@ fn place_on_ring(token: i64) -> u64 {
 }
 
 /// The last token that can be in the share.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
 fn last_token(share: Share) -> i64 {
     let steps = (share.fraction() * (1_u64 << 48) as f64).ceil() as u64;
     let place = if steps >= 1 << 48 { u64::MAX } else { (steps << 16) | 0xFFFF };
@@ -260,7 +261,9 @@ mod tests {
 
     fn row(cells: &[Option<&str>]) -> Vec<u8> {
         let mut row = Vec::new();
-        cells.iter().for_each(|cell| encode::append_cell(cell.map(str::as_bytes), &mut row));
+        for cell in cells {
+            encode::append_cell(cell.map(str::as_bytes), &mut row);
+        }
         row
     }
 

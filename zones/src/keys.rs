@@ -233,7 +233,7 @@ impl KeyDirectory {
         let Ok(files) = std::fs::read_dir(&self.folder) else { return };
         for file in files.flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
-            let is_run = name.ends_with(".run") || name.ends_with(".run.part");
+            let is_run = matches!(name.split_once('.'), Some((_, "run" | "run.part")));
             if is_run && !self.manifest.runs.iter().any(|run| run.file == name) {
                 // Only space is at stake.
                 let _ = std::fs::remove_file(file.path());

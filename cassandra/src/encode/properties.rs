@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::column::Cells;
 use crate::cql::CqlType;
 
+#[allow(clippy::needless_pass_by_value, reason = "each column is made for the call")]
 fn ours(column: ArrayRef, to: CqlType) -> Option<Vec<u8>> {
     assert!(super::can_encode(column.data_type(), to), "{} as {to}", column.data_type());
     let mut out = Vec::new();

@@ -1,6 +1,7 @@
 //! Writes a node's configuration and starts its JVM.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -183,10 +184,10 @@ commit_failure_policy: die
     );
     if let Some(ring) = &options.ring {
         // Nothing is there yet that a new member would have to be given.
-        yaml.push_str(&format!("initial_token: {}\nauto_bootstrap: false\n", ring.token));
+        let _ = writeln!(yaml, "initial_token: {}\nauto_bootstrap: false", ring.token);
     }
     for (key, value) in &options.config {
-        yaml.push_str(&format!("{key}: {value}\n"));
+        let _ = writeln!(yaml, "{key}: {value}");
     }
     yaml
 }

@@ -129,6 +129,7 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Consistency::{All, EachQuorum, LocalOne, LocalQuorum, Quorum};
 
     #[test]
     fn replicas_that_cannot_answer_are_told_from_those_that_are_down() {
@@ -140,7 +141,6 @@ mod tests {
         let fits = |strategy: &Strategy, counts: &[(&str, usize)], local, consistency| {
             check("k", strategy, &nodes(counts), local, consistency).map_err(|error| error.needed)
         };
-        use Consistency::{All, EachQuorum, LocalOne, LocalQuorum, Quorum};
 
         assert_eq!(fits(&simple(1), &[("a", 1)], None, LocalQuorum), Ok(()));
         assert_eq!(fits(&simple(3), &[("a", 1)], None, LocalQuorum), Err(2));

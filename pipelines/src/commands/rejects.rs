@@ -49,14 +49,14 @@ pub async fn run(arguments: RejectsArgs) -> Result<(), Error> {
         // One more tells whether there are others; only the table says so.
         let asked = limit.map(|limit| if format == Format::Table { limit + 1 } else { limit });
         let records = held(&table, &filter, asked).await?;
-        return print(rows(listed(&records, &Origins::of(&pipeline, &lake)?, format))?, format, limit).await;
+        return print(rows(listed(&records, &Origins::of(&pipeline, &lake)?, format)), format, limit).await;
     }
     let groups = groups(&table, &filter).await?;
     if groups.is_empty() && format == Format::Table {
         println!("no rejects");
         return Ok(());
     }
-    print(rows(grouped(&groups, format))?, format, None).await?;
+    print(rows(grouped(&groups, format)), format, None).await?;
     if format == Format::Table {
         next_steps(&pipeline.name, &groups);
     }
@@ -84,10 +84,10 @@ fn next_steps(pipeline: &str, groups: &[Group]) {
 
 type Columns = Vec<(&'static str, ArrayRef)>;
 
-fn rows(columns: Columns) -> Result<Rows, Error> {
+fn rows(columns: Columns) -> Rows {
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
     let batch = batch.expect("columns of equal length");
-    Ok(Rows { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed() })
+    Rows { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed() }
 }
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

@@ -111,6 +111,7 @@ async fn what_can_be_derived_again_may_be_lost() {
 /// A landed file is compared with its sha256 before it is loaded; the source has it still.
 #[tokio::test]
 async fn a_damaged_landed_file_is_never_loaded_and_lands_again() {
+    #[allow(clippy::type_complexity, reason = "a table of three")]
     let damages: [(&str, fn(&Path)); 3] = [
         ("has sha256", |file| flip(file)),
         ("bytes instead of", |file| cut(file, 100)),

@@ -76,9 +76,8 @@ async fn rows_of_another_writer_are_merged_like_any_other() {
     let schema: Schema = table.snapshot().unwrap().schema().as_ref().try_into_arrow().unwrap();
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
-            "id" => Arc::new(Int64Array::from(vec![14])),
+            "id" | "amount" => Arc::new(Int64Array::from(vec![14])),
             "customer" => Arc::new(StringArray::from(vec!["c0"])),
-            "amount" => Arc::new(Int64Array::from(vec![14])),
             "note" | "_entry" => Arc::new(StringArray::from(vec!["by hand"])),
             "ts" | "_loaded_at" => Arc::new(TimestampMicrosecondArray::from(vec![1_704_186_000_000_000]).with_timezone("UTC")),
             "day" => Arc::new(Date32Array::from(vec![19_724])),

@@ -191,7 +191,8 @@ key = ["digit"]
 async fn a_statement_that_computes_for_minutes_is_left_within_two_seconds() {
     let slow = "SELECT a.n % 10 AS digit, count(*) AS pairs FROM numbers a, numbers b WHERE (a.n * b.n) % 7 = 3 GROUP BY 1";
     let t = TestPipeline::written("pairs", &[("pipeline.toml", PAIRS), ("pairs.sql", slow)]).await;
-    let lines: String = (0..200_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let lines: Vec<String> = (0..200_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let lines = lines.concat();
     t.serve_at("numbers", lines);
     let command = async || {
         let mut command: Command = t.sluice(&["run", "pairs"]).await;

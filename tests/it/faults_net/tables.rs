@@ -29,8 +29,8 @@ async fn a_table_that_was_dropped_is_filled_anew_with_the_same_cells() {
     t.cql_by_hand(&ddl).await;
     t.run().await;
     assert_eq!(cells(&t).await, whole);
-    let sent = t.run().await.stages.iter().map(|stage| stage.written).sum::<u64>();
-    assert_eq!(sent, 0, "and then it is up to date");
+    let written = t.run().await.stages.iter().map(|stage| stage.written).sum::<u64>();
+    assert_eq!(written, 0, "and then it is up to date");
 
     t.cql_by_hand("DROP KEYSPACE {ks}").await;
     t.run().await;

@@ -80,21 +80,21 @@ fn read_entries(
         while let Some(piece) = pieces.next_piece().map_err(|error| error.to_string())? {
             match piece {
                 Piece::Records(block) => {
-                    let decoded = decoder.decode(&block);
-                    assert_eq!(decoded.rows.num_rows(), decoded.positions.len());
-                    assert_eq!(decoded.rows.num_rows(), decoded.spans.len());
-                    let mut positions = decoded.positions.clone();
-                    positions.extend(decoded.rejects.iter().map(|reject| reject.position));
+                    let records = decoder.decode(&block);
+                    assert_eq!(records.rows.num_rows(), records.positions.len());
+                    assert_eq!(records.rows.num_rows(), records.spans.len());
+                    let mut positions = records.positions.clone();
+                    positions.extend(records.rejects.iter().map(|reject| reject.position));
                     positions.sort_unstable();
                     assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "a record came out twice: {positions:?}");
                     assert!(positions.first().is_none_or(|first| *first > last), "{positions:?} after {last}");
                     last = positions.last().copied().unwrap_or(last);
-                    for (row, (position, span)) in decoded.positions.iter().zip(&decoded.spans).enumerate() {
+                    for (row, (position, span)) in records.positions.iter().zip(&records.spans).enumerate() {
                         let record = block.record(span);
-                        let values = arrow::util::pretty::pretty_format_batches(&[decoded.rows.slice(row, 1)]).unwrap();
+                        let values = arrow::util::pretty::pretty_format_batches(&[records.rows.slice(row, 1)]).unwrap();
                         found.push(format!("{position}: {}\n{values}", record.escape_ascii()));
                     }
-                    for reject in &decoded.rejects {
+                    for reject in &records.rejects {
                         found.push(format!("{}: {} {}", reject.position, reject.detail, reject.bytes.escape_ascii()));
                     }
                 }

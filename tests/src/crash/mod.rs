@@ -120,7 +120,7 @@ impl Proof {
             proof.undisturbed.push(state);
             proof.between(&place, generation).await;
         }
-        proof.dismiss(place);
+        dismiss(place);
         proof
     }
 
@@ -146,7 +146,7 @@ impl Proof {
                 told(number, &outcomes);
                 summary.lock().expect("nobody panics while holding it").add(number, trial, outcomes);
             }
-            self.dismiss(place);
+            dismiss(place);
         };
         join_all((0..workers).map(work)).await;
         let mut summary = summary.into_inner().expect("nobody panics while holding it");
@@ -262,10 +262,10 @@ impl Proof {
             done.unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
     }
+}
 
-    fn dismiss(&self, place: Place) {
-        kit::drop_keyspaces(vec![place.keyspace]);
-    }
+fn dismiss(place: Place) {
+    kit::drop_keyspaces(vec![place.keyspace]);
 }
 
 const RUN: [&str; 4] = ["run", PIPELINE, "--output", "json"];

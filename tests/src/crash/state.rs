@@ -217,12 +217,12 @@ fn landed(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     walk(folder, &mut |path| {
         let name = path.strip_prefix(folder).expect("below the folder").display().to_string();
-        if name.ends_with(".lock") {
+        if path.extension().is_some_and(|ending| ending == "lock") {
             return;
         }
         let bytes = std::fs::read(path).expect("a landed file can be read");
         let said = match serde_json::from_slice::<Value>(&bytes) {
-            Ok(json) if name.ends_with(".json") => json.to_string(),
+            Ok(json) if path.extension().is_some_and(|ending| ending == "json") => json.to_string(),
             _ => crate::digest::sha256(&bytes),
         };
         lines.push(format!("{name} {said}"));
@@ -236,7 +236,7 @@ fn kept(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     walk(folder, &mut |path| {
         let name = path.strip_prefix(folder).expect("below the folder").display().to_string();
-        let is_run = name.starts_with("keys/") && name.ends_with(".run");
+        let is_run = name.starts_with("keys/") && path.extension().is_some_and(|ending| ending == "run");
         if !is_run && !name.starts_with("hold/") {
             lines.push(name);
         }

@@ -38,8 +38,7 @@ pub(crate) enum Needs {
 impl Needs {
     pub(crate) fn of(format: &Format) -> Self {
         match format {
-            Format::JsonLines => Self::Nothing,
-            Format::Csv(Csv { header: Header::Names(_), .. }) => Self::Nothing,
+            Format::JsonLines | Format::Csv(Csv { header: Header::Names(_), .. }) => Self::Nothing,
             Format::Csv(_) => Self::Headers,
             Format::Parquet => Self::Rows,
         }

@@ -171,7 +171,9 @@ impl TableCare {
             );
         }
         let mut before = FileSum::default();
-        objects.iter().for_each(|object| before.add(object.size));
+        for object in objects {
+            before.add(object.size);
+        }
         Ok(Self { target, table, keys, forgetting, rewrites, log, unneeded, held_back, before })
     }
 
@@ -187,7 +189,7 @@ impl TableCare {
         reports.push(files::report(&self.target, MaintenanceStep::Orphans, &self.unneeded.orphans));
         for (step, note) in &self.held_back {
             if let Some(report) = reports.iter_mut().find(|report| report.step == *step) {
-                report.notes.push(note.clone())
+                report.notes.push(note.clone());
             } else {
                 let mut report = StepReport::new(*step, &self.target);
                 report.notes.push(note.clone());

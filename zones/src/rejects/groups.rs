@@ -61,7 +61,7 @@ pub async fn groups(quarantine: &Table, filter: &Filter) -> Result<Vec<Group>, E
                 let mut rule = rule(reason, detail);
                 let mut key = (table.to_owned(), stopped.value(row), reason.to_owned(), rule.clone());
                 if groups.len() >= MOST_GROUPS && !groups.contains_key(&key) {
-                    rule = "others".to_owned();
+                    "others".clone_into(&mut rule);
                     key.3.clone_from(&rule);
                 }
                 let at = DateTime::from_timestamp_micros(instants.value(row)).unwrap_or_default();

@@ -67,8 +67,8 @@ fn judged(replay: &Replay<'_>, rows: &RecordBatch, stays: &Stays, definition: &s
     let (mut gone, mut changed) = (0, 0);
     let mut kept = Vec::with_capacity(rows.num_rows());
     let mut judgements: [Vec<&str>; 3] = Default::default();
-    for row in 0..rows.num_rows() {
-        let is_fed = choices[row] == Choice::Fed;
+    for (row, choice) in choices.iter().enumerate() {
+        let is_fed = *choice == Choice::Fed;
         let stay = if is_fed { stays.get(entries.value(row), positions.value(row).unsigned_abs()) } else { None };
         let before = [reasons.value(row), details.value(row), definitions.value(row)];
         let now = stay.map_or(before, |(reason, detail)| [reason.name(), detail.as_str(), definition]);

@@ -282,8 +282,8 @@ fn physical(state: &SessionState, logical: Expr, schema: &DFSchema) -> Result<Ar
         .with_schema(Arc::new(schema.clone()))
         .with_config_options(Arc::clone(state.config_options()))
         .build();
-    let simplifier = ExprSimplifier::new(context);
-    let simplified = simplifier.simplify(simplifier.coerce(logical, schema)?)?;
+    let rules = ExprSimplifier::new(context);
+    let simplified = rules.simplify(rules.coerce(logical, schema)?)?;
     state.create_physical_expr(simplified, schema)
 }
 

@@ -1,6 +1,6 @@
 //! The sums: what the commits of a raw table and of the quarantine say of each receipt, against the rows that are there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -144,7 +144,7 @@ impl Accounts {
         }
         let removed = commit.actions.iter().filter_map(|action| match action {
             Action::Remove(remove) if remove.data_change => {
-                Some(partition_of(remove.partition_values.as_ref().unwrap_or(&Default::default()), partition_column))
+                Some(partition_of(remove.partition_values.as_ref().unwrap_or(&HashMap::default()), partition_column))
             }
             _ => None,
         });

@@ -56,10 +56,9 @@ impl Sample {
     /// The share of `rows` rows; `None` for all of them.
     pub fn of(self, rows: u64) -> Option<Share> {
         match self {
-            Self::All => None,
             Self::Share(share) => Some(share).filter(|share| share.fraction() < 1.0),
             Self::Rows(wanted) if wanted < rows => Share::of(wanted.max(1) as f64 / rows as f64),
-            Self::Rows(_) => None,
+            Self::All | Self::Rows(_) => None,
         }
     }
 }

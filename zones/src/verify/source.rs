@@ -193,7 +193,7 @@ impl<'s> Records<'s> {
         };
         let input = entries::open(&source.zone.file(file.receipt), source.landing).map_err(Error::entry)?;
         let plan = prepare(input, folder, &bounds)?;
-        self.compare_counts(file, &plan, check);
+        compare_counts(file, &plan, check);
 
         let mut reader = SpillReader::open(&folder.join(ROWS_FILE))?;
         for segment in plan.batches.iter().flat_map(|batch| &batch.segments) {
@@ -217,24 +217,6 @@ impl<'s> Records<'s> {
             }
         }
         Ok(())
-    }
-
-    fn compare_counts(&self, file: &File<'_>, plan: &LoadPlan, check: &mut Check) {
-        let (planned, account) = (plan.counts, file.account);
-        let counted = account.counts;
-        for (fate, should_be, is) in [
-            ("read", planned.read, counted.read),
-            ("rejected", planned.rejected, counted.rejected),
-            ("dropped", planned.dropped, counted.dropped),
-            ("sliced off", planned.sliced_off, counted.sliced_off),
-            ("too old", planned.too_old, counted.too_old),
-        ] {
-            // A replay has added to these since.
-            if should_be != is && account.replayed == 0 && account.counted != Counted::NotAnyMore {
-                let example = format!("receipt {}: {fate} {is}, and its file has {should_be}", file.receipt.sequence);
-                check.find(1, "the counts of a load are not those of its file", vec![example], None);
-            }
-        }
     }
 
     fn add_raw(&mut self, side: Side, rows: &RecordBatch) -> Result<(), Error> {
@@ -378,6 +360,24 @@ impl<'s> Records<'s> {
             rejects.find(set_aside.count(wrong), problem, examples(wrong), Some(RAW_ADVICE));
         }
         Ok(())
+    }
+}
+
+fn compare_counts(file: &File<'_>, plan: &LoadPlan, check: &mut Check) {
+    let (planned, account) = (plan.counts, file.account);
+    let counted = account.counts;
+    for (fate, should_be, is) in [
+        ("read", planned.read, counted.read),
+        ("rejected", planned.rejected, counted.rejected),
+        ("dropped", planned.dropped, counted.dropped),
+        ("sliced off", planned.sliced_off, counted.sliced_off),
+        ("too old", planned.too_old, counted.too_old),
+    ] {
+        // A replay has added to these since.
+        if should_be != is && account.replayed == 0 && account.counted != Counted::NotAnyMore {
+            let example = format!("receipt {}: {fate} {is}, and its file has {should_be}", file.receipt.sequence);
+            check.find(1, "the counts of a load are not those of its file", vec![example], None);
+        }
     }
 }
 

@@ -43,8 +43,8 @@ pub fn lines(
             while let Some(piece) = if positions.is_empty() { None } else { pieces.next_piece()? } {
                 shutdown.check()?;
                 let Piece::Records(block) = piece else { continue };
-                let decoded = decoder.decode(&block);
-                for (position, span) in decoded.positions.iter().zip(&decoded.spans) {
+                let records = decoder.decode(&block);
+                for (position, span) in records.positions.iter().zip(&records.spans) {
                     if positions.remove(position) {
                         found.insert((name.clone(), *position), block.record(span));
                     }
