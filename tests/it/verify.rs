@@ -99,7 +99,7 @@ const FILES: [(&str, &str); 6] = [
     ("pipeline.toml", SHOP),
     (
         "buyers.sql",
-        "SELECT buyer, max(ts) AS latest, last_value(op ORDER BY ts, op) AS op, count(*) AS orders, sum(weight) AS weight,
+        "SELECT buyer, max(ts) AS latest, last_value(op ORDER BY ts, op) AS op, count(*) AS orders, sum(cast(weight as decimal(18, 4))) AS weight,
                 sum(price) AS price
          FROM orders GROUP BY buyer",
     ),

@@ -160,7 +160,7 @@ impl Error {
     }
 
     /// Whether a table's log or one of its files cannot be read, though the file system works.
-    fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         match self {
             Self::ReadFile { .. } | Self::DamagedFile { .. } | Self::DamagedCommit { .. } | Self::CommitGone { .. } => true,
             Self::Delta { step, .. } => READING.contains(step),

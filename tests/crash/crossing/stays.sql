@@ -1,7 +1,7 @@
 SELECT
   visit,
   first_value(who ORDER BY ts, who) FILTER (WHERE kind = 'start')         AS who,
-  last_value(product ORDER BY ts, product) FILTER (WHERE kind = 'end')    AS product,
+  last_value(product ORDER BY ts, product NULLS FIRST) FILTER (WHERE kind = 'end')    AS product,
   min(ts) FILTER (WHERE kind = 'start')                                   AS start_ts,
   max(ts) FILTER (WHERE kind = 'end')                                     AS end_ts,
   sum(amount)                                                             AS amount,

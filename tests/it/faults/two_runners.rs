@@ -95,7 +95,11 @@ async fn a_killed_run_is_followed_at_once() {
 async fn runs_that_know_nothing_of_each_other_load_and_merge_once() {
     let t = TestPipeline::written("shop", &SHOP).await;
     let mut collided = 0;
-    for step in 1..=6 {
+    // Six times, and more where they pass each other by.
+    for step in 1..=40 {
+        if step > 6 && collided > 0 {
+            break;
+        }
         t.serve_at("orders", orders(0..step * 40));
         t.stage(model::report::StageName::CreateTables).await.unwrap();
         t.stage(model::report::StageName::UrlToLanding).await.unwrap();

@@ -102,7 +102,7 @@ async fn a_server_that_fails_for_a_minute_is_waited_for_and_one_that_fails_for_l
     };
     landing.server.script(FILE, failing(attempts - 1));
     landing.lands(&bytes).await;
-    assert_eq!(landing.requests().len() as u32, attempts);
+    assert_eq!(u32::try_from(landing.requests().len()).unwrap(), attempts);
 
     landing.server.put(FILE, content(2, 10));
     landing.server.script(FILE, failing(attempts + 5));

@@ -24,7 +24,7 @@ use model::crash;
 use model::definition::{ColumnSource, ContractRecord, OnChange, RawTable, UnknownFields};
 use model::position::{BatchNumber, FilePosition, TableVersion};
 
-use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Table, TableShape, Taking};
+use crate::delta::{Commit, CommitNote, PartitionValue, Planned, ReadPlan, Span, Table, TableShape, Taking};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{Batch, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, RowIndex, SpillReader, expand, raw_schema};
@@ -132,6 +132,11 @@ impl<'d> Raw<'d> {
                 // What was loaded since then was taken back.
                 next = note.restored;
                 continue;
+            }
+            if note.rebuilt.is_some_and(Span::is_all) {
+                // All that was there before was computed anew by it.
+                total += note.by_receipt.get(&receipt).copied().unwrap_or_default();
+                break;
             }
             match note.receipt {
                 _ if note.replayed.is_some() => {}

@@ -124,7 +124,9 @@ async fn replace(
             None => plan,
         };
         let replaced = match Replacement::of(table, write_time, plan).write().await {
-            Err(error @ Error::ReadFile { .. }) if plan.identity == Identity::Kept && plan.span.is_all() => {
+            Err(error @ (Error::ReadFile { .. } | Error::DamagedFile { .. }))
+                if plan.identity == Identity::Kept && plan.span.is_all() =>
+            {
                 another = Some((table.drafted(shape, &uuid::Uuid::new_v4().to_string())?, error.to_string()));
                 continue;
             }

@@ -69,7 +69,7 @@ impl Sample {
 /// needs a person's hand elsewhere are none of the data's faults.
 pub(crate) fn found(check: &mut Check, what: &str, error: Error) -> Result<(), Error> {
     match error.failure() {
-        Failure::Bug | Failure::Data => {
+        failure if error.is_damage() || matches!(failure, Failure::Bug | Failure::Data) => {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);
             while let Some(inner) = cause {
@@ -79,7 +79,7 @@ pub(crate) fn found(check: &mut Check, what: &str, error: Error) -> Result<(), E
             check.find(1, what, vec![text], error.hint().as_deref());
             Ok(())
         }
-        Failure::Definition | Failure::Transient | Failure::Interrupted => Err(error),
+        _ => Err(error),
     }
 }
 

@@ -272,7 +272,7 @@ async fn or_removed(
     rebuilt: Result<TableRebuild, Error>,
 ) -> Result<TableRebuild, Error> {
     let problem = match rebuilt {
-        Err(Error::Lake(error @ LakeError::Delta { step: "open", .. })) if span.is_all() => {
+        Err(Error::Lake(error @ (LakeError::Delta { step: "open", .. } | LakeError::DamagedCommit { .. }))) if span.is_all() => {
             // Only the table's own log is a reason to remove it.
             if open_table(context, origin).await.is_ok() {
                 return Err(error.into());
