@@ -14,8 +14,8 @@ if [[ -z ${CASSANDRA_HOST:-} ]]; then
   trap stop_node EXIT
   step 'starting a Cassandra for the tests'
   "$folder/sluice" node up --dir "$node_dir" --heap 768M >/dev/null
-  done_step
+  done_step ""
 fi
 step "killing: every point, then ${N:-1000} times at random"
 "$folder/crash-test" --kills "${N:-1000}" ${SEED:+--seed "$SEED"} "$@"
-done_step
+done_step ""

@@ -110,7 +110,7 @@ fn last_token(share: Share) -> i64 {
 }
 
 impl TableDesign {
-    /// A primary key for people: `session_id=..., ts=...`.
+    /// A primary key for people: `order_id=..., ts=...`.
     pub fn key_text(&self, key: &[u8]) -> String {
         let names = self.columns[..self.key_len()].iter();
         names.zip(self.texts(key)).map(|(column, text)| format!("{}={text}", column.name)).collect::<Vec<_>>().join(", ")

@@ -116,6 +116,21 @@ impl Error {
 
     /// Something that came up while rows were computed.
     pub(crate) fn sql(step: String, error: &datafusion::error::DataFusionError) -> Self {
+        // A file that cannot be trusted is not the statement's fault.
+        if let datafusion::error::DataFusionError::External(inner) = error.find_root() {
+            match inner.downcast_ref::<Self>() {
+                Some(Self::DamagedFile { table, path, problem }) => {
+                    return Self::DamagedFile { table: table.clone(), path: path.clone(), problem: problem.clone() };
+                }
+                Some(Self::ReadFile { table, path, source })
+                    if io_kind(source).is_none_or(|kind| kind == ErrorKind::NotFound) =>
+                {
+                    let problem = format!("it cannot be read: {source}");
+                    return Self::DamagedFile { table: table.clone(), path: path.clone(), problem };
+                }
+                _ => {}
+            }
+        }
         if let Some(kind) = io_kind(error).filter(|kind| is_full(*kind)) {
             return Self::Io { step: "spill for", path: step, source: kind.into() };
         }

@@ -35,13 +35,17 @@ pub(crate) fn dependence(plan: &LogicalPlan, definition: &UseCaseTable) -> Optio
         let problem = format!("{function}() gives something else in each run, and a row that is merged again must be the same");
         return Some(Dependence { is_of_time: true, ..Dependence::new(problem, &function) });
     }
-    if let Some(name) = floating_sum(plan, merge) {
+    of_the_cut(plan, definition, merge).or_else(|| {
+        let name = floating_sum(plan, merge)?;
         let problem = format!(
             "`{name}` sums floating-point numbers, and their last digits depend on the order in which they are added: make them \
              exact, as in cast({name} as decimal(18, 4))"
         );
-        return Some(Dependence::new(problem, &name));
-    }
+        Some(Dependence::new(problem, &name))
+    })
+}
+
+fn of_the_cut(plan: &LogicalPlan, definition: &UseCaseTable, merge: &Merge) -> Option<Dependence> {
     let mut top = plan;
     // What stands above the aggregate may only choose, name and convert its columns.
     let mut projections = Vec::new();

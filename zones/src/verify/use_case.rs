@@ -3,6 +3,7 @@
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use model::definition::{Fold, UseCaseTable};
+use model::failure::Classify;
 use model::position::TableVersion;
 use model::verify::{Check, Subject};
 
@@ -245,7 +246,13 @@ pub async fn key_directory(lake: &Lake, of: &UseCaseCheck<'_>, looking: &Looking
                 }
             };
             check.rows += batch.num_rows() as u64;
-            let lacking = table.keys_lacking(&file.partition, &batch)?;
+            let lacking = match table.keys_lacking(&file.partition, &batch) {
+                Err(error @ Error::Damaged { .. }) => {
+                    check.find(1, "the key directory cannot be read", vec![error.to_string()], error.hint().as_deref());
+                    return Ok(check);
+                }
+                lacking => lacking?,
+            };
             unknown += lacking.len() as u64;
             let schema = batch.schema();
             let name = |row: usize| {
