@@ -53,6 +53,21 @@ fn write_fleet(folder: &Path) {
     writer.close().unwrap();
 }
 
+/// A promise without its test would be a claim.
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let mut tests = String::new();
+    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("it"), &mut tests);
+    let page = docs("guarantees.md");
+    let names: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains(' ')).collect();
+    let named: Vec<&str> =
+        names.into_iter().filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())).collect();
+    assert!(named.len() > 40, "{} tests are named", named.len());
+    for name in named {
+        assert!(name == "order_dependent" || tests.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
+
 /// A message on the page that the program no longer says would send its reader astray.
 #[test]
 fn every_message_of_the_troubleshooting_page_is_in_the_source() {
