@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test crash-test check lint build dist bench-sessions bench-memory fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline test test-cluster crash-test check lint build dist bench-sessions bench-memory fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,9 @@ oulad: ## Run the Open University pipeline over OULAD_URL, compare every table w
 
 test: ## Run all tests, against a real Cassandra (ARGS="--test it NAME" chooses)
 	@scripts/test.sh $(ARGS)
+
+test-cluster: ## Run the test of three nodes: one is killed, one is paused
+	@scripts/test.sh --features tests/cluster --test it cluster
 
 crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=...)
 	@scripts/crash-test.sh

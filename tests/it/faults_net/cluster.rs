@@ -1,7 +1,7 @@
 //! Three nodes: one is lost, one does not answer, and what has a quorum goes on.
 //!
-//! Part of every run of the tests: the three start at the same time, and a pipeline that only ever saw one node proves nothing
-//! about replicas.
+//! A pipeline that only ever saw one node proves nothing about replicas. The three start at the same time, each with a schema of
+//! its own, and agree a minute later or more: so this is `make test-cluster`, with the machine to itself.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;

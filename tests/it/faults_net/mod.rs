@@ -2,6 +2,7 @@
 //! command gets there. Against real servers; what is cut, frozen or slow is so for real. Faults of sources are in `landing`.
 
 mod cassandra;
+#[cfg(feature = "cluster")]
 mod cluster;
 mod node;
 mod signals;
