@@ -136,7 +136,7 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     for (key, value) in [
         ("write_request_timeout", "10ms"),
         ("native_transport_rate_limiting_enabled", "true"),
-        ("native_transport_max_requests_per_second", "2000"),
+        ("native_transport_max_requests_per_second", "500"),
         ("native_transport_throw_on_overload", "true"),
     ] {
         own.options.config.push((key.to_owned(), value.to_owned()));
