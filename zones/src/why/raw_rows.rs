@@ -18,7 +18,7 @@ use super::Looked;
 use super::key::{Key, equal};
 use crate::delta::{PartitionValue, ReadPlan, Table};
 use crate::error::Error;
-use crate::query::Input;
+use crate::query::{Input, Room};
 use crate::use_case::query;
 
 /// What rows of an input have to be like to be of the key.
@@ -72,7 +72,7 @@ impl Condition {
 
 /// The rows of each input that a row of a use case was made of.
 pub async fn conditions(definition: &UseCaseTable, inputs: &[Input], key: &Key) -> Result<Vec<Condition>, Error> {
-    let mentions = query(definition, inputs.to_vec(), None).lineage(&definition.key).await?;
+    let mentions = query(definition, inputs.to_vec(), Room::default()).lineage(&definition.key).await?;
     let condition = |mention: crate::query::Lineage| {
         let is_loose = mention.key.iter().any(Option::is_none);
         let named = definition.key.iter().zip(mention.key);
