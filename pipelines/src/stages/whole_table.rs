@@ -317,5 +317,7 @@ fn without_values(rows: &RecordBatch, design: &TableDesign) -> Option<RecordBatc
         let column = if is_key(field.name()) { column.clone() } else { new_null_array(field.data_type(), rows.num_rows()) };
         (field.name().clone(), column)
     });
-    (rows.num_rows() > 0).then(|| RecordBatch::try_from_iter_with_nullable(emptied.map(|(name, column)| (name, column, true))))?.ok()
+    (rows.num_rows() > 0)
+        .then(|| RecordBatch::try_from_iter_with_nullable(emptied.map(|(name, column)| (name, column, true))))?
+        .ok()
 }

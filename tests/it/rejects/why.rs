@@ -121,8 +121,14 @@ async fn a_row_of_a_view_is_followed_through_views_down_to_its_lines() {
     let computed: Vec<_> = ware.computed.iter().map(|one| (one.view.as_str(), one.from.as_str(), one.rows)).collect();
     let (kinds, days) = ("use_case.kinds", "use_case.product_days");
     assert_eq!(computed, [(kinds, days, 3), (days, "raw.orders", 5), (days, "raw.products", 3)]);
-    let served: std::collections::BTreeSet<_> = ware.cassandra.iter().filter(|row| row.table == "top_products").collect::<Vec<_>>()
-        .into_iter().map(|row| row.row.as_ref().unwrap()["product"].as_str().unwrap().to_owned()).collect();
+    let served: std::collections::BTreeSet<_> = ware
+        .cassandra
+        .iter()
+        .filter(|row| row.table == "top_products")
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|row| row.row.as_ref().unwrap()["product"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(served, ["cup", "pot"].map(str::to_owned).into());
 
     // No more is followed than is shown, and it is said how much there is.

@@ -108,12 +108,8 @@ pub async fn find(table: &Table, condition: &Condition, limit: usize) -> Result<
     if condition.is_void() {
         return Ok(found);
     }
-    let names: BTreeSet<String> = condition
-        .terms
-        .iter()
-        .flat_map(collect_columns)
-        .map(|column| column.name().to_owned())
-        .collect();
+    let names: BTreeSet<String> =
+        condition.terms.iter().flat_map(collect_columns).map(|column| column.name().to_owned()).collect();
     let narrow = ReadPlan::columns(table, &names.into_iter().collect::<Vec<_>>());
     let reassigned = condition.terms.iter().map(|term| reassign_expr_columns(term.clone(), narrow.schema()));
     let terms: Result<Vec<_>, _> = reassigned.collect();

@@ -84,7 +84,8 @@ impl Gathering<'_> {
         let found = find(table, condition, self.asked.limit).await?;
         self.looked(name.clone(), found.looked);
         if found.count > self.asked.limit as u64 {
-            let shown = format!("{name}: {} of {} rows are shown, and followed further down (--limit)", self.asked.limit, found.count);
+            let shown =
+                format!("{name}: {} of {} rows are shown, and followed further down (--limit)", self.asked.limit, found.count);
             self.answer.notes.push(shown);
         }
         let (count, is_loose) = (found.count, condition.is_loose);
