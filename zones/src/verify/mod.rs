@@ -25,6 +25,7 @@ use model::{Share, Shutdown};
 
 use crate::delta::Table;
 use crate::error::Error;
+use crate::query::Room;
 
 pub use accounting::{Account, Accounts, Counted, accounting, accounts, quarantine_accounting};
 pub use files::files;
@@ -37,7 +38,9 @@ pub use use_case::{UseCaseCheck, derived_content, key_directory};
 pub struct Looking {
     /// How much is looked at where that can be chosen.
     pub sample: Sample,
-    /// Where what does not fit into memory goes.
+    /// What statements over whole tables may take.
+    pub room: Room,
+    /// Where what is compared lies meanwhile.
     pub spill: PathBuf,
     pub shutdown: Shutdown,
 }

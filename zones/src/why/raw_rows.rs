@@ -18,7 +18,7 @@ use super::Looked;
 use super::key::Key;
 use crate::delta::{PartitionValue, ReadPlan, Table};
 use crate::error::Error;
-use crate::query::{GroupSet, Input};
+use crate::query::{GroupSet, Input, Room};
 use crate::use_case::query;
 use crate::verify::as_read;
 
@@ -77,7 +77,7 @@ impl Condition {
 
 /// The rows of each input that rows of a use case were made of.
 pub async fn conditions(definition: &UseCaseTable, inputs: &[Input], key: &Key) -> Result<Vec<Condition>, Error> {
-    let mentions = query(definition, inputs.to_vec(), None).lineage(&definition.key).await?;
+    let mentions = query(definition, inputs.to_vec(), Room::default()).lineage(&definition.key).await?;
     let condition = |mention: crate::query::Lineage| {
         let is_loose = mention.key.iter().any(Option::is_none);
         let known = definition.key.iter().zip(mention.key).filter_map(|(name, expression)| {
