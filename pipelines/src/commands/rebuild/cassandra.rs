@@ -17,6 +17,7 @@ use cassandra::schema::Error as SchemaError;
 use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store, TableDesign, WriteTimes};
 use futures::TryStreamExt;
 use model::Progress;
+use model::crash;
 use model::definition::CassandraTable;
 use sha2::{Digest, Sha256};
 use zones::delta::{Commit, CommitNote, ReadPlan, Table};
@@ -118,7 +119,9 @@ async fn write_time(context: &Context, store: &Store, table: &CassandraTable, or
     let write_time = origin.next_write_time(context.now.max(last.map_or(0, |last| last + 1))).await?;
     let note =
         CommitNote { input: format!("cassandra.{}", table.name), write_time, run: Some(context.now), ..CommitNote::default() };
+    crash::point("rebuild/time:before");
     origin.commit(Commit { note, ..Commit::default() }).await?;
+    crash::point("rebuild/time:after");
     Ok(write_time)
 }
 

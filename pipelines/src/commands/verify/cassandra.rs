@@ -16,6 +16,7 @@ use cassandra::compare::settled;
 use cassandra::{Nulls, Sink, Store, TableDesign, WireRows, WriteTimes};
 use futures::TryStreamExt;
 use model::Share;
+use model::crash;
 use model::definition::{CassandraTable, Origin};
 use model::failure::{Classify, Failure};
 use model::progress::Silent;
@@ -193,7 +194,9 @@ impl Compare<'_> {
         let after = there.max(checkpoint).map_or(self.context.now, |time| self.context.now.max(time + 2));
         let write_time = origin.next_write_time(after).await?;
         let note = CommitNote { input: format!("repair of cassandra.{}", self.table.name), write_time, ..CommitNote::default() };
+        crash::point("repair/time:before");
         origin.commit(Commit { note, ..Commit::default() }).await?;
+        crash::point("repair/time:after");
 
         let design = design(&self.context.pipeline, self.table).await?;
         let sink = Sink::open(self.store, design, Nulls::Write).await.map_err(Error::cassandra(step()))?;
@@ -202,7 +205,9 @@ impl Compare<'_> {
             let rows: Vec<Vec<u8>> = wronged.iter().filter_map(|wronged| wronged.should_be.clone()).collect();
             let gone = wronged.iter().filter(|wronged| wronged.wrong == Wrong::Extra).filter_map(|wronged| wronged.is.clone());
             let group = sink.encoded(&rows, &gone.collect::<Vec<_>>(), write_time);
+            crash::point("repair/rows:before");
             let written = sink.send(&group, &Silent, &self.context.shutdown).await.map_err(Error::cassandra(step()))?;
+            crash::point("repair/rows:after");
             repair.written += written.rows;
             repair.deleted += written.deletes;
         }
