@@ -188,6 +188,8 @@ impl Accounts {
             }
             return;
         }
+        // Nothing is left of what others did before.
+        self.foreign.clear();
         let earlier = std::mem::take(&mut self.receipts);
         for (receipt, counts) in &note.by_receipt {
             let account = Account {
