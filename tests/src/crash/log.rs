@@ -259,3 +259,47 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(commits: &[&[Value]]) -> Log {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("_delta_log");
+        std::fs::create_dir_all(&log).unwrap();
+        for (version, actions) in commits.iter().enumerate() {
+            let text: Vec<String> = actions.iter().map(ToString::to_string).collect();
+            std::fs::write(log.join(format!("{version:020}.json")), text.join("\n")).unwrap();
+        }
+        Log::read(folder.path())
+    }
+
+    #[test]
+    fn only_a_command_that_was_given_again_and_did_nothing_is_not_counted() {
+        let info = |input: &str, rebuilt: bool, write_time: i64| {
+            let mut note = json!({ "input": input, "write_time": write_time, "changed": { "inserted": write_time } });
+            if rebuilt {
+                note["rebuilt"] = json!({});
+            }
+            json!({ "commitInfo": { "operation": "WRITE", "sluice": note } })
+        };
+        let add = || json!({ "add": { "path": "a", "partitionValues": {}, "dataChange": true } });
+        let numbers = |commits: &[&[Value]]| log(commits).numbers().values().copied().collect::<Vec<_>>();
+        assert_eq!(numbers(&[&[info("a", true, 1), add()], &[info("a", true, 2)], &[info("a", true, 3)]]), [0, 0, 0]);
+        assert_eq!(numbers(&[&[info("cassandra.t", false, 1)], &[info("cassandra.t", false, 2)]]), [0, 0]);
+        // What changes something, says something else, or is no such command counts.
+        assert_eq!(numbers(&[&[info("a", true, 1), add()], &[info("a", true, 2), add()]]), [0, 1]);
+        assert_eq!(numbers(&[&[info("cassandra.t", false, 1)], &[info("cassandra.u", false, 2)]]), [0, 1]);
+        assert_eq!(numbers(&[&[info("landing", false, 1)], &[info("landing", false, 1)]]), [0, 1]);
+    }
+
+    #[test]
+    fn versions_are_numbered_wherever_a_table_is_named() {
+        let numbers = Numbers::from([("raw/visits".to_owned(), BTreeMap::from([(0, 0), (1, 1), (2, 1), (3, 2)]))]);
+        for name in ["raw/visits", "raw.visits", "visits"] {
+            assert_eq!([2, 3, 4].map(|version| number(&numbers, name, version)), [1, 2, 3]);
+        }
+        assert_eq!(number(&numbers, "landing", 7), 7);
+    }
+}

@@ -204,6 +204,7 @@ impl Proof {
             archive: &place.archive,
             keyspace: &place.keyspace,
             sources: step.sources,
+            old_versions: step.old_versions,
             clock: step.clock,
             log,
         }

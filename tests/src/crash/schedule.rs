@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::scenario::{STEPS, place_of};
+use super::scenario::{STEPS, WITHOUT_HISTORY, place_of};
 
 /// When a start is killed, as it is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,15 +93,20 @@ fn at(point: &str, pass: u64) -> Planned {
     Planned::At { point: point.to_owned(), pass }
 }
 
-/// Every point in every step, at its first, a middle and its last pass; one kill a step.
+/// Every point in every step of the life without history, and in each command of the other, at its first, a middle and its last
+/// pass; one kill a step.
 pub fn every_pass(passes: &Passes) -> Vec<Trial> {
     let mut trials: Vec<Trial> = Vec::new();
+    let mut met: BTreeSet<(&[&str], &String)> = BTreeSet::new();
     for (step, passes) in passes.iter().enumerate() {
+        let is_new = |point: &String| step <= place_of(WITHOUT_HISTORY) || !met.contains(&(STEPS[step].arguments, point));
         let of_point = |(point, passes): (&String, &u64)| {
             let chosen: BTreeSet<u64> = [1, passes.div_ceil(2), *passes].into();
             chosen.into_iter().map(|pass| at(point, pass)).collect::<Vec<_>>()
         };
-        for (number, kill) in passes.iter().flat_map(of_point).enumerate() {
+        let kills: Vec<Planned> = passes.iter().filter(|(point, _)| is_new(point)).flat_map(of_point).collect();
+        met.extend(passes.keys().map(|point| (STEPS[step].arguments, point)));
+        for (number, kill) in kills.into_iter().enumerate() {
             if trials.len() <= number {
                 trials.push(Trial::default());
             }
