@@ -1,4 +1,13 @@
-//! The largest resident set of this process.
+//! The allocator of our programs, and the largest resident set of this process.
+//!
+//! Memory goes back to the system whichever thread freed it, so what a run holds follows what it works on, and not how long it
+//! runs. glibc's allocator does that only with few arenas, which is a matter of its environment; few threads in the runtime's pool
+//! for what blocks would do as well, but the Delta kernel blocks there on reads that need another of them: with two it hangs.
+
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// In bytes, as the kernel counts it (`VmHWM`); `None` where it does not say.
 pub fn peak_bytes() -> Option<u64> {

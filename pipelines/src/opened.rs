@@ -40,7 +40,7 @@ impl Opened {
         signals::listen(shutdown.clone(), remaining.clone());
         let pipeline = Arc::new(read(arguments).await?);
         let slice = arguments.slice()?;
-        let lake = Lake::new(arguments.lake_folder()?, &pipeline.name);
+        let lake = arguments.memory.given_to(Lake::new(arguments.lake_folder()?, &pipeline.name));
         let keyspace = arguments.keyspace(&pipeline.name)?;
         lake.expect_format()?;
         let context = Context::new(pipeline, lake, clock, slice, shutdown, ui::for_stderr());

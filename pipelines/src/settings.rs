@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use cassandra::settings::{ClientCertificate, Consistency, Hosts, Login, Replication, Tls};
 use clap::{Args, ValueEnum};
+use model::definition::parse_size;
 use model::slice::Slice;
 use secrecy::SecretString;
+use zones::lake::Lake;
 
 use crate::error::{Boxed, Error};
 use crate::report::Detail;
@@ -31,6 +33,9 @@ pub struct RunArgs {
     pub debug: String,
 
     #[command(flatten)]
+    pub memory: MemoryArgs,
+
+    #[command(flatten)]
     pub hold: HoldArgs,
 
     #[command(flatten)]
@@ -38,6 +43,21 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub talk: TalkArgs,
+}
+
+/// What a statement over whole tables may take.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct MemoryArgs {
+    /// Memory of a statement over whole tables (a view's, one of `sluice sql`); what does not fit goes to disk
+    #[arg(long, env = "SLUICE_STATEMENT_MEMORY", default_value = "256 MiB", value_parser = parse_size, value_name = "SIZE")]
+    statement_memory: u64,
+}
+
+impl MemoryArgs {
+    /// The lake, whose statements may take that much.
+    pub(crate) fn given_to(self, lake: Lake) -> Lake {
+        lake.with_statement_memory(usize::try_from(self.statement_memory).unwrap_or(usize::MAX))
+    }
 }
 
 /// What to do about another run that works on the lake.

@@ -33,6 +33,8 @@ pub enum Error {
     PositionAhead { table: String, input: String, position: u64, available: u64 },
     #[error("{step}: {message}")]
     Sql { step: String, message: String, hint: Option<&'static str> },
+    #[error("{step}: it needs more memory than a statement may take")]
+    OutOfMemory { step: String },
     /// SQL that cannot be planned; never empty.
     #[error("{step}: {}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Planning { step: String, text: String, mistakes: Vec<crate::sql::Mistake> },
@@ -133,6 +135,9 @@ impl Error {
         }
         if let Some(kind) = io_kind(error).filter(|kind| is_full(*kind)) {
             return Self::Io { step: "spill for", path: step, source: kind.into() };
+        }
+        if let datafusion::error::DataFusionError::ResourcesExhausted(_) = error.find_root() {
+            return Self::OutOfMemory { step };
         }
         let said = crate::sql::of_error(error);
         Self::Sql { step, message: said.message, hint: said.hint }
@@ -258,6 +263,7 @@ impl Classify for Error {
             | Self::TableDiffers { .. }
             | Self::ContractChanged { .. }
             | Self::Sql { .. }
+            | Self::OutOfMemory { .. }
             | Self::Planning { .. }
             | Self::NoVersion { .. }
             | Self::InputForgotten { .. }
@@ -307,6 +313,9 @@ impl Classify for Error {
             Self::Planning { mistakes, .. } => return mistakes.iter().find_map(|mistake| mistake.hint.clone()),
             Self::Unreadable { hint, .. } => return hint.clone(),
             Self::Sql { hint, .. } => return hint.map(str::to_owned),
+            Self::OutOfMemory { .. } => {
+                "raise --statement-memory (SLUICE_STATEMENT_MEMORY), or group by fewer values or join fewer rows at once"
+            }
             Self::NoTable { .. } => "run `sluice create-tables PIPELINE` first, or `sluice run PIPELINE` for the whole chain",
             Self::TableDiffers { table, .. } => return Some(rebuild("take the change back", table)),
             Self::ContractChanged { table, changes } => return Some(other_contract(table, changes)),

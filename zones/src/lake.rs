@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::format;
 use crate::hold::{self, Guard, Hold, Terms};
 use crate::landing::LandingZone;
+use crate::query::{MEMORY_BYTES, Room};
 
 /// In the folder of what can be derived again; see [`hold`].
 const HOLD: &str = "hold";
@@ -19,11 +20,33 @@ pub struct Lake {
     root: PathBuf,
     pipeline: String,
     guard: Guard,
+    statement_memory: usize,
 }
 
 impl Lake {
     pub fn new(root: impl Into<PathBuf>, pipeline: &str) -> Self {
-        Self { root: root.into(), pipeline: pipeline.to_owned(), guard: Guard::default() }
+        let guard = Guard::default();
+        Self { root: root.into(), pipeline: pipeline.to_owned(), guard, statement_memory: MEMORY_BYTES }
+    }
+
+    /// With so many bytes of memory for a statement over whole tables, before it goes to disk.
+    #[must_use]
+    pub fn with_statement_memory(self, bytes: usize) -> Self {
+        Self { statement_memory: bytes, ..self }
+    }
+
+    pub(crate) fn statement_memory(&self) -> usize {
+        self.statement_memory
+    }
+
+    /// What a statement over whole tables may take. What a killed run left of its spilled rows is removed.
+    pub fn room(&self) -> Result<Room, Error> {
+        Ok(self.room_in(self.spill_folder()?))
+    }
+
+    /// The same with a folder that is there.
+    pub fn room_in(&self, spill: PathBuf) -> Room {
+        Room { memory: self.statement_memory, spill: Some(spill) }
     }
 
     pub fn root(&self) -> &Path {

@@ -38,7 +38,7 @@ pub use tables::{
     CassandraColumn, CassandraTable, Compression, Csv, Fold, Format, Header, Landing, Merge, Mode, OnChange, Order, Origin,
     RawTable, SmallDate, TextEncoding, UseCaseColumn, UseCaseTable,
 };
-pub use units::parse_duration;
+pub use units::{parse_duration, parse_size};
 
 use serde::{Deserialize, Serialize};
 

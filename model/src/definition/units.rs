@@ -58,10 +58,19 @@ pub(super) fn duration(text: &str) -> Result<u64, Complaint> {
 
 /// Seconds, of a duration that is written as in a definition: `7 days`.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
-    duration(text).map_err(|complaint| match complaint.hint {
+    duration(text).map_err(with_hint)
+}
+
+/// Bytes, of a size that is written as in a definition: `256 MiB`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    size(text).map_err(with_hint)
+}
+
+fn with_hint(complaint: Complaint) -> String {
+    match complaint.hint {
         Some(hint) => format!("{}: {hint}", complaint.message),
         None => complaint.message,
-    })
+    }
 }
 
 /// Whole days, at least one.

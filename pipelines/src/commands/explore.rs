@@ -12,7 +12,7 @@ use zones::lake::Lake;
 use super::rows::{Format, print};
 use crate::error::Error;
 use crate::folder;
-use crate::settings::expect_text;
+use crate::settings::{MemoryArgs, expect_text};
 
 /// Which pipeline's lake.
 #[derive(Debug, Args)]
@@ -27,6 +27,9 @@ pub(super) struct LakeArgs {
     /// Folder of the lake
     #[arg(long, env = "LAKE_URI", default_value = "./lake", value_name = "FOLDER")]
     lake: PathBuf,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -119,7 +122,7 @@ impl LakeArgs {
 
     pub(super) fn lake(&self, pipeline: &Pipeline) -> Result<Lake, Error> {
         expect_text(&self.lake)?;
-        let lake = Lake::new(&self.lake, &pipeline.name);
+        let lake = self.memory.given_to(Lake::new(&self.lake, &pipeline.name));
         lake.expect_format()?;
         Ok(lake)
     }

@@ -131,7 +131,7 @@ async fn refresh(context: &Context, table: &UseCaseTable, report: &mut StageRepo
     }
     let mut target = UseCase::open(&context.lake, table, &inputs).await?;
     target.expect_definition().await?;
-    let query = query(table, inputs, Some(context.lake.spill_folder()?));
+    let query = query(table, inputs, context.lake.room()?);
     let (touched, read) = target.touched(&query).await?;
     report.position = Some(target.table().version().0);
     match &touched {

@@ -9,7 +9,7 @@
 //! that says of itself that it is `order_dependent`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -25,7 +25,7 @@ use model::definition::UseCaseTable;
 
 use crate::delta::PartitionValue;
 use crate::error::Error;
-use crate::query::{GroupSet, Input, Query, in_share, session};
+use crate::query::{GroupSet, Input, Parts, Query, Room, in_share, session};
 use crate::sql::conformed;
 use crate::use_case::{FOLDING, Fold, compiled, query};
 
@@ -46,15 +46,8 @@ pub struct Derived {
 }
 
 /// What the table should hold over its inputs, each of which is open at the version that counts.
-///
-/// `spill` is where what does not fit into memory goes; the system's temporary folder where there is none.
-pub async fn derived(
-    definition: &UseCaseTable,
-    inputs: Vec<Input>,
-    wanted: &Wanted,
-    spill: Option<PathBuf>,
-) -> Result<Derived, Error> {
-    let Whole { schema, fold, rows } = whole(definition, inputs, wanted, spill).await?;
+pub async fn derived(definition: &UseCaseTable, inputs: Vec<Input>, wanted: &Wanted, room: Room) -> Result<Derived, Error> {
+    let Whole { schema, fold, rows } = whole(definition, inputs, wanted, room).await?;
     let rows = rows.and_then(move |rows| futures::future::ready(there(fold.as_deref(), rows)));
     let rows = rows.try_filter(|rows| futures::future::ready(rows.num_rows() > 0));
     Ok(Derived { schema, rows: rows.boxed() })
@@ -69,25 +62,42 @@ pub(crate) struct Whole {
 }
 
 /// See [`derived`].
-pub(crate) async fn whole(
-    definition: &UseCaseTable,
-    inputs: Vec<Input>,
-    wanted: &Wanted,
-    spill: Option<PathBuf>,
-) -> Result<Whole, Error> {
+pub(crate) async fn whole(definition: &UseCaseTable, inputs: Vec<Input>, wanted: &Wanted, room: Room) -> Result<Whole, Error> {
     let (fold, schema) = compiled(definition, &inputs).await?;
-    let query = query(definition, inputs, spill);
-    let (context, plan) = match &fold {
-        Some(fold) => folded(&query, fold).await?,
-        None => query.plan().await?,
-    };
-    let plan = restricted(&query, plan, definition, &schema, wanted)?;
-    let frame = context.execute_logical_plan(plan).await.map_err(|error| query.error(error))?;
-    let rows = frame.execute_stream().await.map_err(|error| query.error(error))?;
-    let (place, yielded) = (Arc::new(query), schema.clone());
-    let rows =
-        rows.map_err(move |error| place.error(error)).and_then(move |rows| futures::future::ready(conformed(&rows, &yielded)));
+    let query = query(definition, inputs, room);
+    let statement = Computed { query, definition, fold: fold.clone(), schema: schema.clone(), wanted };
+    let mut rows = statement.rows(Parts::Cores).await?.peekable();
+    // Rows come once all input is read, and that is where memory runs out. What was handed out cannot be computed again.
+    if let Some(Err(error @ Error::OutOfMemory { .. })) = Pin::new(&mut rows).peek().await {
+        Query::tell_of_second_try(error);
+        rows = statement.rows(Parts::One).await?.peekable();
+    }
     Ok(Whole { schema, fold, rows: rows.boxed() })
+}
+
+/// A table's content as a statement.
+struct Computed<'c> {
+    query: Query,
+    definition: &'c UseCaseTable,
+    fold: Option<Arc<Fold>>,
+    schema: SchemaRef,
+    wanted: &'c Wanted,
+}
+
+impl Computed<'_> {
+    async fn rows(&self, parts: Parts) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+        let query = &self.query;
+        let (context, plan) = match &self.fold {
+            Some(fold) => folded(query, fold, parts).await?,
+            None => query.plan(parts).await?,
+        };
+        let plan = restricted(query, plan, self.definition, &self.schema, self.wanted)?;
+        let frame = context.execute_logical_plan(plan).await.map_err(|error| query.error(error))?;
+        let rows = frame.execute_stream().await.map_err(|error| query.error(error))?;
+        let (place, yielded) = (query.clone(), self.schema.clone());
+        let rows = rows.map_err(move |error| place.error(error));
+        Ok(rows.and_then(move |rows| futures::future::ready(conformed(&rows, &yielded))).boxed())
+    }
 }
 
 /// The rows that are there, of a merged table.
@@ -99,9 +109,9 @@ fn there(fold: Option<&Fold>, rows: RecordBatch) -> Result<RecordBatch, Error> {
 }
 
 /// The definition's SQL over all raw rows at once, then the fold over what it yields: no batch is cut.
-async fn folded(query: &Query, fold: &Fold) -> Result<(SessionContext, LogicalPlan), Error> {
+async fn folded(query: &Query, fold: &Fold, parts: Parts) -> Result<(SessionContext, LogicalPlan), Error> {
     let failed = |error: DataFusionError| query.error(error);
-    let (context, selected) = query.plan().await?;
+    let (context, selected) = query.plan(parts).await?;
     let mut columns = Vec::new();
     for field in fold.folded_schema().fields() {
         let column = Expr::Column(query.column(&selected, field.name())?);
@@ -110,7 +120,7 @@ async fn folded(query: &Query, fold: &Fold) -> Result<(SessionContext, LogicalPl
     }
     let folding = LogicalPlanBuilder::from(selected).project(columns).and_then(LogicalPlanBuilder::build).map_err(failed)?;
     // A session of its own: an input may have the name by which the fold calls its rows.
-    let of_fold = session(query.spill.as_deref()).map_err(failed)?;
+    let of_fold = session(&query.room, parts).map_err(failed)?;
     of_fold.register_table(FOLDING, DataFrame::new(context.state(), folding).into_view()).map_err(failed)?;
     let plan = of_fold.state().create_logical_plan(fold.refold_sql()).await.map_err(failed)?;
     Ok((of_fold, plan))

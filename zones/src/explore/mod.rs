@@ -2,7 +2,7 @@
 //!
 //! Guarantee: a statement sees each table at one version, the newest when it began (or the one that was asked for), also while a
 //! run writes; nothing is written, made or locked. Rows come as a stream: what sorts and aggregates hold beyond
-//! [`MEMORY_BYTES`] goes to the system's temporary folder. A statement can name tables of this pipeline and nothing else, no
+//! their memory goes to the system's temporary folder. A statement can name tables of this pipeline and nothing else, no
 //! file in particular.
 
 mod tables;
@@ -33,9 +33,6 @@ use crate::lake::Lake;
 use crate::sql::{Expression, Mistake, Scope, mistakes, one_line};
 
 pub use tables::Name;
-
-/// What sorts and aggregates of one statement may hold.
-pub const MEMORY_BYTES: usize = 256 << 20;
 
 const CATALOG: &str = "lake";
 const PLAIN: &str = "tables";
@@ -80,7 +77,7 @@ impl<'p> Explorer<'p> {
 
     /// Runs a statement that only reads.
     pub async fn sql(&self, sql: &str) -> Result<Rows, Error> {
-        let state = session().map_err(in_statement(sql))?;
+        let state = self.session().map_err(in_statement(sql))?;
         let scope = Scope { tables: self.names(), ..Scope::default() };
         let wrong = |error: DataFusionError| planning("the statement", sql, mistakes(&error, sql, &scope));
         let dialect = state.config().options().sql_parser.dialect;
@@ -115,7 +112,7 @@ impl<'p> Explorer<'p> {
             }
         };
         let columns = show.columns.as_deref().map(|columns| chosen(columns, &schema)).transpose()?;
-        let context = SessionContext::new_with_state(session().map_err(in_statement(&show.table))?);
+        let context = SessionContext::new_with_state(self.session().map_err(in_statement(&show.table))?);
         let frame = (|| {
             let mut frame = context.read_table(provider)?;
             if let Some(filter) = filter {
@@ -127,6 +124,10 @@ impl<'p> Explorer<'p> {
             frame.limit(0, show.limit)
         })();
         rows(frame.map_err(in_statement(show.filter.as_deref().unwrap_or(&show.table)))?, &show.table).await
+    }
+
+    fn session(&self) -> Result<SessionState, DataFusionError> {
+        session(self.lake.statement_memory())
     }
 
     /// Every table by its full name.
@@ -224,14 +225,14 @@ fn in_statement(sql: &str) -> impl FnOnce(DataFusionError) -> Error {
     }
 }
 
-fn session() -> Result<SessionState, DataFusionError> {
+fn session(memory: usize) -> Result<SessionState, DataFusionError> {
     let config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, PLAIN)
         .with_create_default_catalog_and_schema(false)
         .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from))
         .set_bool("datafusion.sql_parser.collect_spans", true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES))).build_arc()?;
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc()?;
     let catalog = MemoryCatalogProvider::new();
     for zone in [PLAIN, "raw", "use_case", "landing"] {
         catalog.register_schema(zone, Arc::new(MemorySchemaProvider::new()))?;

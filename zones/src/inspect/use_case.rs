@@ -7,7 +7,7 @@ use model::definition::{Fold as Folding, Merge, Severity, UseCaseColumn, UseCase
 
 use super::{Inspection, Part, not_yielded, path};
 use crate::delta::normalized;
-use crate::query::{Input, Query};
+use crate::query::{Input, Query, Room};
 use crate::sql::{Expression, Statement, locate, type_name};
 use crate::use_case::{self, summed};
 
@@ -27,7 +27,7 @@ async fn view(table: &UseCaseTable, inputs: &[&Inspection]) -> Inspection {
     let mut found = Inspection::default();
     let schemas = inputs.iter().filter_map(|input| input.schema.clone());
     let inputs = table.from.iter().cloned().zip(schemas).map(|(origin, schema)| Input { origin, schema, table: None });
-    let query = use_case::query(table, inputs.collect(), None);
+    let query = use_case::query(table, inputs.collect(), Room::default());
     let yielded = match query.inspect().await {
         Ok(yielded) => yielded,
         Err(mistakes) => {

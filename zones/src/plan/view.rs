@@ -9,14 +9,14 @@ use super::{MOST_ROWS, bytes_in, files_in};
 use crate::delta::{CommitContent, DataFile, Since};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::query::{GroupSet, Input, Query};
+use crate::query::{GroupSet, Input, Query, Room};
 use crate::use_case::{Touched, UseCase, query};
 
 /// What a run would compute anew of a view over its inputs as they are. The view must be there, under this definition.
 pub async fn view(lake: &Lake, definition: &UseCaseTable, inputs: Vec<Input>) -> Result<ViewPlan, Error> {
     let target = UseCase::look(lake, definition, &inputs).await?;
     target.expect_definition().await?;
-    let query = query(definition, inputs, None);
+    let query = query(definition, inputs, Room::default());
     let changed_inputs = changed(&target, &query).await?;
     let mut plan = ViewPlan {
         table: definition.name.clone(),

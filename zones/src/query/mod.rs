@@ -8,12 +8,12 @@
 //! docs/decisions/0004-views.md says why this is so.
 
 mod outer_join;
+mod room;
 mod sampled;
 mod scan;
 mod touched;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -33,6 +33,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use model::definition::Origin;
 
+pub(crate) use room::Parts;
+pub use room::{MEMORY_BYTES, Room};
 pub(crate) use sampled::in_share;
 pub use touched::GroupSet;
 
@@ -42,9 +44,6 @@ use crate::sql::{Mistake, Scope, conformed, engine, locate, mistakes, one_line, 
 use outer_join::TouchedAcrossOuterJoins;
 use scan::LakeTable;
 use touched::{Touched, as_touched};
-
-/// What aggregates and sorts may hold before they go to disk.
-const MEMORY_BYTES: usize = 256 << 20;
 
 /// A table that a statement may read.
 #[derive(Debug, Clone)]
@@ -56,14 +55,14 @@ pub struct Input {
 }
 
 /// A statement over whole tables.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Query {
     /// For messages: "`course_days.sql` of use case `course_days`".
     pub place: String,
     pub sql: String,
     pub inputs: Vec<Input>,
-    /// Where what does not fit into memory goes; the system's temporary folder where there is none.
-    pub spill: Option<PathBuf>,
+    /// What it may take.
+    pub room: Room,
 }
 
 /// How one mention of an input in the statement decides the groups of its rows.
@@ -76,7 +75,7 @@ pub struct Lineage {
 impl Query {
     /// The columns of the result, in the types that the lake stores.
     pub async fn output_schema(&self) -> Result<SchemaRef, Error> {
-        let (_, plan) = self.plan().await?;
+        let (_, plan) = self.plan(Parts::One).await?;
         Ok(normalized(plan.schema().as_arrow()))
     }
 
@@ -84,7 +83,7 @@ impl Query {
     /// nullable where they may be null.
     pub async fn inspect(&self) -> Result<SchemaRef, Vec<Mistake>> {
         let unsound = |error: Error| vec![locate::beginning(&self.sql, &error.to_string())];
-        let context = self.context().map_err(unsound)?;
+        let context = self.context(Parts::One).map_err(unsound)?;
         let wrong = |error: &DataFusionError| mistakes(error, &self.sql, &self.scope());
         let plan = match context.state().create_logical_plan(&self.sql).await {
             Ok(plan) => plan,
@@ -112,9 +111,24 @@ impl Query {
 
     /// The rows of the result, of the touched groups only where some are given.
     ///
-    /// The sets are over the columns `key` of the result; a row is taken if one of them holds its group.
+    /// The sets are over the columns `key` of the result; a row is taken if one of them holds its group. What does not fit into
+    /// its memory is computed again in one part.
     pub async fn run(&self, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<RecordBatch>, Error> {
-        let (context, plan) = self.plan().await?;
+        match self.run_in(Parts::Cores, touched).await {
+            Err(error @ Error::OutOfMemory { .. }) => {
+                Self::tell_of_second_try(&error);
+                self.run_in(Parts::One, touched).await
+            }
+            rows => rows,
+        }
+    }
+
+    pub(crate) fn tell_of_second_try(error: &Error) {
+        tracing::warn!("{error}; computing it again in one part, which takes longer");
+    }
+
+    async fn run_in(&self, parts: Parts, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<RecordBatch>, Error> {
+        let (context, plan) = self.plan(parts).await?;
         let schema = normalized(plan.schema().as_arrow());
         let plan = match touched {
             Some((key, sets)) => self.restricted(plan, key, sets)?,
@@ -129,7 +143,7 @@ impl Query {
     ///
     /// An input that the statement mentions twice is listed once, with the files of both.
     pub async fn reads(&self, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<(Origin, Vec<DataFile>)>, Error> {
-        let (context, plan) = self.plan().await?;
+        let (context, plan) = self.plan(Parts::One).await?;
         let plan = match touched {
             Some((key, sets)) => self.restricted(plan, key, sets)?,
             None => plan,
@@ -160,7 +174,7 @@ impl Query {
 
     /// For each mention of an input, where the key columns come from.
     pub async fn lineage(&self, key: &[String]) -> Result<Vec<Lineage>, Error> {
-        let (context, plan) = self.plan().await?;
+        let (context, plan) = self.plan(Parts::One).await?;
         let key_schema = self.key_schema(&plan, key)?;
         let mut restricted = LogicalPlanBuilder::from(plan.clone());
         for (index, name) in key.iter().enumerate() {
@@ -246,14 +260,14 @@ impl Query {
         })
     }
 
-    fn context(&self) -> Result<SessionContext, Error> {
-        let context = session(self.spill.as_deref()).map_err(|error| self.error(error))?;
+    fn context(&self, parts: Parts) -> Result<SessionContext, Error> {
+        let context = session(&self.room, parts).map_err(|error| self.error(error))?;
         self.register(&context).map_err(|error| self.error(error))?;
         Ok(context)
     }
 
-    pub(crate) async fn plan(&self) -> Result<(SessionContext, LogicalPlan), Error> {
-        let context = self.context()?;
+    pub(crate) async fn plan(&self, parts: Parts) -> Result<(SessionContext, LogicalPlan), Error> {
+        let context = self.context(parts)?;
         let wrong = |mistakes| Error::Planning { step: format!("plan {}", self.place), text: self.sql.clone(), mistakes };
         let plan = context.state().create_logical_plan(&self.sql).await;
         let plan = plan.map_err(|error| wrong(mistakes(&error, &self.sql, &self.scope())))?;
@@ -297,17 +311,14 @@ fn is_select(plan: &LogicalPlan) -> bool {
     !matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_))
 }
 
-/// A session without tables. `spill` is where what does not fit into memory goes.
-pub(crate) fn session(spill: Option<&Path>) -> Result<SessionContext, DataFusionError> {
+/// A session without tables.
+pub(crate) fn session(room: &Room, parts: Parts) -> Result<SessionContext, DataFusionError> {
     let template = engine::session();
-    let config = template
-        .config()
-        .clone()
-        .with_default_catalog_and_schema(CATALOG, PLAIN)
-        .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4));
-    let mode = spill.map_or(DiskManagerMode::OsTmpDirectory, |folder| DiskManagerMode::Directories(vec![folder.to_owned()]));
+    let config = template.config().clone().with_default_catalog_and_schema(CATALOG, PLAIN).with_target_partitions(parts.number());
+    let folder = room.spill.clone();
+    let mode = folder.map_or(DiskManagerMode::OsTmpDirectory, |folder| DiskManagerMode::Directories(vec![folder]));
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)))
+        .with_memory_pool(Arc::new(FairSpillPool::new(room.memory)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
         .build_arc()?;
     let catalog = MemoryCatalogProvider::new();

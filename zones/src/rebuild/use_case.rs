@@ -54,7 +54,7 @@ pub async fn use_case(
 
     let folder = lake.state_folder().join(super::FOLDER);
     let mut staged = Staged::create(&folder, STAGED_FILE, definition.partition_by.as_deref())?;
-    let Whole { rows: mut stream, fold, .. } = whole(definition, inputs, &Wanted::default(), Some(lake.spill_folder()?)).await?;
+    let Whole { rows: mut stream, fold, .. } = whole(definition, inputs, &Wanted::default(), lake.room()?).await?;
     let mut tombstones = fold
         .as_ref()
         .filter(|fold| fold.delete_when().is_some() && span.is_all())

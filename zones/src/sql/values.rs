@@ -30,10 +30,6 @@ pub(crate) fn of_error(error: &DataFusionError) -> Said {
         DataFusionError::Collection(errors) if !errors.is_empty() => of_error(&errors[0]),
         DataFusionError::ArrowError(error, _) => of_text(&error.to_string()),
         DataFusionError::Execution(message) => of_text(message),
-        DataFusionError::ResourcesExhausted(_) => Said {
-            message: "it needs more memory than a statement may take".to_owned(),
-            hint: Some("group by fewer values or join fewer rows at once"),
-        },
         other => of_text(&other.strip_backtrace()),
     }
 }

@@ -15,7 +15,7 @@ use super::{Fold, UseCase};
 use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, Table};
 use crate::error::Error;
 use crate::keys::hashes;
-use crate::query::{GroupSet, Input, Query};
+use crate::query::{GroupSet, Input, Query, Room};
 use crate::raw::indices;
 
 /// Raw versions, both included.
@@ -113,7 +113,7 @@ impl UseCase<'_> {
                 schema: raw.schema().clone(),
                 table: Some(raw.clone()),
             }],
-            spill: None,
+            room: Room { memory: self.statement_memory, ..Room::default() },
         }
     }
 

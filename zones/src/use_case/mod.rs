@@ -30,7 +30,7 @@ use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, part
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::lake::Lake;
-use crate::query::Input;
+use crate::query::{Input, Room};
 use crate::raw::indices;
 use crate::sql::{one_line, type_name};
 
@@ -59,6 +59,8 @@ pub struct UseCase<'d> {
     content: SchemaRef,
     keys: KeyDirectory,
     key_columns: Vec<usize>,
+    /// For what is folded anew from all of the input.
+    statement_memory: usize,
 }
 
 /// Where what is new in the key directory goes.
@@ -91,7 +93,7 @@ pub(crate) async fn compiled(definition: &UseCaseTable, inputs: &[Input]) -> Res
         let content = fold.schema().clone();
         return Ok((Some(Arc::new(fold)), content));
     }
-    let query = query(definition, inputs.to_vec(), None);
+    let query = query(definition, inputs.to_vec(), Room::default());
     let schema = query.output_schema().await?;
     let wrong = |problem: String| Error::SqlShape { step: query.place.clone(), sql: one_line(&definition.sql), problem };
     for (index, field) in schema.fields().iter().enumerate() {
@@ -188,7 +190,8 @@ impl<'d> UseCase<'d> {
         let key_columns = definition.key.iter().map(|name| content.index_of(name).expect("the SQL yields the key")).collect();
         let deletes = fold.as_ref().filter(|fold| fold.delete_when().is_some());
         let tombstones = deletes.map(|fold| Tombstones::new(Vec::new(), fold.folded_schema(), &definition.key));
-        let mut opened = Self { table, definition, fold, tombstones, content, keys, key_columns };
+        let statement_memory = lake.statement_memory();
+        let mut opened = Self { table, definition, fold, tombstones, content, keys, key_columns, statement_memory };
         opened.catch_up_keys().await?;
         opened.find_tombstones().await?;
         Ok(opened)

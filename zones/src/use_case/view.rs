@@ -2,7 +2,6 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -17,7 +16,7 @@ use crate::changes::changes_within;
 use crate::delta::{CommitNote, InputNote, PartitionValue, Since, Table};
 use crate::error::Error;
 use crate::keys::hashes;
-use crate::query::{GroupSet, Input, Lineage, Query};
+use crate::query::{GroupSet, Input, Lineage, Query, Room};
 use crate::sql::conformed;
 
 /// With more groups than this it is cheaper to compute all of them than to look each row's group up.
@@ -36,13 +35,8 @@ pub enum Touched {
 }
 
 /// A view's statement over these inputs.
-pub fn query(definition: &UseCaseTable, inputs: Vec<Input>, spill: Option<PathBuf>) -> Query {
-    Query {
-        place: format!("{} of use case {}", definition.sql_file, definition.name),
-        sql: definition.sql.clone(),
-        inputs,
-        spill,
-    }
+pub fn query(definition: &UseCaseTable, inputs: Vec<Input>, room: Room) -> Query {
+    Query { place: format!("{} of use case {}", definition.sql_file, definition.name), sql: definition.sql.clone(), inputs, room }
 }
 
 impl UseCase<'_> {

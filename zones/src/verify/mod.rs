@@ -18,13 +18,14 @@ mod use_case;
 
 use std::path::PathBuf;
 
-use model::failure::{Classify, Failure};
+use model::failure::{Classify, Failure, with_causes};
 use model::position::TableVersion;
 use model::verify::Check;
 use model::{Share, Shutdown};
 
 use crate::delta::Table;
 use crate::error::Error;
+use crate::query::Room;
 
 pub use accounting::{Account, Accounts, Counted, accounting, accounts, quarantine_accounting};
 pub use files::files;
@@ -37,7 +38,9 @@ pub use use_case::{UseCaseCheck, derived_content, key_directory};
 pub struct Looking {
     /// How much is looked at where that can be chosen.
     pub sample: Sample,
-    /// Where what does not fit into memory goes.
+    /// What statements over whole tables may take.
+    pub room: Room,
+    /// Where what is compared lies meanwhile.
     pub spill: PathBuf,
     pub shutdown: Shutdown,
 }
@@ -70,13 +73,7 @@ impl Sample {
 pub(crate) fn found(check: &mut Check, what: &str, error: Error) -> Result<(), Error> {
     match error.failure() {
         failure if error.is_damage() || matches!(failure, Failure::Bug | Failure::Data) => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(inner) = cause {
-                text = format!("{text}: {inner}");
-                cause = inner.source();
-            }
-            check.find(1, what, vec![text], error.hint().as_deref());
+            check.find(1, what, vec![with_causes(&error)], error.hint().as_deref());
             Ok(())
         }
         _ => Err(error),

@@ -200,8 +200,8 @@ impl Rows<'_> {
             if self.inputs.is_empty() {
                 return Ok(futures::stream::empty().boxed());
             }
-            let spill = Some(self.looking.spill.clone());
-            return Ok(derived(self.of.definition, self.inputs.clone(), &self.wanted, spill).await?.rows);
+            let room = self.looking.room.clone();
+            return Ok(derived(self.of.definition, self.inputs.clone(), &self.wanted, room).await?.rows);
         }
         let plan = ReadPlan::of(schema.clone());
         let files = futures::stream::iter(self.table.files(None)?.into_iter().map(Ok));

@@ -94,7 +94,9 @@ pub async fn verify(
     mending: Mending,
 ) -> Result<Verification, Error> {
     let started = Instant::now();
-    let looking = Looking { sample, spill: context.lake.spill_folder()?, shutdown: context.shutdown.clone() };
+    let spill = context.lake.spill_folder()?;
+    let room = context.lake.room_in(spill.clone());
+    let looking = Looking { sample, room, spill, shutdown: context.shutdown.clone() };
     let mut look = Look { context, choice, looking, checks: Vec::new() };
     look.raw_and_before().await?;
     look.use_cases().await?;
