@@ -19,6 +19,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use cassandra::{Changes, Nulls, Sink, Store, TableDesign, WireRows, WriteTimes};
 use futures::TryStreamExt;
 use model::Progress;
+use model::crash;
 use model::definition::{CassandraTable, Origin};
 use model::position::TableVersion;
 use model::report::{Outcome, StageReport};
@@ -170,7 +171,9 @@ pub(crate) async fn later_time(
     let after = after.max(checkpoint).map_or(context.now, |time| context.now.max(time + 2));
     let first = origin.next_write_time(after).await?;
     let note = CommitNote { input, write_time: first + places - 1, run: Some(context.now), ..CommitNote::default() };
+    crash::point("cassandra/time:before");
     origin.commit(Commit { note, ..Commit::default() }).await?;
+    crash::point("cassandra/time:after");
     Ok(first)
 }
 
