@@ -14,7 +14,7 @@ oulad: ## Run the Open University pipeline over OULAD_URL, compare every table w
 test: ## Run all tests, against a real Cassandra (ARGS="--test it NAME" chooses)
 	@scripts/test.sh $(ARGS)
 
-test-cluster: ## Run the test of three nodes: one is killed, one is paused
+test-cluster: ## Run the tests of several nodes: one is killed, one is paused, one is behind in its schema
 	@scripts/test.sh --features tests/cluster --test it cluster
 
 crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=...)

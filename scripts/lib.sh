@@ -76,14 +76,21 @@ build_with() { # ARGUMENT... of cargo
 
 # An environment of the Python packages in LIST, shared by all clones and made anew when the list changes: prints its folder.
 python_tools() { # LIST
-  local cache tools
+  local cache tools lock
   cache=${SLUICE_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
   tools=$cache/tools-$(sha256sum "$1" | cut -c 1-12)
   if [[ ! -e $tools/ready ]]; then
-    say "    fetching $(sed 's/#.*//; s/==.*//; /^$/d' "$1" | paste -sd ' '), once"
-    python3 -m venv --clear "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
-    touch "$tools/ready"
+    mkdir -p "$cache"
+    # Another script may be at it, or have ended it meanwhile.
+    exec {lock}>"$tools.lock"
+    flock "$lock"
+    if [[ ! -e $tools/ready ]]; then
+      say "    fetching $(sed 's/#.*//; s/==.*//; /^$/d' "$1" | paste -sd ' '), once"
+      python3 -m venv --clear "$tools"
+      "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+      touch "$tools/ready"
+    fi
+    exec {lock}>&-
   fi
   printf '%s' "$tools"
 }

@@ -13,7 +13,7 @@ stop_node() {
   "$sluice" node down --dir "$node_dir" >/dev/null 2>&1 || say "the node of the tests could not be stopped: $sluice node down --dir $node_dir"
 }
 
-scripts/install.sh build node
+scripts/install.sh build node tools
 sluice=$(target_dir)/debug/sluice
 # Tests start these programs.
 scripts/build.sh
@@ -26,6 +26,8 @@ if [[ -z ${CASSANDRA_HOST:-} ]]; then
   # What fails here fails in the tests, with its reason.
   "$sluice" node up --dir "$node_dir" --heap 768M >/dev/null 2>&1 &
 fi
+# Other readers and writers of Delta tables, which some tests start; nothing where they are there already.
+python_tools scripts/data-tools.txt >/dev/null &
 build_with test --locked --workspace --no-run
 wait
 cargo test --locked --workspace "$@"

@@ -4,6 +4,9 @@
 //! way that may pass goes back into flight after a pause; the first that failed for good, or a request to stop, ends the
 //! starting of new ones, and what is in flight is awaited before the loop returns. After a request to stop it is awaited for
 //! [`FAREWELL`] only: a node that hangs keeps nobody, and what it does not acknowledge is sent again by the next run.
+//!
+//! That there is no such table is believed when it is said again after all nodes had the same schema: a node that was away while
+//! the table was made says so too.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::time::Duration;
 
 use model::{Failure, Interrupted, Progress, Shutdown, crash};
 use scylla::client::session::Session;
-use scylla::errors::ExecutionError;
+use scylla::errors::{ExecutionError, SchemaAgreementError};
 use scylla::statement::batch::{Batch, BatchType};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,6 +23,7 @@ use crate::encode::{WireRow, WriteTime};
 use crate::flow::{self, Flow};
 use crate::mutations::{Kind, Mutations};
 use crate::request;
+use crate::schema::agreement::agree;
 use crate::sink::{Statements, Written};
 
 /// How long requests in flight are awaited after a request to stop, of the two seconds that a run has for it.
@@ -163,7 +167,13 @@ impl InFlight {
             }
             let sent = Instant::now();
             crash::point("cassandra/batch:before");
-            let result = send(&session, &statements, &mutations, request.batch).await;
+            let mut result = send(&session, &statements, &mutations, request.batch).await;
+            if result.as_ref().is_err_and(request::may_be_behind) {
+                result = match agree(&session).await {
+                    Ok(()) => send(&session, &statements, &mutations, request.batch).await,
+                    Err(_) => Err(SchemaAgreementError::Timeout(request::PATIENCE).into()),
+                };
+            }
             crash::point("cassandra/batch:after");
             Outcome { request, sent, result }
         });

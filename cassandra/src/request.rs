@@ -53,6 +53,11 @@ impl Answer {
         Self("it accepts connections and does not answer".to_owned())
     }
 
+    /// Nobody said it in words.
+    pub(crate) fn said(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         let said = error.to_string();
         // A number of the system after its words says nothing more.
@@ -128,6 +133,17 @@ impl Classify for Error {
             _ => None,
         }
     }
+}
+
+/// Whether a node that does not know the table yet answers so.
+pub(crate) fn may_be_behind(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))
+            | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed {
+                first_attempt: RequestAttemptError::DbError(DbError::Invalid, _)
+            })
+    )
 }
 
 /// The kind of a failed request.

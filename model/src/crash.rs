@@ -41,6 +41,7 @@ pub const STEPS: &[(&str, &str)] = &[
     ("view/commit", "a refreshed view is committed"),
     ("delta/create", "a Delta table is made"),
     ("delta/change-file", "a file of the change feed is written"),
+    ("delta/sync", "the files that a commit is to name are synced"),
     ("delta/log", "an entry of a table's log is written"),
     ("delta/checkpoint", "a table's log is checkpointed, where its turn has come"),
     ("keys/run", "keys are added to a key directory"),

@@ -30,6 +30,20 @@ impl Failure {
     }
 }
 
+/// An error and its causes in one line. A transparent wrapper, which says the same as what it wraps, is said once.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let said = cause.to_string();
+        if said != last {
+            text = format!("{text}: {said}");
+            last = said;
+        }
+    }
+    text
+}
+
 /// What every error of Sluice can answer: its kind, and where possible the next step for the user.
 pub trait Classify: std::error::Error {
     fn failure(&self) -> Failure;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate};
 use model::Progress;
 use model::clock::Clock;
-use model::definition::Pipeline;
+use model::definition::{Pipeline, Source};
 use model::report::StageName;
 use model::shutdown::Shutdown;
 use model::slice::Slice;
 use zones::lake::Lake;
+use zones::landing::LandingZone;
 
+use crate::download::{Options, Request};
 use crate::remaining::Remaining;
 
 /// Makes the progress of one stage visible.
@@ -48,6 +50,18 @@ impl Context {
     ) -> Self {
         let now = clock.now_micros();
         Self { pipeline, lake, clock, now, slice, shutdown, watch, remaining: Remaining::default() }
+    }
+
+    /// What this run asks of a source.
+    pub fn request<'r>(
+        &'r self,
+        source: &'r Source,
+        zone: &'r LandingZone,
+        progress: &'r dyn Progress,
+        options: &'r Options,
+    ) -> Request<'r> {
+        let (clock, today, shutdown) = (&self.clock, self.today(), &self.shutdown);
+        Request { source, zone, clock, today, shutdown, progress, options }
     }
 
     /// The day of the run, in UTC.

@@ -11,11 +11,11 @@ use cassandra::Store;
 use chrono::DateTime;
 use futures::future::{Either, join_all, select};
 use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
-use model::failure::{Classify, Failure};
+use model::failure::{Classify, Failure, with_causes};
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
 
 use crate::context::Context;
-use crate::download::{self, Options, Request};
+use crate::download::{self, Options};
 use crate::error::{Boxed, Error};
 use crate::memory;
 use crate::stages::{create_tables, landing_to_raw, raw_to_use_case, to_cassandra, url_to_landing};
@@ -66,16 +66,8 @@ async fn url_to_landing(context: &Context, source: &str) -> Result<StageReport, 
     let source = context.pipeline.source(source).expect("a validated definition");
     let zone = context.lake.landing(&source.name);
     let progress = context.watch.start(StageName::UrlToLanding, &source.name);
-    let request = Request {
-        source,
-        zone: &zone,
-        clock: &context.clock,
-        today: context.today(),
-        shutdown: &context.shutdown,
-        progress: progress.as_ref(),
-        options: &Options::default(),
-    };
-    let fetched = url_to_landing::run(&request).await;
+    let options = Options::default();
+    let fetched = url_to_landing::run(&context.request(source, &zone, progress.as_ref(), &options)).await;
     fetched.map_err(|error| match error {
         download::Error::Interrupted(interrupted) => interrupted.into(),
         error => Error::Landing { step: format!("url-to-landing {}", source.name), source: Boxed::new(error) },
@@ -162,10 +154,6 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     reports.extend(from_raw?);
     reports.sort_by_key(|report| report.stage);
     Ok(reports)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// One that nobody who stops the run has to be told of.

@@ -218,6 +218,82 @@ async fn rows_changed_by_hand_in_cassandra_are_put_right() {
     assert_eq!(served(&t).await[0], ["cup | 7", "tea | 8"]);
 }
 
+/// What nothing later would win over, and rows that a delete from the future hides, take an empty table; that is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_or_deleted_with_a_time_to_come_is_put_right_as_well() {
+    let t = shop().await;
+    let before = served(&t).await;
+    for (statement, because) in [
+        (
+            "UPDATE {ks}.prices USING TIMESTAMP 4102444800000000 SET price = 99 WHERE product = 'tea'",
+            "it has values with a time that is still to come",
+        ),
+        (
+            "DELETE FROM {ks}.prices USING TIMESTAMP 4102444800000000 WHERE product = 'pot'",
+            "1 of its rows are deleted with a time that is still to come",
+        ),
+    ] {
+        t.cql_by_hand(statement).await;
+        let said = sluice_rebuild(&t, &["cassandra.prices"]).await;
+        assert!(said.contains(because), "{said}");
+        assert_eq!(served(&t).await, before);
+    }
+    t.serve_at("products", product("tea", "drink", 8) + &product("pot", "ware", 21));
+    t.run().await;
+    assert_eq!(served(&t).await[0], ["pot | 21", "tea | 8"]);
+    let written: i64 = t.cql("SELECT writetime(price) FROM {ks}.prices WHERE product = 'tea'").await[0].parse().unwrap();
+    assert!(written < 4_102_444_800_000_000, "later write times are those of a clock again");
+}
+
+const DIARY: &str = r#"
+[pipeline]
+name = "diary"
+[source.notes]
+url = "${NOTES_URL}"
+[landing.notes]
+format = "json_lines"
+[raw.notes]
+from = "notes"
+unique_key = ["id"]
+[raw.notes.columns]
+id    = { type = "int64" }
+who   = { type = "string" }
+mood  = { type = "string", nullable = true }
+place = { type = "string", nullable = true }
+[cassandra.latest]
+from = "raw.notes"
+sql = "latest.sql"
+partition_key = ["who"]
+"#;
+
+/// Rows of several versions with one primary key: filled anew they come to what they came to one after another, and what was
+/// written by hand where nothing should be is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newest_of_several_raw_rows_wins_in_a_table_that_is_filled_anew() {
+    let files = [("pipeline.toml", DIARY), ("latest.sql", "SELECT who, mood, place FROM notes")];
+    let t = TestPipeline::written("diary", &files).await;
+    for notes in [
+        "{\"id\":1,\"who\":\"ann\",\"mood\":\"good\"}\n{\"id\":2,\"who\":\"bob\",\"place\":\"sea\"}\n",
+        "{\"id\":3,\"who\":\"ann\",\"place\":\"town\"}\n",
+        "{\"id\":4,\"who\":\"ann\",\"mood\":\"bad\"}\n",
+    ] {
+        t.serve_at("notes", notes).run().await;
+    }
+    let rows = async || {
+        let mut rows = t.cql("SELECT who, mood, place FROM {ks}.latest").await;
+        rows.sort();
+        rows
+    };
+    let expected = ["ann | bad | town", "bob | null | sea"];
+    assert_eq!(rows().await, expected);
+    t.cql_by_hand("UPDATE {ks}.latest SET mood = 'angry', place = 'here' WHERE who = 'bob'").await;
+    rebuilt(&t, Named::Cassandra("latest".to_owned())).await;
+    assert_eq!(rows().await, expected);
+    assert_eq!(sent(&t.run().await), 0);
+    t.serve_at("notes", "{\"id\":5,\"who\":\"ann\",\"mood\":\"fine\"}\n").run().await;
+    assert_eq!(rows().await[0], "ann | fine | town");
+}
+
 /// A data file that is lost is no obstacle: the table comes out of its inputs again, and so does what was filled from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_data_file_is_computed_anew() {

@@ -9,6 +9,7 @@
 //! - [`cassandra_node`]: the real Cassandra that all tests share
 //! - [`kit`]: a pipeline of its own for each test
 //! - [`proxy`]: a connection that can be cut
+//! - [`python`]: scripts that read and write the lake by other means
 //! - [`crash`]: the real program, killed at every step and at any time, and compared with one that was not
 //! - [`digest`]: the sha256 of things
 //! - [`new_file`]: files that are there whole or not at all
@@ -23,5 +24,6 @@ pub mod kit;
 pub mod new_file;
 pub mod oulad;
 pub mod proxy;
+pub mod python;
 pub mod session_events;
 pub mod source_server;

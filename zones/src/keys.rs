@@ -7,11 +7,11 @@
 //! cost follows its own size and not the table's history.
 
 mod merge;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -25,16 +25,12 @@ use sha2::{Digest, Sha256};
 use crate::delta::PartitionValue;
 use crate::error::Error;
 use merge::write_merged;
+use run::{BLOCK_WORDS, RunReader, SUM_BYTES, WORD_BYTES};
 
 const MANIFEST: &str = "keys.json";
 /// The second has a checksum behind each run's words.
 const MANIFEST_VERSION: u32 = 2;
 const PARTITION_BITS: u32 = 16;
-const WORD_BYTES: u64 = 8;
-/// Words read at once: one page of 4 KiB.
-const BLOCK_WORDS: u64 = 512;
-/// Behind the words of a run stands a CRC-32 for each of its blocks.
-const SUM_BYTES: u64 = 4;
 /// More runs than this are merged into one.
 const MAX_RUNS: usize = 8;
 
@@ -273,94 +269,6 @@ fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let mut file = File::create(&temporary).map_err(Error::io("write", &temporary))?;
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(Error::io("write", &temporary))?;
     std::fs::rename(&temporary, &path).map_err(Error::io("write", &path))
-}
-
-/// Reads one sorted run by blocks.
-struct RunReader<'p> {
-    file: File,
-    path: &'p Path,
-    words: u64,
-    block: Vec<u64>,
-    /// Index of the first word of the block.
-    block_start: u64,
-}
-
-impl<'p> RunReader<'p> {
-    fn open(path: &'p Path, words: u64) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        Ok(Self::of(file, path, words))
-    }
-
-    fn of(file: File, path: &'p Path, words: u64) -> Self {
-        Self { file, path, words, block: Vec::new(), block_start: 0 }
-    }
-
-    fn load(&mut self, block: u64) -> Result<(), Error> {
-        self.block_start = block * BLOCK_WORDS;
-        let length = BLOCK_WORDS.min(self.words - self.block_start);
-        let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
-        self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
-        let mut sum = [0; 4];
-        let place = self.words * WORD_BYTES + block * SUM_BYTES;
-        self.file.read_exact_at(&mut sum, place).map_err(Error::io("read", self.path))?;
-        if crc32fast::hash(&bytes) != u32::from_be_bytes(sum) {
-            let problem = format!("the checksum of block {block} does not match");
-            return Err(Error::Damaged { path: self.path.display().to_string(), problem });
-        }
-        self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
-        Ok(())
-    }
-
-    /// The word at a place; `None` behind the last one.
-    fn word(&mut self, at: u64) -> Result<Option<u64>, Error> {
-        if at >= self.words {
-            return Ok(None);
-        }
-        if self.block.is_empty() || at < self.block_start || at >= self.block_start + self.block.len() as u64 {
-            self.load(at / BLOCK_WORDS)?;
-        }
-        Ok(Some(self.block[usize::try_from(at - self.block_start).expect("within the block")]))
-    }
-
-    /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.
-    fn look_up(&mut self, hashes: &[u64], found: &mut impl FnMut(usize, u64)) -> Result<(), Error> {
-        if self.words == 0 {
-            return Ok(());
-        }
-        for (place, hash) in hashes.iter().enumerate() {
-            self.seek(*hash)?;
-            // Equal hashes with different partitions stand side by side and may go on in the next block.
-            let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
-            while at < self.words {
-                if at >= self.block_start + self.block.len() as u64 {
-                    self.load(at / BLOCK_WORDS)?;
-                }
-                let word = self.block[usize::try_from(at - self.block_start).expect("within the block")];
-                if word >> PARTITION_BITS != hash >> PARTITION_BITS {
-                    break;
-                }
-                found(place, word & 0xFFFF);
-                at += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Loads the block in which the first word not below `hash` is, or the block before it.
-    fn seek(&mut self, hash: u64) -> Result<(), Error> {
-        let blocks = self.words.div_ceil(BLOCK_WORDS);
-        if self.block.is_empty() || hash < self.block[0] || hash > self.block[self.block.len() - 1] {
-            let share = u128::from(hash) * u128::from(self.words) / (u128::from(u64::MAX) + 1);
-            self.load(u64::try_from(share).expect("less than the number of words") / BLOCK_WORDS)?;
-        }
-        while hash <= self.block[0] && self.block_start > 0 {
-            self.load(self.block_start / BLOCK_WORDS - 1)?;
-        }
-        while hash > self.block[self.block.len() - 1] && self.block_start / BLOCK_WORDS + 1 < blocks {
-            self.load(self.block_start / BLOCK_WORDS + 1)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! once, before the first raw commit of that file; where a file is read again under another definition, its rejects replace
 //! the earlier ones in one commit.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use model::counts::Counts;
 use model::crash;
 
 use crate::decode::Reject;
-use crate::delta::{Commit, CommitNote, Table, TableShape};
+use crate::delta::{Commit, CommitNote, DataFile, Table, TableShape};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::load::{LoadPlan, Segment, SpillReader, SpillWriter};
@@ -29,6 +28,11 @@ const BUFFER_BYTES: usize = 16 << 20;
 /// Names the partition of one load.
 pub(crate) fn load_name(raw_table: &str, receipt: u64) -> String {
     format!("{raw_table}-{receipt:06}")
+}
+
+/// The files that hold the rejects of one load.
+pub(crate) fn files_of_load(quarantine: &Table, load: &str) -> Result<Vec<DataFile>, Error> {
+    quarantine.files(Some(&[Some(load.to_owned())].into()))
 }
 
 /// The quarantine table's shape.
@@ -162,8 +166,7 @@ pub(crate) async fn replace_rejects(
     now: i64,
 ) -> Result<bool, Error> {
     let load = load_name(raw_table, plan.receipt);
-    let in_load: BTreeSet<_> = [Some(load.clone())].into();
-    let there: Option<u64> = quarantine.files(Some(&in_load))?.into_iter().map(|file| file.rows).sum();
+    let there: Option<u64> = files_of_load(quarantine, &load)?.into_iter().map(|file| file.rows).sum();
     let number = quarantine.input_number(&load).await?;
     let recorded = recorded_mark(quarantine, &load, number).await?;
     if there == Some(plan.counts.rejected) && recorded.as_deref() == Some(&mark(plan)) {
@@ -186,8 +189,7 @@ async fn commit_in_place(
     now: i64,
 ) -> Result<bool, Error> {
     let load = load_name(raw_table, plan.receipt);
-    let in_load: BTreeSet<_> = [Some(load.clone())].into();
-    let earlier = quarantine.files(Some(&in_load))?;
+    let earlier = files_of_load(quarantine, &load)?;
     if plan.rejects.is_empty() && earlier.is_empty() {
         return Ok(false);
     }

@@ -70,7 +70,7 @@ pub(super) fn start(
     let stdout = File::create(&console).map_err(Error::file("create", &console))?;
     let stderr = stdout.try_clone().map_err(Error::file("open", &console))?;
     Command::new(&java.program)
-        .args(arguments(folder, jars, heap, ports))
+        .args(arguments(folder, jars, heap, ports, options))
         // logback.xml counts on it; a crash of the JVM leaves its file here; and no folder of the caller's stays in use.
         .current_dir(&folder.home)
         .stdin(Stdio::null())
@@ -81,7 +81,7 @@ pub(super) fn start(
         .map_err(|source| Error::Run { program: java.program.clone(), source })
 }
 
-fn arguments(folder: &Folder, jars: &Jars, heap: Heap, ports: Ports) -> Vec<OsString> {
+fn arguments(folder: &Folder, jars: &Jars, heap: Heap, ports: Ports, options: &Options) -> Vec<OsString> {
     let heap = heap.argument();
     let mut arguments: Vec<OsString> = [
         format!("-Xms{heap}"),
@@ -107,6 +107,12 @@ fn arguments(folder: &Folder, jars: &Jars, heap: Heap, ports: Ports) -> Vec<OsSt
     ]
     .map(OsString::from)
     .into();
+    if options.ring.is_some() {
+        // Members that start together make a schema each. What one could not ask another for at once it asks for after these, and
+        // not after a minute, which is the default of both.
+        arguments.push("-Dcassandra.migration_delay_ms=1000".into());
+        arguments.push("-Dcassandra.schema_pull_interval_ms=1000".into());
+    }
     arguments.push(joined("-javaagent:", &jars.agent()));
     arguments.push(file_url("-Dcassandra.config=", &folder.conf.join("cassandra.yaml")));
     arguments.push(file_url("-Dlogback.configurationFile=", &folder.conf.join("logback.xml")));
@@ -171,9 +177,9 @@ rpc_address: {host}
 native_transport_port: {cql}
 start_native_transport: true
 
-# As shipped: the disk is synchronised in the background, not for each write.
-commitlog_sync: periodic
-commitlog_sync_period: 10000ms
+# A single node has nobody to ask for what it forgot: nothing is acknowledged before it is on the disk. As shipped (periodic), what
+# was acknowledged in the last tenth of a second is gone after SIGKILL, and that of ten seconds after a power cut.
+commitlog_sync: batch
 
 # A dropped test keyspace is gone: no snapshot of it to write, and to fill the disk.
 auto_snapshot: false

@@ -2,8 +2,8 @@
 //!
 //! Guarantees:
 //! - [`up`] returns once a CQL query is answered. Called again it finds the node that runs; called twice at a time, one starts the node
-//!   and the other waits for it. What was written before a [`down`], or before the node was killed, is there after the next `up`
-//!   (killed by the kernel or by hand, that is: the commit log reaches the disk every 10 s, so a power cut may cost so much).
+//!   and the other waits for it. What it acknowledged before a [`down`], or before it was killed at whatever moment, is there after
+//!   the next `up`: the commit log reaches the disk before the acknowledgement is sent.
 //! - `node.json` is there exactly while a node is recorded that was ready; it is written whole. A program that was interrupted
 //!   while it waited for the node leaves the node running, and the next `up` or `down` takes it over.
 //! - Whatever a record says, only a process whose command line holds our data folder is taken for the node, and only it gets a signal.

@@ -1,9 +1,11 @@
 //! Keyspace and tables: made where they are missing, refused where they differ.
 //!
 //! Guarantee: after [`Store::create_tables`] every table is as its design says, on every node, or nothing that existed was
-//! touched and the error lists each difference. Never: alters or drops a table that somebody made; the table of checkpoints is
-//! our own, and gets the columns that a newer program has for it.
+//! touched and the error lists each difference. Nothing is made, dropped or said to be missing or different while nodes that can
+//! be reached differ in their schema ([`agreement`]). Never: alters or drops a table that somebody made; the table of checkpoints
+//! is our own, and gets the columns that a newer program has for it.
 
+pub(crate) mod agreement;
 mod design;
 mod existing;
 mod missing;
@@ -11,6 +13,7 @@ pub(crate) mod replicas;
 
 use model::{Classify, Failure, crash};
 
+pub use agreement::Disagreement;
 pub(crate) use design::{Column, Role};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
@@ -22,6 +25,8 @@ use crate::checkpoint::{Checkpoint, CheckpointTimes};
 use crate::connect::Store;
 use crate::request::{self, Purpose, again};
 use crate::{checkpoint, cql};
+
+use agreement::agree;
 
 /// Whether something had to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +63,9 @@ impl Store {
     /// Runs a statement that changes the schema, which says `IF` so that it may be sent again; returns once all nodes that can be
     /// reached know of it, and so does this session.
     async fn change(&self, statement: &str, purpose: impl Fn() -> String) -> Result<(), Error> {
+        agree(&self.session).await?;
         again(|| self.session.query_unpaged(statement, ())).await.purpose(&purpose)?;
-        // Asks again by itself, for a minute.
-        self.session.await_schema_agreement().await.purpose(&purpose)?;
+        agree(&self.session).await?;
         again(|| self.session.refresh_metadata()).await.purpose(&purpose)?;
         Ok(())
     }
@@ -73,26 +78,12 @@ impl Store {
             return Err(Error::NoKeyspace(self.keyspace.to_string()));
         }
         let designs: Vec<_> = designs.iter().cloned().chain([checkpoint::design()]).collect();
-        let mut differing = Vec::new();
-        let mut added = None;
-        let mut tables = Vec::with_capacity(designs.len());
-        for design in &designs {
-            let made = match Existing::read(&self.session, &self.keyspace, design.name()).await? {
-                None => Made::Created,
-                Some(mut existing) => {
-                    if design.name() == checkpoint::TABLE {
-                        added = checkpoint::missing_column(&existing);
-                        existing = added.iter().fold(existing, Existing::with);
-                    }
-                    let differences = existing.differences(design);
-                    if !differences.is_empty() {
-                        differing.push(Differing { table: self.full_name(design.name()), differences });
-                    }
-                    Made::Existed
-                }
-            };
-            tables.push((design.name().to_owned(), made));
+        let mut found = self.survey(&designs).await?;
+        if !found.is_whole() {
+            agree(&self.session).await?;
+            found = self.survey(&designs).await?;
         }
+        let Survey { tables, added, differing } = found;
         if !differing.is_empty() {
             return Err(Error::Differ(differing));
         }
@@ -111,11 +102,34 @@ impl Store {
             crash::point("cassandra/table:after");
         }
         if missing().next().is_some() {
-            let purpose = || "wait until all nodes know the new tables".to_owned();
-            self.session.await_schema_agreement().await.purpose(purpose)?;
+            let purpose = || "read what the new tables are".to_owned();
+            agree(&self.session).await?;
             again(|| self.session.refresh_metadata()).await.purpose(purpose)?;
         }
         Ok(tables)
+    }
+
+    /// What there is of `designs`, the table of checkpoints among them, as the node that is asked knows it.
+    async fn survey(&self, designs: &[TableDesign]) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for design in designs {
+            let made = match Existing::read(&self.session, &self.keyspace, design.name()).await? {
+                None => Made::Created,
+                Some(mut existing) => {
+                    if design.name() == checkpoint::TABLE {
+                        survey.added = checkpoint::missing_column(&existing);
+                        existing = survey.added.iter().fold(existing, Existing::with);
+                    }
+                    let differences = existing.differences(design);
+                    if !differences.is_empty() {
+                        survey.differing.push(Differing { table: self.full_name(design.name()), differences });
+                    }
+                    Made::Existed
+                }
+            };
+            survey.tables.push((design.name().to_owned(), made));
+        }
+        Ok(survey)
     }
 
     /// Drops `table`, and has it start from nothing. Whether it is there or not makes no difference.
@@ -153,7 +167,13 @@ impl Store {
 
     /// Fails unless the table exists and is as `design` says; returns its id.
     pub(crate) async fn check_table(&self, design: &TableDesign) -> Result<TableId, Error> {
-        let Some(existing) = Existing::read(&self.session, &self.keyspace, design.name()).await? else {
+        let as_designed = |found: Option<&Existing>| found.is_some_and(|existing| existing.differences(design).is_empty());
+        let mut found = Existing::read(&self.session, &self.keyspace, design.name()).await?;
+        if !as_designed(found.as_ref()) {
+            agree(&self.session).await?;
+            found = Existing::read(&self.session, &self.keyspace, design.name()).await?;
+        }
+        let Some(existing) = found else {
             return Err(Error::NoTable(self.full_name(design.name())));
         };
         let differences = existing.differences(design);
@@ -164,6 +184,15 @@ impl Store {
     }
 
     async fn keyspace_exists(&self) -> Result<bool, Error> {
+        if self.knows_keyspace().await? {
+            return Ok(true);
+        }
+        agree(&self.session).await?;
+        self.knows_keyspace().await
+    }
+
+    /// Whether the node that is asked knows it.
+    async fn knows_keyspace(&self) -> Result<bool, Error> {
         let purpose = || format!("look for keyspace {}", self.keyspace);
         let statement = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
         let rows = again(|| self.session.query_unpaged(statement, (&*self.keyspace,)))
@@ -176,6 +205,22 @@ impl Store {
 
     pub(crate) fn full_name(&self, table: &str) -> String {
         format!("{}.{table}", self.keyspace)
+    }
+}
+
+/// What there is of some tables.
+#[derive(Default)]
+struct Survey {
+    tables: Vec<(String, Made)>,
+    /// A column that the table of checkpoints lacks.
+    added: Option<Column>,
+    differing: Vec<Differing>,
+}
+
+impl Survey {
+    /// Nothing is to be made, nothing to be complained of.
+    fn is_whole(&self) -> bool {
+        self.differing.is_empty() && self.added.is_none() && self.tables.iter().all(|(_, made)| *made == Made::Existed)
     }
 }
 
@@ -205,6 +250,8 @@ pub enum Error {
     #[error(transparent)]
     Replicas(#[from] TooFewNodes),
     #[error(transparent)]
+    Disagreement(#[from] Disagreement),
+    #[error(transparent)]
     Request(#[from] request::Error),
 }
 
@@ -213,6 +260,7 @@ impl Classify for Error {
         match self {
             Self::KeyspaceName(_) | Self::NoKeyspace(_) | Self::NoTable(_) | Self::Differ(_) => Failure::Definition,
             Self::Replicas(error) => error.failure(),
+            Self::Disagreement(error) => error.failure(),
             Self::Request(error) => error.failure(),
         }
     }
@@ -226,6 +274,7 @@ impl Classify for Error {
                     .to_owned()
             }
             Self::Replicas(error) => return error.hint(),
+            Self::Disagreement(error) => return error.hint(),
             Self::Request(error) => return error.hint(),
         })
     }

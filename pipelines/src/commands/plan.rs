@@ -140,7 +140,7 @@ fn is_up_to_date(plan: &RunPlan) -> bool {
 
 /// A failure that a run would meet is part of the plan; one of reading what there is ends it.
 fn or_problem<T>(plan: &mut RunPlan, place: &str, result: Result<T, Error>) -> Result<Option<T>, Error> {
-    use model::failure::{Classify, Failure};
+    use model::failure::{Classify, Failure, with_causes};
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if matches!(error.failure(), Failure::Definition | Failure::Data) => {
@@ -149,19 +149,4 @@ fn or_problem<T>(plan: &mut RunPlan, place: &str, result: Result<T, Error>) -> R
         }
         Err(error) => Err(error),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut last = text.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // A transparent wrapper says the same as what it wraps.
-        if error.to_string() != last {
-            last = error.to_string();
-            text = format!("{text}: {last}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@
 //! versions that the log no longer holds, a Cassandra that does not answer. Never: shows duplicates, which were counted when they
 //! came and not written; waits long for Cassandra; reads a large landed file without being asked to.
 
+mod descend;
 mod gather;
 mod print;
 mod target;
@@ -69,8 +70,10 @@ pub struct Why {
     /// The oldest version that the table's log still tells of, where that is not the first.
     pub known_since: Option<u64>,
     pub raw: Vec<RawRows>,
-    /// Rows of other use cases that a view's row was made of.
+    /// Rows of other use cases that a view's row was made of, from the top down.
     pub inputs: Vec<InputRows>,
+    /// What each view on the way down was computed from as a whole.
+    pub computed: Vec<Computed>,
     /// Records in the quarantine in which the key's values stand.
     pub rejects: Vec<Held>,
     pub cassandra: Vec<ServedRow>,
@@ -94,6 +97,8 @@ pub struct Change {
 #[derive(Debug, Clone, Serialize)]
 pub struct RawRows {
     pub table: String,
+    /// The use case whose rows were made of them; none where they were asked for themselves.
+    pub of: Option<String>,
     /// Of all of them; `rows` may be fewer.
     pub count: u64,
     /// Rows of other keys may be among them: the SQL does not make all of the key of columns.
@@ -122,12 +127,25 @@ pub struct RawRow {
     pub record: Option<String>,
 }
 
+/// The rows of one use case that another one's rows were made of.
 #[derive(Debug, Clone, Serialize)]
 pub struct InputRows {
     pub table: String,
+    pub of: String,
     pub count: u64,
     pub is_loose: bool,
     pub rows: Vec<Row>,
+}
+
+/// One input of a view.
+#[derive(Debug, Clone, Serialize)]
+pub struct Computed {
+    pub view: String,
+    pub from: String,
+    /// The newest version of the input that the view has taken in.
+    pub version: u64,
+    /// Of the input, at that version.
+    pub rows: u64,
 }
 
 /// A row that Cassandra has, or should not have any more.

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::definition::TooManyDates;
+use model::failure::with_causes;
 use model::{Classify, Failure, Interrupted};
 use reqwest::StatusCode;
-
-use super::http::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -90,7 +89,7 @@ const LISTED: usize = 20;
 fn listed(failed: &[Error]) -> String {
     let mut lines = String::new();
     for error in failed.iter().take(LISTED) {
-        let _ = write!(lines, "\n    {}", chain(error));
+        let _ = write!(lines, "\n    {}", with_causes(error));
     }
     if failed.len() > LISTED {
         let _ = write!(lines, "\n    and {} more", failed.len() - LISTED);

@@ -10,6 +10,7 @@ use chrono::Utc;
 use futures::StreamExt;
 use futures::stream;
 use model::definition::OnMissing;
+use model::failure::with_causes;
 use model::plan::{Amount, FileAtSource, SourceState};
 use reqwest::Client;
 use zones::landing::Latest;
@@ -76,7 +77,7 @@ async fn of_one(request: &Request<'_>, client: Option<&Client>, address: &Addres
         Err(error) if one::is_missing(&error) && request.source.on_missing == OnMissing::Skip => {
             file(url, SourceState::Missing, "nothing is there", Amount::exact(0))
         }
-        Err(error) => file(url, SourceState::Failing, &http::chain(&error), Amount::later("known after fetching")),
+        Err(error) => file(url, SourceState::Failing, &with_causes(&error), Amount::later("known after fetching")),
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use model::crash;
 use model::definition::{ContractRecord, Landing, OnChange, OnFailure, RawTable, UnknownFields, load_hash};
-use model::failure::{Classify, Failure};
+use model::failure::{Classify, Failure, with_causes};
 use model::plan::Known;
 use model::position::{BatchNumber, FilePosition};
 use model::receipt::Receipt;
@@ -409,13 +409,3 @@ fn tidy(folder: &Path) {
 
 /// Notes do not grow with the number of fields.
 const FIELDS_SHOWN: usize = 10;
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}

@@ -5,7 +5,7 @@ pub mod landing_to_raw;
 pub mod raw_to_use_case;
 pub mod to_cassandra;
 pub mod url_to_landing;
-mod whole_table;
+pub(crate) mod whole_table;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -22,7 +22,7 @@ use zones::sql::Statement;
 
 use super::create_tables::{design, statement};
 use super::open_table;
-use super::whole_table::WholeTable;
+use super::whole_table::{Others, WholeTable};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -71,11 +71,11 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     let groups = match waiting {
         Waiting::Groups(groups) => groups,
         Waiting::Gone { reason } => {
-            let sync = WholeTable { context, store, table, origin: &origin, send: &send, after: last };
-            let whole = sync.run().await?;
-            context.lake.confirm_hold()?;
-            checkpoint(context, store, table, &origin, (origin.version(), send.sink.table_id()), whole.write_time).await?;
-            let mut report = whole.add_to(send.report);
+            // The versions of an append-only raw table never delete.
+            let keeps = nulls == Nulls::Unset;
+            let others = if keeps { Others::Keep } else { Others::Remove };
+            let filled = WholeTable { context, store, table, others }.fill(send.progress.as_ref()).await?;
+            let mut report = filled.add_to(send.report);
             report.notes.push(format!("compared the whole of {} with what is there: {reason}", table.from));
             report.seconds = started.elapsed().as_secs_f64();
             return Ok(report);
@@ -98,7 +98,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
 }
 
 /// Records that every write up to `version` was acknowledged.
-async fn checkpoint(
+pub(super) async fn checkpoint(
     context: &Context,
     store: &Store,
     table: &CassandraTable,
@@ -225,13 +225,13 @@ pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &Schem
 }
 
 /// What sending needs.
-pub(super) struct Send<'c> {
+struct Send<'c> {
     context: &'c Context,
     origin: &'c Table,
-    pub(super) statement: Statement,
-    pub(super) input: SchemaRef,
-    pub(super) sink: Sink,
-    pub(super) progress: Box<dyn Progress>,
+    statement: Statement,
+    input: SchemaRef,
+    sink: Sink,
+    progress: Box<dyn Progress>,
     report: StageReport,
 }
 

@@ -131,3 +131,14 @@ async fn a_damaged_landed_file_is_never_loaded_and_lands_again() {
         shop.holds(0..30).await;
     }
 }
+
+/// Rows that are right are not computed anew from bytes that are not.
+#[tokio::test]
+async fn a_damaged_landed_file_is_not_decoded_anew_either() {
+    let shop = Shop::new();
+    shop.serve(orders(0..30)).runs();
+    flip(&shop.lake.join("landing/shop/orders/000001/orders.jsonl"));
+    let said = shop.says(&["rebuild", "shop", "raw.orders"]);
+    assert!(said.code == Some(2) && said.stderr.contains("has sha256"), "{}", said.stderr);
+    shop.holds(0..30).await;
+}

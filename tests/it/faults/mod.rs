@@ -4,6 +4,7 @@
 mod corruption;
 mod disk;
 mod other_writers;
+mod python_writer;
 mod small_disk;
 mod surroundings;
 mod two_runners;

@@ -3,6 +3,7 @@
 mod formats;
 mod listing;
 mod replay;
+mod restore;
 mod why;
 
 use model::counts::Counts;

@@ -87,3 +87,55 @@ async fn a_row_that_is_gone_from_cassandra_or_never_was_is_told_as_such() {
         assert!(text.contains(said), "{text}");
     }
 }
+
+/// A row of a view over a view over a snapshot: what it was made of, as far as the lines of the files, and what Cassandra has of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_a_view_is_followed_through_views_down_to_its_lines() {
+    use crate::views::{order, product};
+    let t = crate::views::shop().await;
+    let second = [order(4, 2, "eve", "pot", 3), order(5, 2, "eve", "cup", 4)];
+    t.serve_at("orders", second.concat()).run().await;
+    // What comes into raw after the view was computed is none of its rows.
+    t.serve_at("orders", order(6, 2, "bob", "cup", 9));
+    for stage in [model::report::StageName::UrlToLanding, model::report::StageName::LandingToRaw] {
+        t.stage(stage).await.unwrap();
+    }
+
+    let ware = asked(&t, &["ware"], Some("use_case.kinds")).await;
+    assert_eq!(ware.row.as_ref().unwrap()["amount"], 8);
+    let [days] = ware.inputs.as_slice() else { panic!("{:?}", ware.inputs) };
+    assert_eq!((days.table.as_str(), days.of.as_str(), days.count), ("use_case.product_days", "use_case.kinds", 2));
+    let of = |table: &str| ware.raw.iter().find(|raw| raw.table == table).unwrap_or_else(|| panic!("{:?}", ware.raw));
+    let orders = of("raw.orders");
+    assert_eq!((orders.of.as_deref(), orders.count, orders.is_loose), (Some("use_case.product_days"), 3, false));
+    let mut lines: Vec<_> = orders.rows.iter().map(|row| (row.receipt, row.position, row.record.clone().unwrap())).collect();
+    lines.sort();
+    let line = |receipt, position, text: String| (receipt, position, text.trim_end().to_owned());
+    let [fourth, fifth] = second;
+    assert_eq!(lines, [line(1, 3, order(3, 2, "ann", "pot", 1)), line(2, 1, fourth), line(2, 2, fifth)]);
+    let products = of("raw.products");
+    let mut listed: Vec<_> = products.rows.iter().map(|row| row.record.clone().unwrap()).collect();
+    listed.sort();
+    assert_eq!(listed, [product("cup", "ware", 7).trim_end(), product("pot", "ware", 20).trim_end()]);
+
+    let computed: Vec<_> = ware.computed.iter().map(|one| (one.view.as_str(), one.from.as_str(), one.rows)).collect();
+    let (kinds, days) = ("use_case.kinds", "use_case.product_days");
+    assert_eq!(computed, [(kinds, days, 3), (days, "raw.orders", 5), (days, "raw.products", 3)]);
+    let served: std::collections::BTreeSet<_> = ware
+        .cassandra
+        .iter()
+        .filter(|row| row.table == "top_products")
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|row| row.row.as_ref().unwrap()["product"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(served, ["cup", "pot"].map(str::to_owned).into());
+
+    // No more is followed than is shown, and it is said how much there is.
+    let key = ["ware".to_owned()];
+    let context = t.context().unwrap();
+    let one = Box::pin(why(&context, &Asked { key: &key, table: Some("kinds"), bytes: false, limit: 1 }, None)).await.unwrap();
+    assert_eq!((one.inputs[0].rows.len(), one.inputs[0].count), (1, 2));
+    assert!(one.notes.iter().any(|note| note.contains("use_case.product_days: 1 of 2 rows are shown")), "{:?}", one.notes);
+    assert!(one.raw.iter().all(|raw| raw.rows.len() <= 1 && raw.count <= 2), "{:?}", one.raw);
+}

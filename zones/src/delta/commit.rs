@@ -275,6 +275,16 @@ impl Table {
         Ok(days.and_then(|days| i32::try_from(days).ok()).and_then(NaiveDate::from_epoch_days))
     }
 
+    /// Makes files durable that are to be named: by the next commit, or by another table's note.
+    pub(crate) async fn sync_files(&self, files: impl IntoIterator<Item = &String>) -> Result<(), Error> {
+        let Ok(folder) = self.log_store().root_url().to_file_path() else { return Ok(()) };
+        let files: Vec<_> = files.into_iter().map(|file| super::stored_path(file)).collect();
+        crash::point("delta/sync:before");
+        let synced = super::store::sync_named(&folder, &files).await;
+        crash::point("delta/sync:after");
+        synced.map_err(Error::writing(self.name(), "its new files"))
+    }
+
     /// Removes the files of a commit that was refused for certain, so that trying again on a full disk does not fill it. Where that
     /// fails, only space is lost.
     async fn forget(&self, error: &Error, files: Vec<String>) {
@@ -292,7 +302,6 @@ impl Table {
     ///
     /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
     pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
-        self.confirm_hold()?;
         let name = self.name().to_owned();
         // Others name files that earlier commits made, or that are to be committed later.
         let CommitNote { receipt, versions, inputs, restored, rebuilt, replayed, .. } = &commit.note;
@@ -326,6 +335,10 @@ impl Table {
         actions.extend(commit.adds.into_iter().map(|file| Action::Add(Add { data_change, ..file })));
         actions.extend(commit.change_files.into_iter().map(Action::Cdc));
 
+        let named = files_of(&actions);
+        self.sync_files(named.iter().chain(&commit.note.tombstones)).await?;
+        self.confirm_hold()?;
+
         let numbers: Vec<Action> = transactions.iter().cloned().map(Action::Txn).collect();
         let checksum = Some(super::intact::checksum_of(actions.iter().chain(&numbers)));
         let note = CommitNote { checksum, ..commit.note };
@@ -337,7 +350,7 @@ impl Table {
             ])
             .with_application_transactions(transactions);
         let log_store = self.log_store();
-        let files = if is_of_new_files { files_of(&actions) } else { Vec::new() };
+        let files = if is_of_new_files { named } else { Vec::new() };
         let finalized = {
             let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
             let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);

@@ -15,22 +15,21 @@ pub(crate) mod kept;
 pub(crate) mod log;
 mod read;
 mod schema;
+mod shape;
 mod since;
+mod store;
 mod stored_file;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::{Metadata, StructType};
+use deltalake::kernel::Metadata;
+use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake::logstore::LogStoreRef;
-use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use model::crash;
-use model::definition::ContractRecord;
 use model::position::TableVersion;
 use url::Url;
 
@@ -43,10 +42,8 @@ pub use evolve::Taking;
 pub use files::{DataFile, PartitionValue};
 pub use read::ReadPlan;
 pub(crate) use schema::normalized;
+pub use shape::{Made, TableShape};
 pub use since::Since;
-
-/// The table property in which a contract is kept: unlike a commit's note it outlives the cleaning of the log.
-const CONTRACT_KEY: &str = "sluice.contract";
 
 /// An open table, at one version.
 #[derive(Debug, Clone)]
@@ -71,31 +68,6 @@ pub struct Table {
 /// Clones share what they found; a new snapshot starts with a map of its own.
 type Transactions = Arc<Mutex<HashMap<String, Option<i64>>>>;
 
-/// What a new table looks like.
-#[derive(Debug, Clone)]
-pub struct TableShape {
-    pub schema: SchemaRef,
-    pub partition_column: Option<String>,
-    /// Whether changes of rows are kept for readers (Delta's change data feed).
-    pub change_feed: bool,
-    /// Whether a table that is there may be given the nullable columns that it lacks, and may have more nullable columns.
-    pub may_grow: bool,
-    /// What decides the rows beyond their types; compared with what the table was made under.
-    pub contract: Option<ContractRecord>,
-    /// Whether nullable columns of text that are not in the schema belong to it all the same: files add them.
-    pub takes_strings: bool,
-    pub description: String,
-}
-
-/// What was done for a table to be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
-    Created,
-    Found,
-    /// These columns were added.
-    Added(Vec<String>),
-}
-
 impl Table {
     /// Opens the table in `folder`; `None` where there is none. A log that is not as it was written is refused.
     pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
@@ -103,10 +75,9 @@ impl Table {
             return Ok(None);
         }
         intact::check(&folder.join("_delta_log"), name)?;
-        let url = folder_url(folder)?;
-        let loaded = DeltaTableBuilder::from_url(url).map_err(Error::delta("open", name))?.load().await;
-        match loaded {
-            Ok(inner) => Self::from_inner(inner, name).map(Some),
+        let mut inner = DeltaTable::new(log_store(folder, name)?);
+        match inner.load().await {
+            Ok(()) => Self::from_inner(inner, name).map(Some),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(error) => Err(Error::delta("open", name)(error)),
         }
@@ -122,18 +93,6 @@ impl Table {
         self.with_inner(inner)
     }
 
-    /// What [`Self::open_or_create`] would do; does nothing.
-    pub async fn would_make(folder: &Path, name: &str, shape: &TableShape) -> Result<Made, Error> {
-        let Some(table) = Self::open(folder, name).await? else { return Ok(Made::Created) };
-        let added = schema::added(&table.schema, &shape.schema);
-        if shape.may_grow && !added.is_empty() {
-            table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
-            return Ok(Made::Added(added.iter().map(|field| field.name().clone()).collect()));
-        }
-        table.expect_shape(shape)?;
-        Ok(Made::Found)
-    }
-
     /// The table as it was at an instant: the newest version that was committed by then.
     pub async fn as_of(&self, instant: chrono::DateTime<chrono::Utc>) -> Result<Self, Error> {
         let mut inner = DeltaTable::new(self.inner.log_store());
@@ -145,58 +104,6 @@ impl Table {
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, Error> {
         let provider = self.inner.table_provider().await;
         provider.map_err(|error| Error::delta("read", &self.name)(error.into()))
-    }
-
-    /// Opens the table, makes it, or adds the nullable columns that it lacks.
-    pub async fn open_or_create(folder: &Path, name: &str, shape: &TableShape) -> Result<(Self, Made), Error> {
-        if let Some(mut table) = Self::open(folder, name).await? {
-            let added = schema::added(&table.schema, &shape.schema);
-            let made = if shape.may_grow && !added.is_empty() {
-                table.expect_shape(&TableShape { schema: schema::without(&shape.schema, &added), ..shape.clone() })?;
-                table.add_columns(&added).await?;
-                Made::Added(added.iter().map(|field| field.name().clone()).collect())
-            } else {
-                table.expect_shape(shape)?;
-                Made::Found
-            };
-            if let Some(contract) = &shape.contract {
-                table.adopt(contract).await?;
-            }
-            return Ok((table, made));
-        }
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let kernel_schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
-        let mut builder = CreateBuilder::new()
-            .with_location(folder_url(folder)?)
-            .with_table_name(name)
-            .with_comment(&shape.description)
-            .with_columns(kernel_schema.fields().cloned())
-            // The log is the ledger of what was loaded and the feed of what changed: readers decide when it may go, not a timer.
-            .with_configuration_property(deltalake::TableProperty::EnableExpiredLogCleanup, Some("false"));
-        if let Some(column) = &shape.partition_column {
-            builder = builder.with_partition_columns([column]);
-        }
-        if shape.change_feed {
-            builder = builder.with_configuration_property(deltalake::TableProperty::EnableChangeDataFeed, Some("true"));
-        }
-        if let Some(contract) = &shape.contract {
-            builder = builder.with_configuration([(CONTRACT_KEY, Some(text(contract)))]).with_raise_if_key_not_exists(false);
-        }
-        crash::point("delta/create:before");
-        let inner = builder.await.map_err(Error::delta("create", name))?;
-        crash::point("delta/create:after");
-        Ok((Self::from_inner(inner, name)?, Made::Created))
-    }
-
-    /// Adds nullable columns behind the others; rows that are there have no value in them.
-    pub async fn add_columns(&mut self, fields: &[Field]) -> Result<(), Error> {
-        self.guard.confirm()?;
-        let fields = fields.iter().map(|field| field.clone().with_nullable(true)).collect::<Vec<_>>();
-        let fields: StructType = (&Schema::new(fields)).try_into_kernel().map_err(Error::arrow("describe the new columns"))?;
-        let add = self.inner.clone().add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
-        let inner = add.await.map_err(Error::delta("add columns", &self.name))?;
-        *self = self.with_inner(inner)?;
-        Ok(())
     }
 
     /// The same, and commits only while the hold is one's own.
@@ -227,78 +134,9 @@ impl Table {
         })
     }
 
-    /// The table as it will be once a commit gives it this shape: files are written for it, and its metadata goes into that
-    /// commit. `id` is another than the table's own where what was read from it before is void.
-    pub(crate) fn drafted(&self, shape: &TableShape, id: &str) -> Result<Self, Error> {
-        let metadata = self.inner.snapshot().map_err(Error::delta("open", &self.name))?.metadata();
-        let schema: StructType = shape.schema.as_ref().try_into_kernel().map_err(Error::arrow("describe the table"))?;
-        let described = || -> Result<Metadata, serde_json::Error> {
-            let mut value = serde_json::to_value(metadata)?;
-            value["id"] = id.into();
-            value["description"] = shape.description.clone().into();
-            value["schemaString"] = serde_json::to_string(&schema)?.into();
-            value["partitionColumns"] = shape.partition_column.iter().cloned().collect::<Vec<_>>().into();
-            if let Some(contract) = &shape.contract {
-                value["configuration"][CONTRACT_KEY] = text(contract).into();
-            }
-            serde_json::from_value(value)
-        };
-        let draft = described().map_err(|error| Error::delta("describe", &self.name)(error.into()))?;
-        Ok(Self {
-            schema: shape.schema.clone(),
-            partition_column: shape.partition_column.clone(),
-            draft: Some(draft),
-            ..self.clone()
-        })
-    }
-
     /// What makes the table the drafted one.
     pub(crate) fn draft(&self) -> Option<&Metadata> {
         self.draft.as_ref()
-    }
-
-    pub(crate) fn expect_shape(&self, shape: &TableShape) -> Result<(), Error> {
-        let actual =
-            if shape.takes_strings { schema::without_more_strings(&self.schema, &shape.schema) } else { self.schema.clone() };
-        match schema::difference(&actual, &shape.schema, self.partition_column.as_ref(), shape.partition_column.as_ref()) {
-            None => shape.contract.as_ref().map_or(Ok(()), |contract| self.expect_contract(contract)),
-            Some(difference) => {
-                // Where it can be taken on, it is told as a change of the contract, with that way out.
-                if let Some(contract) = shape.contract.as_ref().filter(|_| self.widening(shape).is_ok()) {
-                    self.expect_contract(contract)?;
-                }
-                Err(Error::TableDiffers { table: self.name.clone(), difference })
-            }
-        }
-    }
-
-    /// What the table was loaded under; tables of earlier versions of Sluice do not tell.
-    pub fn contract(&self) -> Option<ContractRecord> {
-        let snapshot = self.inner.snapshot().expect("an open table has a snapshot");
-        let kept = snapshot.metadata().configuration().get(CONTRACT_KEY)?;
-        serde_json::from_str(kept).ok()
-    }
-
-    /// Whether rows that are loaded under this contract go with those that are there.
-    pub fn expect_contract(&self, contract: &ContractRecord) -> Result<(), Error> {
-        let changes = self.contract().map_or_else(Vec::new, |kept| contract.changes_since(&kept));
-        if changes.is_empty() {
-            return Ok(());
-        }
-        Err(Error::ContractChanged { table: self.name.clone(), changes })
-    }
-
-    /// From here on the table is loaded under this contract. Makes a version only where it was another one.
-    pub async fn adopt(&mut self, contract: &ContractRecord) -> Result<(), Error> {
-        if self.contract().as_ref() == Some(contract) {
-            return Ok(());
-        }
-        let properties = HashMap::from([(CONTRACT_KEY.to_owned(), text(contract))]);
-        self.guard.confirm()?;
-        let set = self.inner.clone().set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false);
-        let inner = set.await.map_err(Error::delta("record the contract", &self.name))?;
-        *self = self.with_inner(inner)?;
-        Ok(())
     }
 
     pub fn name(&self) -> &str {
@@ -414,10 +252,6 @@ pub(crate) fn recorded_rows(stats: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
 }
 
-fn text(contract: &ContractRecord) -> String {
-    serde_json::to_string(contract).expect("a record is plain data")
-}
-
 /// A file as the log names it, where the object store has it: the log writes paths URL-encoded.
 pub(crate) fn stored_path(path: &str) -> object_store::path::Path {
     object_store::path::Path::parse(path).unwrap_or_else(|_| object_store::path::Path::from(path))
@@ -428,10 +262,13 @@ pub(crate) fn partition_of(values: &HashMap<String, Option<String>>, column: Opt
     column.and_then(|column| values.get(column).cloned().flatten())
 }
 
-fn folder_url(folder: &Path) -> Result<Url, Error> {
+/// Where the table in `folder` is read from and written to.
+fn log_store(folder: &Path, name: &str) -> Result<LogStoreRef, Error> {
     let absolute = std::path::absolute(folder).map_err(Error::io("find", folder))?;
-    Url::from_directory_path(&absolute).map_err(|()| Error::Damaged {
+    let url = Url::from_directory_path(&absolute).map_err(|()| Error::Damaged {
         path: absolute.display().to_string(),
         problem: "this path cannot be written as a URL".to_owned(),
-    })
+    })?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(Error::delta("open", name))?;
+    builder.with_storage_backend(Arc::new(store::DurableLogs::default()), url).build_storage().map_err(Error::delta("open", name))
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::{BLOCK_WORDS, RunReader};
+use super::run::{BLOCK_WORDS, RunReader};
 use crate::error::Error;
 
 /// Writes the words of all `runs` and of `words` (sorted) to `path` as a run: sorted, each once, then their checksums. Synced;

@@ -29,12 +29,7 @@ pub async fn merge(lake: &Lake, definition: &UseCaseTable, raw: &Table) -> Resul
         Since::Commits(commits) => commits,
         Since::Gone { reason } => {
             let batches = vec![whole(raw, position, &target.table().files(None)?, &reason)?];
-            return Ok(MergePlan {
-                table: definition.name.clone(),
-                from: definition.input().table().to_owned(),
-                batches,
-                to_come: None,
-            });
+            return Ok(planned(definition, batches));
         }
     };
     let groups = grouped(commits, batch_rows);
@@ -50,7 +45,7 @@ pub async fn merge(lake: &Lake, definition: &UseCaseTable, raw: &Table) -> Resul
             rehearsed(&target, raw, &group, &mut earlier).await?
         });
     }
-    Ok(MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None })
+    Ok(planned(definition, batches))
 }
 
 /// What a run would merge into a table that is still to be made.
@@ -60,18 +55,17 @@ pub async fn first_merge(definition: &UseCaseTable, raw: &Table) -> Result<Merge
         Since::Commits(commits) => commits,
         Since::Gone { reason } => {
             let batches = vec![whole(raw, None, &[], &reason)?];
-            return Ok(MergePlan {
-                table: definition.name.clone(),
-                from: definition.input().table().to_owned(),
-                batches,
-                to_come: None,
-            });
+            return Ok(planned(definition, batches));
         }
     };
     let groups = grouped(commits, batch_rows);
     let basis = "the table is new: rows come together in the fold";
     let batches = (0..).zip(&groups).map(|(at, group)| estimated(group, &[], at == 0, basis)).collect();
-    Ok(MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None })
+    Ok(planned(definition, batches))
+}
+
+fn planned(definition: &UseCaseTable, batches: Vec<MergeBatch>) -> MergePlan {
+    MergePlan { table: definition.name.clone(), from: definition.input().table().to_owned(), batches, to_come: None }
 }
 
 async fn rehearsed(target: &UseCase<'_>, raw: &Table, group: &Group, earlier: &mut Earlier) -> Result<MergeBatch, Error> {

@@ -12,7 +12,7 @@ use crate::decode::again::{self, Needs, RowsAgain};
 use crate::delta::{DataFile, ReadPlan, Table};
 use crate::error::Error;
 use crate::load::{Bounds, Feeding, Layouts, Refed};
-use crate::quarantine::load_name;
+use crate::quarantine::{files_of_load, load_name};
 use crate::rejects::{numbers, records, stopped, text};
 
 /// Positions by entry, ascending.
@@ -30,7 +30,7 @@ pub(super) enum Choice {
 impl Replay<'_> {
     /// The files that hold the records of the receipt.
     pub(super) fn files(&self, quarantine: &Table) -> Result<Vec<DataFile>, Error> {
-        quarantine.files(Some(&[Some(load_name(&self.table.name, self.receipt))].into()))
+        files_of_load(quarantine, &load_name(&self.table.name, self.receipt))
     }
 
     /// Which rows of the quarantine are fed: both passes over them ask here.

@@ -15,7 +15,7 @@ use super::feed::Choice;
 use crate::delta::{ChangedRows, Commit, CommitNote, ReadPlan, Table};
 use crate::error::Error;
 use crate::load::Stays;
-use crate::quarantine::{load_name, shape};
+use crate::quarantine::{files_of_load, load_name, shape};
 use crate::raw::{newest_replay, replay_of};
 use crate::rejects::{numbers, text};
 
@@ -49,6 +49,8 @@ pub(super) async fn write(
     }
     crash::point("quarantine/stays:before");
     let written = quarantine.flushed(&mut writer).await?;
+    // The raw table's commit names them before the quarantine's does.
+    quarantine.sync_files(written.iter().map(|file| &file.path)).await?;
     crash::point("quarantine/stays:after");
     Ok(Some(written))
 }
@@ -138,7 +140,7 @@ async fn commit_load(
     end: Option<End<'_>>,
     now: i64,
 ) -> Result<(), Error> {
-    let removes = quarantine.files(Some(&[Some(load.to_owned())].into()))?;
+    let removes = files_of_load(quarantine, load)?;
     let version = i64::try_from(quarantine.version().0 + 1).unwrap_or(i64::MAX);
     let mut positions = vec![(load.to_owned(), version)];
     let mut changed = ChangedRows::default();

@@ -37,6 +37,8 @@ pub struct Account {
     pub may_be_superseded: bool,
     /// The write times of its commits, of which its rows have one each.
     pub write_times: BTreeSet<i64>,
+    /// When it was decoded anew last; rows that came out as they were have kept their times.
+    rebuilt: Option<i64>,
     /// The newest event before it.
     pub newest_before: Option<i64>,
 }
@@ -114,9 +116,9 @@ fn foreign(commit: &CommitContent) -> String {
 }
 
 impl Account {
-    /// The write time of its first commit.
+    /// The write time of the first commit since it was decoded.
     pub fn first_write(&self) -> i64 {
-        self.write_times.first().copied().unwrap_or_default()
+        self.rebuilt.or_else(|| self.write_times.first().copied()).unwrap_or_default()
     }
 }
 
@@ -188,16 +190,20 @@ impl Accounts {
             }
             return;
         }
-        let earlier = std::mem::take(&mut self.receipts);
+        let mut earlier = std::mem::take(&mut self.receipts);
         for (receipt, counts) in &note.by_receipt {
+            let before = earlier.remove(receipt).unwrap_or_default();
+            let mut write_times = before.write_times;
+            write_times.insert(note.write_time);
             let account = Account {
                 counts: *counts,
                 rows: [(String::new(), counts.accepted)].into(),
                 counted: Counted::InAll,
                 definitions: [note.definition.clone()].into(),
-                write_times: [note.write_time].into(),
+                write_times,
+                rebuilt: Some(note.write_time),
                 is_finished: true,
-                newest_before: earlier.get(receipt).and_then(|account| account.newest_before),
+                newest_before: before.newest_before,
                 ..Account::default()
             };
             self.receipts.insert(*receipt, account);

@@ -18,7 +18,7 @@ mod use_case;
 
 use std::path::PathBuf;
 
-use model::failure::{Classify, Failure};
+use model::failure::{Classify, Failure, with_causes};
 use model::position::TableVersion;
 use model::verify::Check;
 use model::{Share, Shutdown};
@@ -73,13 +73,7 @@ impl Sample {
 pub(crate) fn found(check: &mut Check, what: &str, error: Error) -> Result<(), Error> {
     match error.failure() {
         failure if error.is_damage() || matches!(failure, Failure::Bug | Failure::Data) => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(inner) = cause {
-                text = format!("{text}: {inner}");
-                cause = inner.source();
-            }
-            check.find(1, what, vec![text], error.hint().as_deref());
+            check.find(1, what, vec![with_causes(&error)], error.hint().as_deref());
             Ok(())
         }
         _ => Err(error),

@@ -1,20 +1,20 @@
-//! Values of columns that say which row is meant.
+//! Values of columns that say which rows are meant.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
-use arrow::compute::kernels::cmp::not_distinct;
-use arrow::compute::{CastOptions, and, cast_with_options};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Schema};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::query::GroupSet;
 use crate::sql::{beginning, type_name};
 
-/// Columns and the values that they are to have; one at least.
+/// Columns and the values that they are to have: one row at least, and one column.
 #[derive(Debug, Clone)]
 pub struct Key {
-    columns: Vec<(String, ArrayRef)>,
+    rows: RecordBatch,
 }
 
 impl Key {
@@ -22,43 +22,48 @@ impl Key {
     pub fn parse(schema: &Schema, pairs: &[(String, String)]) -> Result<Self, Error> {
         let value = |(name, text): &(String, String)| {
             let field = schema.field_with_name(name).map_err(|_| unfit(text, &format!("there is no column `{name}`")))?;
-            Ok((name.clone(), typed(name, text, field.data_type())?))
+            Ok((name.clone(), typed(name, text, field.data_type())?, true))
         };
-        Ok(Self { columns: pairs.iter().map(value).collect::<Result<_, Error>>()? })
+        let columns = pairs.iter().map(value).collect::<Result<Vec<_>, Error>>()?;
+        let rows = RecordBatch::try_from_iter_with_nullable(columns).map_err(Error::arrow("find a row"))?;
+        Ok(Self { rows })
     }
 
-    /// One row of the columns.
-    pub fn rows(&self) -> RecordBatch {
-        RecordBatch::try_from_iter(self.columns.iter().map(|(name, value)| (name.as_str(), value.clone())))
-            .expect("columns of one row each")
+    /// The keys of rows that have these columns; `None` where there is no row.
+    pub fn of_rows(rows: &[RecordBatch], columns: &[String]) -> Result<Option<Self>, Error> {
+        let Some(first) = rows.first() else { return Ok(None) };
+        let whole = concat_batches(&first.schema(), rows).map_err(Error::arrow("find a row"))?;
+        let places: Vec<usize> = columns.iter().filter_map(|name| whole.schema_ref().index_of(name).ok()).collect();
+        let rows = whole.project(&places).map_err(Error::arrow("find a row"))?;
+        Ok((rows.num_rows() > 0).then_some(Self { rows }))
     }
 
-    pub(super) fn value(&self, name: &str) -> Option<&ArrayRef> {
-        self.columns.iter().find(|(column, _)| column == name).map(|(_, value)| value)
+    /// The values, a row for each key.
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
     }
 
-    pub(super) fn columns(&self) -> &[(String, ArrayRef)] {
-        &self.columns
+    /// The columns, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.schema_ref().fields().iter().map(|field| field.name().as_str())
+    }
+
+    /// The values of some of the columns, by their places.
+    pub(super) fn set(&self, places: &[usize]) -> Result<GroupSet, Error> {
+        let in_find = || Error::arrow("find a row");
+        let mut set = GroupSet::new(places.to_vec(), self.rows.schema_ref()).map_err(in_find())?;
+        let columns: Vec<ArrayRef> = places.iter().map(|place| self.rows.column(*place).clone()).collect();
+        set.insert(&columns).map_err(in_find())?;
+        Ok(set)
     }
 
     /// Which of the rows have these values.
     pub(super) fn matches(&self, rows: &RecordBatch) -> Result<BooleanArray, Error> {
-        let mut matching = BooleanArray::from(vec![true; rows.num_rows()]);
-        for (name, value) in &self.columns {
-            let column = rows.column_by_name(name).expect("the columns were found when the key was read");
-            let equal = equal(column, value)?;
-            matching = and(&matching, &equal).map_err(Error::arrow("find a row"))?;
-        }
-        Ok(matching)
+        let column = |name: &str| rows.column_by_name(name).expect("the columns were found when the key was read").clone();
+        let columns: Vec<ArrayRef> = self.names().map(column).collect();
+        let places: Vec<usize> = (0..columns.len()).collect();
+        self.set(&places)?.contains(&columns).map_err(Error::arrow("find a row"))
     }
-}
-
-/// Which values of a column are this one.
-pub(super) fn equal(column: &ArrayRef, value: &ArrayRef) -> Result<BooleanArray, Error> {
-    let in_find = || Error::arrow("find a row");
-    let options = CastOptions::default();
-    let value = cast_with_options(value, column.data_type(), &options).map_err(in_find())?;
-    not_distinct(column, &Scalar::new(value)).map_err(in_find())
 }
 
 fn typed(name: &str, text: &str, data_type: &DataType) -> Result<ArrayRef, Error> {

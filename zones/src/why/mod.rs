@@ -26,7 +26,7 @@ use crate::use_case::UseCase;
 
 pub use key::{Key, json};
 pub use lines::{Wanted, lines};
-pub use raw_rows::{Batch, Condition, FoundRows, batches, conditions, find};
+pub use raw_rows::{Batch, Condition, FoundRows, as_computed, batches, conditions, find};
 
 /// What was read for an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ pub struct History {
 pub async fn history(lake: &Lake, definition: &UseCaseTable, inputs: &[Input], key: &Key) -> Result<History, Error> {
     let use_case = UseCase::look(lake, definition, inputs).await?;
     let table = use_case.table();
-    let partitions = table.partition_column().is_some().then(|| use_case.partitions_of_keys(&key.rows())).transpose()?;
+    let partitions = table.partition_column().is_some().then(|| use_case.partitions_of_keys(key.rows())).transpose()?;
     let mut history = History::default();
     // Newest first: what is before the end of the log is gone.
     for version in (0..=table.version().0).rev() {

@@ -1,11 +1,11 @@
-//! Rows of a table that a key was made of, and the commits that they came with.
+//! Rows of a table that keys were made of, and the commits that they came with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{and, cast, filter_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
@@ -15,18 +15,21 @@ use model::definition::{Origin, UseCaseTable};
 use model::position::TableVersion;
 
 use super::Looked;
-use super::key::{Key, equal};
+use super::key::Key;
 use crate::delta::{PartitionValue, ReadPlan, Table};
 use crate::error::Error;
-use crate::query::{Input, Room};
+use crate::query::{GroupSet, Input, Room};
 use crate::use_case::query;
+use crate::verify::as_read;
 
-/// What rows of an input have to be like to be of the key.
+/// What rows of an input have to be like to be of the keys.
 pub struct Condition {
     pub origin: Origin,
-    /// An expression over the columns of the input, and the value that it is to have.
-    terms: Vec<(Arc<dyn PhysicalExpr>, ArrayRef)>,
-    /// Parts of the key that the SQL does not make of single columns: more rows than those of the key may be found.
+    /// Expressions over the columns of the input.
+    terms: Vec<Arc<dyn PhysicalExpr>>,
+    /// The values that they are to have, together.
+    values: GroupSet,
+    /// Parts of the key that the SQL does not make of single columns: more rows than those of the keys may be found.
     pub is_loose: bool,
 }
 
@@ -40,68 +43,79 @@ pub struct FoundRows {
 
 impl Condition {
     /// Rows that have these values themselves.
-    pub fn of_columns(origin: Origin, schema: &SchemaRef, key: &Key) -> Self {
-        let term = |(name, value): &(String, ArrayRef)| {
+    pub fn of_columns(origin: Origin, schema: &SchemaRef, key: &Key) -> Result<Self, Error> {
+        let term = |name: &str| {
             let index = schema.index_of(name).expect("the columns were found when the key was read");
-            (Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>, value.clone())
+            Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>
         };
-        Self { origin, terms: key.columns().iter().map(term).collect(), is_loose: false }
+        let terms: Vec<_> = key.names().map(term).collect();
+        let places: Vec<usize> = (0..terms.len()).collect();
+        Ok(Self { origin, terms, values: key.set(&places)?, is_loose: false })
     }
 
-    fn holds(&self, terms: &[(Arc<dyn PhysicalExpr>, ArrayRef)], rows: &RecordBatch) -> Result<BooleanArray, Error> {
-        let mut holds = BooleanArray::from(vec![true; rows.num_rows()]);
-        for (expression, value) in terms {
-            let found = expression.evaluate(rows).and_then(|found| found.into_array(rows.num_rows()));
-            let found = found.map_err(|error| Error::sql(format!("find the rows of {}", self.origin), &error))?;
-            holds = and(&holds, &equal(&found, value)?).map_err(Error::arrow("find a row"))?;
-        }
-        Ok(holds)
+    /// Whether nothing is known of the rows but that they are of the input.
+    pub fn is_void(&self) -> bool {
+        self.terms.is_empty()
     }
 
-    /// The partition in which all of the rows are, where the key says so.
-    fn partition(&self, table: &Table) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
+    fn holds(&self, terms: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch) -> Result<BooleanArray, Error> {
+        let found = terms.iter().map(|term| term.evaluate(rows).and_then(|found| found.into_array(rows.num_rows())));
+        let found: Result<Vec<ArrayRef>, _> = found.collect();
+        let found = found.map_err(|error| Error::sql(format!("find the rows of {}", self.origin), &error))?;
+        self.values.contains(&found).map_err(Error::arrow("find a row"))
+    }
+
+    /// The partitions in which all of the rows are, where the keys say so.
+    fn partitions(&self, table: &Table) -> Result<Option<BTreeSet<PartitionValue>>, Error> {
         let Some(column) = table.partition_column() else { return Ok(None) };
         let is_it =
             |expression: &Arc<dyn PhysicalExpr>| expression.downcast_ref::<Column>().is_some_and(|found| found.name() == column);
-        let Some((_, value)) = self.terms.iter().find(|(expression, _)| is_it(expression)) else { return Ok(None) };
-        let text = cast(value, &DataType::Utf8).map_err(Error::arrow("find a row"))?;
-        let text = arrow::array::AsArray::as_string::<i32>(&text);
-        Ok(Some([text.iter().next().flatten().map(ToOwned::to_owned)].into()))
+        let Some(place) = self.terms.iter().position(is_it) else { return Ok(None) };
+        self.values.partition_values(place).map(Some).map_err(Error::arrow("find a row"))
     }
 }
 
-/// The rows of each input that a row of a use case was made of.
+/// The rows of each input that rows of a use case were made of.
 pub async fn conditions(definition: &UseCaseTable, inputs: &[Input], key: &Key) -> Result<Vec<Condition>, Error> {
     let mentions = query(definition, inputs.to_vec(), Room::default()).lineage(&definition.key).await?;
     let condition = |mention: crate::query::Lineage| {
         let is_loose = mention.key.iter().any(Option::is_none);
-        let named = definition.key.iter().zip(mention.key);
-        let terms = named.filter_map(|(name, expression)| Some((expression?, key.value(name)?.clone()))).collect();
-        Condition { origin: mention.origin, terms, is_loose }
+        let known = definition.key.iter().zip(mention.key).filter_map(|(name, expression)| {
+            let place = key.names().position(|column| column == name)?;
+            Some((place, expression?))
+        });
+        let (places, terms): (Vec<usize>, Vec<_>) = known.unzip();
+        Ok(Condition { origin: mention.origin, terms, values: key.set(&places)?, is_loose })
     };
-    Ok(mentions.into_iter().map(condition).collect())
+    mentions.into_iter().map(condition).collect()
+}
+
+/// An input as it was when the rows of a use case were computed from it; as it is where that is not known.
+pub async fn as_computed(use_case: &Table, definition: &UseCaseTable, origin: &Origin, input: Table) -> Result<Table, Error> {
+    let name = if definition.merge().is_some() { origin.table().to_owned() } else { origin.to_string() };
+    match use_case.input_position(&name).await? {
+        Some(position) if position <= input.version() => match as_read(&input, position).await {
+            Err(Error::CommitGone { .. }) => Ok(input),
+            found => found,
+        },
+        _ => Ok(input),
+    }
 }
 
 /// The rows for which the condition holds; at most `limit` of them are handed out.
 pub async fn find(table: &Table, condition: &Condition, limit: usize) -> Result<FoundRows, Error> {
     let mut found = FoundRows { rows: Vec::new(), count: 0, looked: Looked::default() };
-    if condition.terms.is_empty() {
+    if condition.is_void() {
         return Ok(found);
     }
-    let names: BTreeSet<String> = condition
-        .terms
-        .iter()
-        .flat_map(|(expression, _)| collect_columns(expression))
-        .map(|column| column.name().to_owned())
-        .collect();
+    let names: BTreeSet<String> =
+        condition.terms.iter().flat_map(collect_columns).map(|column| column.name().to_owned()).collect();
     let narrow = ReadPlan::columns(table, &names.into_iter().collect::<Vec<_>>());
-    let reassigned = condition.terms.iter().map(|(expression, value)| {
-        let expression = reassign_expr_columns(expression.clone(), narrow.schema());
-        Ok((expression.map_err(|error| Error::sql(format!("find the rows of {}", condition.origin), &error))?, value.clone()))
-    });
-    let terms = reassigned.collect::<Result<Vec<_>, Error>>()?;
+    let reassigned = condition.terms.iter().map(|term| reassign_expr_columns(term.clone(), narrow.schema()));
+    let terms: Result<Vec<_>, _> = reassigned.collect();
+    let terms = terms.map_err(|error| Error::sql(format!("find the rows of {}", condition.origin), &error))?;
     let mut left = limit;
-    for file in table.files(condition.partition(table)?.as_ref())? {
+    for file in table.files(condition.partitions(table)?.as_ref())? {
         found.looked.files += 1;
         found.looked.bytes += file.size;
         let mut batches = table.read_file(&file.path, &file.partition, &narrow).await?;

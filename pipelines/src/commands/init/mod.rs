@@ -5,8 +5,10 @@
 
 mod example;
 mod infer;
+mod naming;
 mod observed;
 mod proof;
+mod roles;
 mod sample;
 mod sniff;
 mod tables;
@@ -115,7 +117,7 @@ pub async fn run(arguments: InitArgs) -> Result<ExitCode, Error> {
         return Err(Error::Exists { folder: folder.display().to_string() });
     }
     let folder_name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = match tables::snake(&folder_name) {
+    let name = match naming::snake(&folder_name) {
         name if name.is_empty() => "pipeline".to_owned(),
         name => name,
     };
@@ -152,7 +154,7 @@ async fn proposed(from: &str, name: &str, folder: &Path) -> Result<Written, Erro
         let reasons: Vec<String> = left_out.iter().map(|(entry, why)| format!("{entry}: {why}")).collect();
         return Err(Error::Nothing { from: from.to_owned(), reasons: reasons.join("; ") });
     }
-    let source = match tables::snake(file_name.split('.').next().unwrap_or_default()) {
+    let source = match naming::snake(file_name.split('.').next().unwrap_or_default()) {
         name if name.is_empty() => "source".to_owned(),
         name => name,
     };

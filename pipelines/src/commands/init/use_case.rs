@@ -3,7 +3,9 @@
 use model::definition::ColumnType;
 
 use super::infer::Proposal;
-use super::tables::{Names, Table, key_rank};
+use super::naming::Names;
+use super::roles::key_rank;
+use super::tables::Table;
 use super::write::sql_name;
 
 /// A merged table, and a Cassandra table of it.

@@ -9,7 +9,7 @@ use zones::plan;
 
 use super::{Serving, or_problem};
 use crate::context::Context;
-use crate::download::{self, Options, Request};
+use crate::download::{self, Options};
 use crate::error::{Boxed, Error};
 use crate::stages::create_tables::{design, wanted_in_lake};
 use crate::stages::landing_to_raw::known_locations;
@@ -61,15 +61,7 @@ pub(super) async fn sources(context: &Context, plan: &mut RunPlan) -> Result<(),
     let options = Options { attempts: 1, connect_timeout: CONNECT, stall_timeout: ANSWER, ..Options::default() };
     for source in &context.pipeline.sources {
         let zone = context.lake.landing(&source.name);
-        let request = Request {
-            source,
-            zone: &zone,
-            clock: &context.clock,
-            today: context.today(),
-            shutdown: &context.shutdown,
-            progress: &model::progress::Silent,
-            options: &options,
-        };
+        let request = context.request(source, &zone, &model::progress::Silent, &options);
         let place = format!("url-to-landing {}", source.name);
         let looked = download::look(&request).await.map_err(|error| match error {
             download::Error::Interrupted(interrupted) => Error::from(interrupted),

@@ -7,20 +7,18 @@
 //! the future even. Before it writes, a commit without rows puts that time into the origin's log: every later version then has a
 //! later one, so what comes afterwards wins over the repair, and a repair that was killed is simply made again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::RecordBatch;
 use cassandra::compare::settled;
 use cassandra::{Nulls, Sink, Store, TableDesign, WireRows, WriteTimes};
 use futures::TryStreamExt;
 use model::Share;
 use model::definition::{CassandraTable, Origin};
-use model::failure::{Classify, Failure};
+use model::failure::{Classify, Failure, with_causes};
 use model::progress::Silent;
 use model::verify::{Check, Repair, Subject};
-use zones::delta::{Commit, CommitNote, ReadPlan, Table};
+use zones::delta::{ReadPlan, Table};
 use zones::use_case::UPDATED_AT;
 use zones::verify::compare::{Comparison, Differences, Side, Wrong, digest};
 use zones::verify::{Looking, as_read};
@@ -29,6 +27,7 @@ use super::Mending;
 use crate::context::Context;
 use crate::error::Error;
 use crate::stages::create_tables::{design, statement};
+use crate::stages::whole_table::{LOADED_AT, by_time, later_time};
 use crate::stages::{open_table, to_cassandra};
 
 /// Rows that the SQL is run over at a time.
@@ -118,13 +117,7 @@ impl Compare<'_> {
             return Err(error);
         }
         let mut check = Check::new(format!("cassandra.{}", self.table.name), Subject::Content);
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        check.find(1, "it cannot be compared with the lake", vec![text], error.hint().as_deref());
+        check.find(1, "it cannot be compared with the lake", vec![with_causes(&error)], error.hint().as_deref());
         Ok(check)
     }
 
@@ -189,11 +182,8 @@ impl Compare<'_> {
         let step = || format!("put {} right", self.table.name);
         let mut origin = open_table(self.context, &self.table.from).await?;
         let there = wronged.iter().filter_map(|wronged| wronged.newest_write).filter(|time| *time < LATEST).max();
-        let checkpoint = self.store.read_checkpoint_time(&self.table.name).await.map_err(Error::cassandra(step()))?;
-        let after = there.max(checkpoint).map_or(self.context.now, |time| self.context.now.max(time + 2));
-        let write_time = origin.next_write_time(after).await?;
-        let note = CommitNote { input: format!("repair of cassandra.{}", self.table.name), write_time, ..CommitNote::default() };
-        origin.commit(Commit { note, ..Commit::default() }).await?;
+        let input = format!("repair of cassandra.{}", self.table.name);
+        let write_time = later_time(self.context, self.store, self.table, &mut origin, input, (there, 1)).await?;
 
         let design = design(&self.context.pipeline, self.table).await?;
         let sink = Sink::open(self.store, design, Nulls::Write).await.map_err(Error::cassandra(step()))?;
@@ -210,8 +200,6 @@ impl Compare<'_> {
         Ok(())
     }
 }
-
-const LOADED_AT: &str = "_loaded_at";
 
 /// The rows of both sides.
 struct Rows<'c> {
@@ -287,25 +275,8 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn by_time(&self, batches: Vec<RecordBatch>, times: Times) -> Result<Vec<(i64, Vec<RecordBatch>)>, Error> {
-        if times == Times::Together {
-            return Ok(vec![(0, batches)]);
-        }
-        let mut by_time: std::collections::BTreeMap<i64, Vec<RecordBatch>> = std::collections::BTreeMap::new();
-        for batch in batches {
-            let column: &ArrayRef = batch.column_by_name(self.timed).expect("tables of the lake say when rows were written");
-            let written = column.as_primitive::<TimestampMicrosecondType>();
-            let mut distinct: Vec<i64> = written.iter().map(Option::unwrap_or_default).collect();
-            distinct.sort_unstable();
-            distinct.dedup();
-            for time in distinct {
-                let is_of: BooleanArray = written.iter().map(|of| Some(of.unwrap_or_default() == time)).collect();
-                let rows = filter_record_batch(&batch, &is_of)
-                    .map_err(|error| Error::from(zones::Error::Arrow { step: "part rows by time", source: error }))?;
-                by_time.entry(time).or_default().push(rows);
-            }
-        }
-        Ok(by_time.into_iter().collect())
+    fn by_time(&self, batches: Vec<RecordBatch>, times: Times) -> Result<BTreeMap<i64, Vec<RecordBatch>>, Error> {
+        if times == Times::Together { Ok([(0, batches)].into()) } else { by_time(batches, self.timed) }
     }
 
     /// Hands over each row of Cassandra.

@@ -10,13 +10,12 @@ use chrono::DateTime;
 use model::definition::{CassandraTable, Landing, Origin, RawTable, UseCaseTable};
 use model::receipt::Receipt;
 use zones::delta::Table;
-use zones::query::Input;
 use zones::rejects::{Filter, held, shown};
-use zones::why::{Batch, Condition, Key, Looked, Wanted, batches, conditions, find, history, json, lines};
+use zones::why::{Batch, Condition, Key, Looked, Wanted, batches, find, history, json, lines};
 use zones::{Error as LakeError, quarantine};
 
 use super::target::Target;
-use super::{Change, InputRows, LookedAt, RawRow, RawRows, Row, ServedRow, WHY_SCHEMA, Why};
+use super::{Change, LookedAt, RawRow, Row, ServedRow, WHY_SCHEMA, Why};
 use crate::context::Context;
 use crate::error::Error;
 use crate::signals;
@@ -49,12 +48,13 @@ pub async fn why(context: &Context, asked: &Asked<'_>, cassandra: Option<&cassan
         schema: WHY_SCHEMA,
         pipeline: context.pipeline.name.clone(),
         table: target.origin.to_string(),
-        key: first(json(&key.rows())?).unwrap_or_default(),
+        key: first(json(key.rows())?).unwrap_or_default(),
         row: None,
         changes: Vec::new(),
         known_since: None,
         raw: Vec::new(),
         inputs: Vec::new(),
+        computed: Vec::new(),
         rejects: Vec::new(),
         cassandra: Vec::new(),
         looked: Vec::new(),
@@ -67,8 +67,8 @@ pub async fn why(context: &Context, asked: &Asked<'_>, cassandra: Option<&cassan
             gathering.use_case(definition, &table, &key).await?;
         }
         Origin::Raw(_) => {
-            let condition = Condition::of_columns(target.origin.clone(), table.schema(), &key);
-            gathering.rows(&table, &condition).await?;
+            let condition = Condition::of_columns(target.origin.clone(), table.schema(), &key)?;
+            gathering.rows(&table, &condition, None).await?;
         }
     }
     gathering.rejects(&target).await?;
@@ -83,22 +83,18 @@ pub async fn why(context: &Context, asked: &Asked<'_>, cassandra: Option<&cassan
 }
 
 /// Rows that were found, by the table that they are of: what Cassandra was filled from.
-type Seen = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
+pub(super) type Seen = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
 
-struct Gathering<'a> {
-    context: &'a Context,
-    asked: &'a Asked<'a>,
-    answer: Why,
-    seen: Seen,
+pub(super) struct Gathering<'a> {
+    pub(super) context: &'a Context,
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) answer: Why,
+    pub(super) seen: Seen,
 }
 
 impl Gathering<'_> {
     async fn use_case(&mut self, definition: &UseCaseTable, table: &Table, key: &Key) -> Result<(), Error> {
-        let mut inputs = Vec::new();
-        for origin in &definition.from {
-            let input = open_table(self.context, origin).await?;
-            inputs.push(Input { origin: origin.clone(), schema: input.schema().clone(), table: Some(input) });
-        }
+        let inputs = self.inputs(definition, table).await?;
         let history = history(&self.context.lake, definition, &inputs, key).await?;
         self.looked(format!("changes of use_case.{}", definition.name), history.looked);
         self.answer.known_since = history.horizon;
@@ -115,7 +111,7 @@ impl Gathering<'_> {
         }
         if rows.is_empty() && history.horizon.is_some() {
             // Its last change is older than the log.
-            let condition = Condition::of_columns(Origin::UseCase(definition.name.clone()), table.schema(), key);
+            let condition = Condition::of_columns(Origin::UseCase(definition.name.clone()), table.schema(), key)?;
             let found = find(table, &condition, 1).await?;
             self.looked(format!("use_case.{}", definition.name), found.looked);
             self.answer.row = found.rows.first().map(json).transpose()?.and_then(first);
@@ -125,42 +121,10 @@ impl Gathering<'_> {
             self.answer.row = last.map(|change| change.row.clone());
         }
         self.seen.insert(format!("use_case.{}", definition.name), (table.schema().clone(), rows));
-        for condition in conditions(definition, &inputs, key).await? {
-            let input = inputs.iter().find(|input| input.origin == condition.origin).expect("only inputs are mentioned");
-            let table = input.table.as_ref().expect("opened above");
-            self.rows(table, &condition).await?;
-        }
-        Ok(())
+        self.descend(definition, key).await
     }
 
-    /// The rows of an input, or of the raw table that was asked for.
-    async fn rows(&mut self, table: &Table, condition: &Condition) -> Result<(), Error> {
-        let name = condition.origin.to_string();
-        let found = find(table, condition, self.asked.limit).await?;
-        self.looked(name.clone(), found.looked);
-        if found.looked.files > 0 && found.count > self.asked.limit as u64 {
-            self.answer.notes.push(format!("{name}: {} of {} rows are shown (--limit)", self.asked.limit, found.count));
-        }
-        if found.looked.files == 0 && condition.is_loose {
-            self.answer.notes.push(format!("{name}: which rows are of the key cannot be told from the SQL"));
-        }
-        let (count, is_loose) = (found.count, condition.is_loose);
-        match &condition.origin {
-            Origin::Raw(raw) => {
-                let raw = self.context.pipeline.raw_table(raw).expect("a validated definition");
-                let rows = self.raw_rows(raw, table, &found.rows).await?;
-                self.answer.raw.push(RawRows { table: name.clone(), count, is_loose, rows });
-            }
-            Origin::UseCase(_) => {
-                let rows = found.rows.iter().map(json).collect::<Result<Vec<_>, _>>()?.concat();
-                self.answer.inputs.push(InputRows { table: name.clone(), count, is_loose, rows });
-            }
-        }
-        self.seen.entry(name).or_insert_with(|| (table.schema().clone(), Vec::new())).1.extend(found.rows);
-        Ok(())
-    }
-
-    async fn raw_rows(&mut self, raw: &RawTable, table: &Table, found: &[RecordBatch]) -> Result<Vec<RawRow>, Error> {
+    pub(super) async fn raw_rows(&mut self, raw: &RawTable, table: &Table, found: &[RecordBatch]) -> Result<Vec<RawRow>, Error> {
         let landing = self.context.pipeline.landing(&raw.from).expect("a validated definition");
         let receipts = self.context.lake.landing(&landing.source).receipts().map_err(LakeError::from)?;
         let receipts: BTreeMap<i64, Receipt> =
@@ -309,7 +273,7 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn looked(&mut self, what: String, looked: Looked) {
+    pub(super) fn looked(&mut self, what: String, looked: Looked) {
         self.answer.looked.push(LookedAt { what, looked });
     }
 }

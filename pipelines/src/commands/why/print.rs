@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::gather::instant;
-use super::{LookedAt, Row, ServedRow, Why};
+use super::{Computed, LookedAt, Row, ServedRow, Why};
 use crate::report::grouped;
 
 pub(super) fn text(why: &Why) -> String {
@@ -18,14 +18,9 @@ pub(super) fn text(why: &Why) -> String {
     }
     .expect("a String takes any text");
     changes(why, &mut text);
+    computed(why, &mut text);
+    inputs(why, &mut text);
     raw(why, &mut text);
-    for input in &why.inputs {
-        let _ =
-            writeln!(text, "\n{} row{} of {}{}", grouped(input.count), plural(input.count), input.table, loose(input.is_loose));
-        for row in &input.rows {
-            let _ = writeln!(text, "  {}", members(row));
-        }
-    }
     rejects(why, &mut text);
     cassandra(why, &mut text);
     text.push('\n');
@@ -56,9 +51,32 @@ fn changes(why: &Why, text: &mut String) {
     }
 }
 
+fn computed(why: &Why, text: &mut String) {
+    if !why.computed.is_empty() {
+        text.push_str("\ncomputed\n");
+    }
+    for Computed { view, from, version, rows } in &why.computed {
+        let _ = writeln!(text, "  {view} from {from} at version {version}, {} row{}", grouped(*rows), plural(*rows));
+    }
+}
+
+fn inputs(why: &Why, text: &mut String) {
+    for input in &why.inputs {
+        let _ = writeln!(text, "\n{}", title(&input.table, Some(&input.of), input.count, input.is_loose));
+        for row in &input.rows {
+            let _ = writeln!(text, "  {}", members(row));
+        }
+    }
+}
+
+fn title(table: &str, of: Option<&String>, count: u64, is_loose: bool) -> String {
+    let made = of.map_or_else(String::new, |of| format!(", of which {of} was made"));
+    format!("{} row{} of {table}{made}{}", grouped(count), plural(count), loose(is_loose))
+}
+
 fn raw(why: &Why, text: &mut String) {
     for raw in &why.raw {
-        let _ = writeln!(text, "\n{} row{} of {}{}", grouped(raw.count), plural(raw.count), raw.table, loose(raw.is_loose));
+        let _ = writeln!(text, "\n{}", title(&raw.table, raw.of.as_ref(), raw.count, raw.is_loose));
         for row in &raw.rows {
             let _ = writeln!(text, "  {}", members(&row.row));
             let version = row

@@ -10,6 +10,7 @@ mod look;
 
 use std::ops::ControlFlow;
 
+use model::failure::with_causes;
 use model::receipt::Validators;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -145,7 +146,7 @@ impl Download<'_> {
             url,
             failures,
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            trouble = chain(&trouble),
+            trouble = with_causes(&trouble),
             "download failed, trying again"
         );
         Ok(pause(wait, self.request.shutdown).await?)
@@ -329,15 +330,4 @@ fn evidence(known: &Validators, found: &Validators) -> Option<Evidence> {
         && found.content_length.is_some()
         && (&known.last_modified, known.content_length) == (&found.last_modified, found.content_length);
     is_same.then_some(Evidence::DateAndLength)
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

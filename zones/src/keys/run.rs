@@ -1,0 +1,104 @@
+//! One run of a key directory: sorted words, then a checksum for each block of them.
+//!
+//! Guarantee: a block whose checksum does not match is refused, not searched.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::PARTITION_BITS;
+use crate::error::Error;
+
+pub(super) const WORD_BYTES: u64 = 8;
+/// Words read at once: one page of 4 KiB.
+pub(super) const BLOCK_WORDS: u64 = 512;
+/// Behind the words of a run stands a CRC-32 for each of its blocks.
+pub(super) const SUM_BYTES: u64 = 4;
+
+/// Reads one sorted run by blocks.
+pub(super) struct RunReader<'p> {
+    file: File,
+    path: &'p Path,
+    words: u64,
+    block: Vec<u64>,
+    /// Index of the first word of the block.
+    block_start: u64,
+}
+
+impl<'p> RunReader<'p> {
+    pub(super) fn open(path: &'p Path, words: u64) -> Result<Self, Error> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        Ok(Self::of(file, path, words))
+    }
+
+    pub(super) fn of(file: File, path: &'p Path, words: u64) -> Self {
+        Self { file, path, words, block: Vec::new(), block_start: 0 }
+    }
+
+    fn load(&mut self, block: u64) -> Result<(), Error> {
+        self.block_start = block * BLOCK_WORDS;
+        let length = BLOCK_WORDS.min(self.words - self.block_start);
+        let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
+        self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
+        let mut sum = [0; 4];
+        let place = self.words * WORD_BYTES + block * SUM_BYTES;
+        self.file.read_exact_at(&mut sum, place).map_err(Error::io("read", self.path))?;
+        if crc32fast::hash(&bytes) != u32::from_be_bytes(sum) {
+            let problem = format!("the checksum of block {block} does not match");
+            return Err(Error::Damaged { path: self.path.display().to_string(), problem });
+        }
+        self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
+        Ok(())
+    }
+
+    /// The word at a place; `None` behind the last one.
+    pub(super) fn word(&mut self, at: u64) -> Result<Option<u64>, Error> {
+        if at >= self.words {
+            return Ok(None);
+        }
+        if self.block.is_empty() || at < self.block_start || at >= self.block_start + self.block.len() as u64 {
+            self.load(at / BLOCK_WORDS)?;
+        }
+        Ok(Some(self.block[usize::try_from(at - self.block_start).expect("within the block")]))
+    }
+
+    /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.
+    pub(super) fn look_up(&mut self, hashes: &[u64], found: &mut impl FnMut(usize, u64)) -> Result<(), Error> {
+        if self.words == 0 {
+            return Ok(());
+        }
+        for (place, hash) in hashes.iter().enumerate() {
+            self.seek(*hash)?;
+            // Equal hashes with different partitions stand side by side and may go on in the next block.
+            let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
+            while at < self.words {
+                if at >= self.block_start + self.block.len() as u64 {
+                    self.load(at / BLOCK_WORDS)?;
+                }
+                let word = self.block[usize::try_from(at - self.block_start).expect("within the block")];
+                if word >> PARTITION_BITS != hash >> PARTITION_BITS {
+                    break;
+                }
+                found(place, word & 0xFFFF);
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the block in which the first word not below `hash` is, or the block before it.
+    fn seek(&mut self, hash: u64) -> Result<(), Error> {
+        let blocks = self.words.div_ceil(BLOCK_WORDS);
+        if self.block.is_empty() || hash < self.block[0] || hash > self.block[self.block.len() - 1] {
+            let share = u128::from(hash) * u128::from(self.words) / (u128::from(u64::MAX) + 1);
+            self.load(u64::try_from(share).expect("less than the number of words") / BLOCK_WORDS)?;
+        }
+        while hash <= self.block[0] && self.block_start > 0 {
+            self.load(self.block_start / BLOCK_WORDS - 1)?;
+        }
+        while hash > self.block[self.block.len() - 1] && self.block_start / BLOCK_WORDS + 1 < blocks {
+            self.load(self.block_start / BLOCK_WORDS + 1)?;
+        }
+        Ok(())
+    }
+}
