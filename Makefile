@@ -17,8 +17,8 @@ test: ## Run all tests, against a real Cassandra (ARGS="--test it NAME" chooses)
 test-cluster: ## Run the tests of several nodes: one is killed, one is paused, one is behind in its schema
 	@scripts/test.sh --features tests/cluster --test it cluster
 
-crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=...)
-	@scripts/crash-test.sh
+crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=..., ARGS="--step NAME")
+	@scripts/crash-test.sh $(ARGS)
 
 check: ## Check scripts, Dockerfile, compose file, documents and the borders between crates
 	@scripts/check.sh

@@ -1,6 +1,6 @@
 //! The crash proof, short: see `tests::crash`. `make crash-test` is the long one.
 
-use tests::crash::{Proof, every_point, one_point, random};
+use tests::crash::{Proof, each_alone, every_point, random};
 use tests::kit::program;
 
 /// Kills of the random trials.
@@ -14,7 +14,7 @@ const SEED: u64 = 20_240_320;
 async fn killed_at_any_step_it_comes_to_where_it_comes_undisturbed() {
     let proof = Proof::new(program("sluice")).await;
     let mut summary = proof.run(&every_point(proof.passes()), 2, &|_, _| {}).await;
-    let left: Vec<_> = summary.not_met(proof.passes()).into_iter().map(|point| one_point(proof.passes(), point)).collect();
+    let left = each_alone(proof.passes(), summary.not_met(proof.passes()).into_iter());
     summary.extend(proof.run(&left, 2, &|_, _| {}).await);
     summary.extend(proof.run(&random(proof.passes(), RANDOM_KILLS, SEED), 2, &|_, _| {}).await);
     println!("seed {SEED}: {summary}");

@@ -98,7 +98,10 @@ impl Lake {
             }
             crash::point("lake/discard:after");
         }
-        std::fs::remove_dir_all(&bin).map_err(Error::io("remove", &bin))
+        crash::point("lake/bin:before");
+        std::fs::remove_dir_all(&bin).map_err(Error::io("remove", &bin))?;
+        crash::point("lake/bin:after");
+        Ok(())
     }
 
     /// Where computations go that do not fit into memory. What a killed run left there is removed.

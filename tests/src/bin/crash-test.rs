@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use tests::crash::{Proof, Summary, Trial, every_pass, random};
+use tests::crash::scenario::STEPS;
+use tests::crash::{Proof, Summary, Trial, each_alone, every_pass, random};
 
 #[derive(Parser)]
 #[command(name = "crash-test", about = "Kills the real program at every step and at random times, and compares what it leaves.")]
@@ -25,6 +26,10 @@ struct Arguments {
     #[arg(long)]
     trial: Option<usize>,
 
+    /// Only the points of this step, as it is named when the program begins
+    #[arg(long)]
+    step: Option<String>,
+
     /// Only the random kills
     #[arg(long)]
     random_only: bool,
@@ -37,8 +42,9 @@ async fn main() -> ExitCode {
     eprintln!("seed {seed}");
     let program = std::env::current_exe().expect("a program knows where it is").with_file_name("sluice");
     let proof = Proof::new(program).await;
-    for (generation, passes) in (1..).zip(proof.passes()) {
-        eprintln!("generation {generation}: {} points, {} passes", passes.len(), passes.values().sum::<u64>());
+    for (number, (step, passes)) in STEPS.iter().zip(proof.passes()).enumerate() {
+        let (points, passes, took) = (passes.len(), passes.values().sum::<u64>(), proof.took(number).as_millis());
+        eprintln!("{}: {points} points, {passes} passes, {took} ms", step.name);
     }
     let drawn = random(proof.passes(), arguments.kills, seed);
     let mut summary = Summary::default();
@@ -49,15 +55,21 @@ async fn main() -> ExitCode {
         };
         summary.extend(told(&proof, "trial", std::slice::from_ref(trial), 1).await);
     } else {
-        if !arguments.random_only {
+        if let Some(step) = &arguments.step {
+            summary.extend(told(&proof, step, &within(every_pass(proof.passes()), step), arguments.workers).await);
+        } else if !arguments.random_only {
             summary.extend(told(&proof, "every point", &every_pass(proof.passes()), arguments.workers).await);
+            let left = each_alone(proof.passes(), summary.not_met(proof.passes()).into_iter());
+            summary.extend(told(&proof, "points that were not met", &left, arguments.workers).await);
             let not_met = summary.not_met(proof.passes());
             if !not_met.is_empty() {
                 eprintln!("error: no trial died at {not_met:?}");
                 return ExitCode::FAILURE;
             }
         }
-        summary.extend(told(&proof, "random", &drawn, arguments.workers).await);
+        if arguments.step.is_none() {
+            summary.extend(told(&proof, "random", &drawn, arguments.workers).await);
+        }
     }
     println!("seed {seed}: {summary}");
     if summary.failed.is_empty() {
@@ -65,6 +77,15 @@ async fn main() -> ExitCode {
     }
     eprintln!("one random trial again: crash-test --kills {} --seed {seed} --trial NUMBER", arguments.kills);
     ExitCode::FAILURE
+}
+
+/// What is left of trials when only one step is disturbed.
+fn within(mut trials: Vec<Trial>, step: &str) -> Vec<Trial> {
+    for trial in &mut trials {
+        STEPS.iter().zip(&mut trial.kills).filter(|(other, _)| other.name != step).for_each(|(_, kills)| kills.clear());
+    }
+    trials.retain(|trial| trial.count() > 0);
+    trials
 }
 
 /// Runs trials, and says how far they are.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use model::report::RunReport;
 use tokio::process::Command;
 
+use super::scenario::OldVersions;
+
 /// A run of the scenario takes about a second; one that takes as long as this hangs.
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -48,17 +50,21 @@ pub struct Start<'s> {
     pub source_url: &'s str,
     pub cassandra: &'s str,
     pub lake: &'s Path,
+    /// Where old dates go.
+    pub archive: &'s Path,
     pub keyspace: &'s str,
-    pub generation: usize,
+    /// Which files the source has.
+    pub sources: usize,
+    pub old_versions: OldVersions,
     /// The clock of the run.
-    pub clock: String,
+    pub clock: &'s str,
     /// Where the passes through points are listed.
     pub log: Option<PathBuf>,
 }
 
 impl Start<'_> {
     /// Starts the program with these arguments, and waits for its end.
-    pub async fn run(&self, arguments: &[&str], kill: &Kill) -> Ended {
+    pub async fn run(&self, arguments: &[String], kill: &Kill) -> Ended {
         let mut command = Command::new(self.program);
         command
             .args(arguments)
@@ -69,8 +75,9 @@ impl Start<'_> {
             .env("CASSANDRA_HOST", self.cassandra)
             .env("CASSANDRA_KEYSPACE", self.keyspace)
             .env("CRASH_URL", self.source_url)
-            .env("CRASH_GENERATION", self.generation.to_string())
-            .env("SLUICE_TEST_CLOCK", &self.clock)
+            .env("CRASH_GENERATION", self.sources.to_string())
+            .env("SLUICE_ARCHIVE", self.archive)
+            .env("SLUICE_TEST_CLOCK", self.clock)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -102,17 +109,29 @@ impl Start<'_> {
         if ended.status.signal() == Some(9) {
             return Ended::Killed;
         }
-        let said = || format!("{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+        let text = String::from_utf8_lossy;
+        let said = || format!("{}: {} {}", ended.status, text(&ended.stderr), text(&ended.stdout));
         if !ended.status.success() {
             return Ended::Failed(said());
         }
-        if arguments.first() != Some(&"run") {
+        if arguments.first().map(String::as_str) != Some("run") {
             return Ended::Done(None);
         }
         match serde_json::from_slice::<RunReport>(&ended.stdout) {
-            Ok(report) if report.accounting_closes => Ended::Done(Some(Box::new(report))),
+            Ok(report) if report.accounting_closes => {
+                let mut notes = report.stages.iter().flat_map(|stage| &stage.notes);
+                match notes.find(|note| self.old_versions == OldVersions::AreKept && is_too_much(note)) {
+                    Some(note) => Ended::Failed(format!("what a table had still to read was gone: {note}")),
+                    None => Ended::Done(Some(Box::new(report))),
+                }
+            }
             Ok(_) => Ended::Failed(format!("the accounting does not close: {}", String::from_utf8_lossy(&ended.stdout))),
             Err(error) => Ended::Failed(format!("no report ({error}): {}", said())),
         }
     }
+}
+
+/// Whether a note says that versions which a table had still to read were gone.
+fn is_too_much(note: &str) -> bool {
+    note.starts_with("compared the whole of") || note.starts_with("folded the whole of")
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::GENERATIONS;
+use super::scenario::{STEPS, WITHOUT_HISTORY, place_of};
 
 /// When a start is killed, as it is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +16,38 @@ pub enum Planned {
     After { thousandths: u32 },
 }
 
-/// One lake from nothing to the last generation. In each generation the program is killed as listed, one start after the other,
-/// and then runs to its end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// One lake from nothing. In each step the program is killed as listed, one start after the other, and then runs to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
-    pub kills: [Vec<Planned>; GENERATIONS],
+    /// By step.
+    pub kills: Vec<Vec<Planned>>,
 }
 
-/// Passes through each point in each generation, undisturbed.
-pub type Passes = [BTreeMap<String, u64>; GENERATIONS];
+/// Passes through each point in each step, undisturbed.
+pub type Passes = Vec<BTreeMap<String, u64>>;
 
-/// Points that only a start after a kill passes: and the kill before it.
-const AFTER_A_KILL: [(&str, &str); 2] =
-    [("landing/clean:before", "landing/rename:after"), ("landing/clean:after", "landing/rename:after")];
+/// Points that only a start after a kill passes: the step, and the kill before it.
+const AFTER_A_KILL: [(&str, &str, &str); 4] = [
+    ("run", "landing/clean:before", "landing/rename:after"),
+    ("run", "landing/clean:after", "landing/rename:after"),
+    ("maintain", "maintain/archive-attempt:before", "maintain/retention:before"),
+    ("maintain", "maintain/archive-attempt:after", "maintain/retention:before"),
+];
+
+/// Points of the program that no trial can reach.
+pub(super) fn unreached(passes: &Passes) -> Vec<String> {
+    let listed = model::crash::STEPS.iter().flat_map(|(step, _)| [format!("{step}:before"), format!("{step}:after")]);
+    let is_reached = |point: &String| {
+        passes.iter().any(|passes| passes.contains_key(point)) || AFTER_A_KILL.iter().any(|(_, after, _)| after == point)
+    };
+    listed.filter(|point| !is_reached(point)).collect()
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self { kills: vec![Vec::new(); STEPS.len()] }
+    }
+}
 
 impl std::fmt::Display for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,9 +60,9 @@ impl std::fmt::Display for Planned {
 
 impl std::fmt::Display for Trial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (generation, kills) in (1..).zip(&self.kills).filter(|(_, kills)| !kills.is_empty()) {
+        for (step, kills) in STEPS.iter().zip(&self.kills).filter(|(_, kills)| !kills.is_empty()) {
             let kills: Vec<String> = kills.iter().map(ToString::to_string).collect();
-            write!(f, "[{generation}: {}]", kills.join(", "))?;
+            write!(f, "[{}: {}]", step.name, kills.join(", "))?;
         }
         Ok(())
     }
@@ -53,6 +72,11 @@ impl Trial {
     /// How often the program is to be killed.
     pub fn count(&self) -> usize {
         self.kills.iter().map(Vec::len).sum()
+    }
+
+    /// The last step in which it is killed.
+    pub(super) fn last(&self) -> usize {
+        self.kills.iter().rposition(|kills| !kills.is_empty()).unwrap_or(0)
     }
 
     /// Whether the keyspace or its tables are not there yet when it begins.
@@ -69,37 +93,42 @@ fn at(point: &str, pass: u64) -> Planned {
     Planned::At { point: point.to_owned(), pass }
 }
 
-/// Every point in every generation, at its first, a middle and its last pass; one kill a generation.
+/// Every point in every step of the life without history, and in each command of the other, at its first, a middle and its last
+/// pass; one kill a step.
 pub fn every_pass(passes: &Passes) -> Vec<Trial> {
     let mut trials: Vec<Trial> = Vec::new();
-    for (generation, passes) in passes.iter().enumerate() {
+    let mut met: BTreeSet<(&[&str], &String)> = BTreeSet::new();
+    for (step, passes) in passes.iter().enumerate() {
+        let is_new = |point: &String| step <= place_of(WITHOUT_HISTORY) || !met.contains(&(STEPS[step].arguments, point));
         let of_point = |(point, passes): (&String, &u64)| {
             let chosen: BTreeSet<u64> = [1, passes.div_ceil(2), *passes].into();
             chosen.into_iter().map(|pass| at(point, pass)).collect::<Vec<_>>()
         };
-        for (number, kill) in passes.iter().flat_map(of_point).enumerate() {
+        let kills: Vec<Planned> = passes.iter().filter(|(point, _)| is_new(point)).flat_map(of_point).collect();
+        met.extend(passes.keys().map(|point| (STEPS[step].arguments, point)));
+        for (number, kill) in kills.into_iter().enumerate() {
             if trials.len() <= number {
                 trials.push(Trial::default());
             }
-            trials[number].kills[generation].push(kill);
+            trials[number].kills[step].push(kill);
         }
     }
     trials.extend(after_a_kill());
     trials
 }
 
-/// Every point once, at a middle pass in one of the generations that pass it: two kills a generation, the second while the
-/// program gets over the first. Which of them were met is for the caller to see.
+/// Every point once, at a middle pass in one of the steps that pass it: two kills a step, the second while the program gets over
+/// the first. Which of them were met is for the caller to see.
 pub fn every_point(passes: &Passes) -> Vec<Trial> {
     let points: BTreeSet<&String> = passes.iter().flat_map(BTreeMap::keys).collect();
-    let mut of_generation: [Vec<Planned>; GENERATIONS] = Default::default();
+    let mut of_step: Vec<Vec<Planned>> = vec![Vec::new(); passes.len()];
     for point in points {
-        let in_use = (0..GENERATIONS).filter(|generation| passes[*generation].contains_key(point));
-        let generation = in_use.min_by_key(|generation| of_generation[*generation].len()).expect("it is passed somewhere");
-        of_generation[generation].push(at(point, passes[generation][point].div_ceil(2)));
+        let in_use = (0..passes.len()).filter(|step| passes[*step].contains_key(point));
+        let step = in_use.min_by_key(|step| of_step[*step].len()).expect("it is passed somewhere");
+        of_step[step].push(at(point, passes[step][point].div_ceil(2)));
     }
     let mut trials: Vec<Trial> = Vec::new();
-    for (generation, kills) in of_generation.into_iter().enumerate() {
+    for (step, kills) in of_step.into_iter().enumerate() {
         // In order of name those of one stage follow each other: the second half comes while the first is got over.
         let half = kills.len().div_ceil(2);
         for number in 0..half {
@@ -110,40 +139,62 @@ pub fn every_point(passes: &Passes) -> Vec<Trial> {
                 Planned::At { point, .. } => at(point, 1),
                 after @ Planned::After { .. } => after.clone(),
             });
-            trials[number].kills[generation] = [kills[number].clone()].into_iter().chain(second).collect();
+            trials[number].kills[step] = [kills[number].clone()].into_iter().chain(second).collect();
         }
     }
-    trials.extend(after_a_kill());
+    // Together where they are of different steps.
+    let mut after: Vec<Trial> = Vec::new();
+    for trial in after_a_kill() {
+        let step = trial.last();
+        match after.iter_mut().find(|other| other.kills[step].is_empty()) {
+            Some(other) => other.kills[step].clone_from(&trial.kills[step]),
+            None => after.push(trial),
+        }
+    }
+    trials.extend(after);
     trials
 }
 
-/// One trial for a point alone.
-pub fn one_point(passes: &Passes, point: &str) -> Trial {
-    let generation = (0..GENERATIONS).find(|generation| passes[*generation].contains_key(point)).expect("it is passed somewhere");
-    let mut trial = Trial::default();
-    trial.kills[generation].push(at(point, 1));
-    trial
+/// Trials for points alone, as few as there can be.
+pub fn each_alone<'p>(passes: &Passes, points: impl Iterator<Item = &'p String>) -> Vec<Trial> {
+    let mut trials: Vec<Trial> = Vec::new();
+    for point in points {
+        let step = (0..passes.len()).find(|step| passes[*step].contains_key(point)).expect("it is passed somewhere");
+        let kill = at(point, 1);
+        match trials.iter_mut().find(|trial| trial.kills[step].is_empty()) {
+            Some(trial) => trial.kills[step].push(kill),
+            None => {
+                let mut trial = Trial::default();
+                trial.kills[step].push(kill);
+                trials.push(trial);
+            }
+        }
+    }
+    trials
 }
 
 fn after_a_kill() -> impl Iterator<Item = Trial> {
-    AFTER_A_KILL.into_iter().map(|(point, before)| {
+    AFTER_A_KILL.into_iter().map(|(step, point, before)| {
         let mut trial = Trial::default();
-        trial.kills[0] = vec![at(before, 1), at(point, 1)];
+        trial.kills[place_of(step)] = vec![at(before, 1), at(point, 1)];
         trial
     })
 }
 
 /// Trials with about `kills` kills, the same for the same seed: half of them at random passes, half at random times; one in three
-/// starts that get over a kill is killed again.
+/// starts that get over a kill is killed again, and one step in four is left alone.
 pub fn random(passes: &Passes, kills: usize, seed: u64) -> Vec<Trial> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut planned = 0;
     let mut trials = Vec::new();
     while planned < kills {
         let mut trial = Trial::default();
-        for (generation, kills) in trial.kills.iter_mut().enumerate() {
+        for (step, kills) in trial.kills.iter_mut().enumerate() {
+            if rng.random_range(0..4) == 0 {
+                continue;
+            }
             loop {
-                kills.push(one(&passes[generation], &mut rng));
+                kills.push(one(&passes[step], &mut rng));
                 if rng.random_range(0..3) > 0 {
                     break;
                 }
@@ -156,7 +207,7 @@ pub fn random(passes: &Passes, kills: usize, seed: u64) -> Vec<Trial> {
 }
 
 fn one(passes: &BTreeMap<String, u64>, rng: &mut ChaCha8Rng) -> Planned {
-    if rng.random_range(0..2) == 0 {
+    if passes.is_empty() || rng.random_range(0..2) == 0 {
         return Planned::After { thousandths: rng.random_range(0..1100) };
     }
     let number = rng.random_range(0..passes.len());

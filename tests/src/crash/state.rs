@@ -1,4 +1,4 @@
-//! Everything that is left when a run has ended, as text that two trials can be compared by.
+//! Everything that is left when a step has ended, as text that two trials can be compared by.
 //!
 //! Read by other means than those that wrote it: Delta tables by deltalake's own provider, their logs as the JSON that they are,
 //! files of change feeds and tombstones as Parquet, Cassandra by plain CQL.
@@ -8,38 +8,65 @@
 //!   may be cut into files in another way;
 //! - ids of tables and of commits, and times by the machine's clock in logs (`commitInfo.timestamp`, `modificationTime`,
 //!   `lastUpdated`): they are random or not under the test's clock. Where an id is referred to, its table's name stands for it;
-//! - data files that no commit names: a killed writer leaves them, and maintenance removes them;
+//! - commits that only repeat what the one before them said (see [`super::log`]), and the numbers of versions that follow from them;
+//! - where in the log or the ledger a commit is, and log checkpoints: after a kill, a maintenance that is given again finds the
+//!   checkpoint that the first one wrote. What they hold is read through the table itself;
+//! - data files that no commit names: a killed writer leaves them, and maintenance removes them. After a maintenance
+//!   ([`Look::Files`]) each file is counted;
 //! - the contents of key directories, which are derived and may be cut otherwise. That they are right shows in every merge
 //!   after the kill;
-//! - log checkpoints: what they hold is read through the table itself;
+//! - of write times in Cassandra what [`Times`] says, for the steps that say so, and what another writer's clock said;
 //! - `_sluice/.../hold/` and `.lock`: they name processes, and count them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use scylla::client::session::Session;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::kit::{lake_sql, rows};
+use super::PATIENCE;
+use super::log::{Log, Numbers, number};
+use super::scenario::{Look, STEPS, Times};
+use crate::kit::{lake_sql, try_rows};
+
+/// What the machine's clock may say, in microseconds: from 2025 to 2099. Rows that another writer's commit moved have its time.
+const MACHINE: std::ops::Range<i64> = 1_735_689_600_000_000..4_070_908_800_000_000;
+const CHECKPOINTS: &str = "sluice_checkpoints";
 
 /// Sections of lines by name: `raw/visits: rows`, `raw/visits: log`, `cassandra: days_by_product`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State(BTreeMap<String, Vec<String>>);
 
+/// Where a trial takes place.
+pub(super) struct Places<'p> {
+    pub lake: &'p Path,
+    pub archive: &'p Path,
+    pub pipeline: &'p str,
+    pub session: &'p Session,
+    pub keyspace: &'p str,
+}
+
 impl State {
-    /// Reads the lake and the keyspace of a trial.
-    pub async fn read(lake: &Path, pipeline: &str, session: &Session, keyspace: &str) -> Self {
+    /// Reads the lake, the archive and the keyspace of a trial.
+    pub(super) async fn read(places: &Places<'_>, look: Look) -> Self {
+        let Places { lake, archive, pipeline, session, keyspace } = *places;
         let mut state = Self::default();
-        let mut names = HashMap::new();
-        for (name, folder) in tables(lake, pipeline) {
-            let log = Log::read(&folder);
+        let mut names = HashMap::from([(archive.display().to_string(), "<archive>".to_owned())]);
+        let tables = tables(lake, pipeline);
+        let logs: Vec<Log> = tables.iter().map(|(_, folder)| Log::read(folder)).collect();
+        let numbers: Numbers = tables.iter().zip(&logs).map(|((name, _), log)| (name.clone(), log.numbers().clone())).collect();
+        for ((name, folder), log) in tables.iter().zip(&logs) {
             names.insert(log.id.clone(), format!("<{name}>"));
-            state.0.insert(format!("{name}: log"), log.lines());
-            state.0.insert(format!("{name}: changes"), log.changes(&folder));
-            state.0.insert(format!("{name}: tombstones"), log.tombstones(&folder));
+            state.0.insert(format!("{name}: log"), log.lines(name, &numbers));
+            state.0.insert(format!("{name}: changes"), log.changes(folder));
+            state.0.insert(format!("{name}: tombstones"), log.tombstones(folder));
+            if look == Look::Files {
+                state.0.insert(format!("{name}: files"), files(folder, log));
+            }
             let short = name.rsplit('/').next().expect("a name has a last part");
             let mut found = lake_sql::rows(lake, pipeline, &format!("SELECT * FROM {short}")).await;
             found.sort();
@@ -47,11 +74,16 @@ impl State {
         }
         state.0.insert("landing".to_owned(), landed(&lake.join("landing").join(pipeline)));
         state.0.insert("state folder".to_owned(), kept(&lake.join("_sluice").join(pipeline)));
+        state.0.insert("archive".to_owned(), archived(archive));
         for table in cassandra_tables(session, keyspace).await {
             let id = format!("SELECT id FROM system_schema.tables WHERE keyspace_name = '{keyspace}' AND table_name = '{table}'");
             names.extend(rows(session, &id).await.into_iter().map(|id| (id, format!("<cassandra {table}>"))));
-            let found = cassandra_rows(session, keyspace, &table).await;
-            state.0.insert(format!("cassandra: {table}"), found);
+            let mut found = cassandra_rows(session, keyspace, &table).await;
+            if table == CHECKPOINTS {
+                let origin = |id: &str| names.get(id).map(|name| name.trim_matches(['<', '>']).to_owned());
+                found.iter_mut().for_each(|row| row.number_position(&numbers, &origin));
+            }
+            state.0.insert(format!("cassandra: {table}"), shown(&table, found));
         }
         for lines in state.0.values_mut() {
             for line in lines.iter_mut() {
@@ -102,99 +134,7 @@ pub(super) fn tables(lake: &Path, pipeline: &str) -> Vec<(String, PathBuf)> {
     tables
 }
 
-/// A table's log.
-struct Log {
-    id: String,
-    /// The actions of each version, in order.
-    commits: Vec<Vec<Value>>,
-}
-
-impl Log {
-    fn read(folder: &Path) -> Self {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("_delta_log"))
-            .expect("a table has a log")
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .collect();
-        files.sort();
-        let mut log = Self { id: String::new(), commits: Vec::new() };
-        for file in files {
-            let text = std::fs::read_to_string(file).expect("a commit can be read");
-            let actions: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a commit is JSON")).collect();
-            if let Some(id) = actions.iter().find_map(|action| action.pointer("/metaData/id")?.as_str()) {
-                id.clone_into(&mut log.id);
-            }
-            log.commits.push(actions);
-        }
-        log
-    }
-
-    /// What each commit says of itself: operation, note, positions, rows that came and went by partition, schema.
-    fn lines(&self) -> Vec<String> {
-        let one = |(version, actions): (usize, &Vec<Value>)| {
-            let mut lines: Vec<String> = actions.iter().filter_map(|action| line(version, action)).collect();
-            // Actions of one kind have no order; those of equal content are counted.
-            lines.sort();
-            lines
-        };
-        self.commits.iter().enumerate().flat_map(one).collect()
-    }
-
-    /// The rows of the change feed, version by version.
-    fn changes(&self, folder: &Path) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (version, actions) in self.commits.iter().enumerate() {
-            for cdc in actions.iter().filter_map(|action| action.get("cdc")) {
-                let path = cdc["path"].as_str().expect("a change file has a path");
-                let of_file = parquet_rows(&folder.join(path)).into_iter();
-                lines.extend(of_file.map(|row| format!("version {version} {} {row}", cdc["partitionValues"])));
-            }
-        }
-        lines.sort();
-        lines
-    }
-
-    /// What is kept of deleted rows as of the newest version.
-    fn tombstones(&self, folder: &Path) -> Vec<String> {
-        let notes = self.commits.iter().rev().flatten().filter_map(|action| action.pointer("/commitInfo/sluice/tombstones"));
-        let newest = notes.filter_map(Value::as_array).find(|files| !files.is_empty()).cloned().unwrap_or_default();
-        let files = newest.iter().filter_map(Value::as_str).map(|file| folder.join(file));
-        let mut lines: Vec<String> = files.flat_map(|file| parquet_rows(&file)).collect();
-        lines.sort();
-        lines
-    }
-}
-
-/// An action without what two runs may differ in.
-fn line(version: usize, action: &Value) -> Option<String> {
-    let (kind, content) = action.as_object()?.iter().next()?;
-    let rows =
-        |stats: &Value| -> Option<Value> { serde_json::from_str::<Value>(stats.as_str()?).ok()?.get("numRecords").cloned() };
-    let shown = match kind.as_str() {
-        "commitInfo" => {
-            let mut note = content.get("sluice").cloned().unwrap_or(Value::Null);
-            if let Some(note) = note.as_object_mut() {
-                note.remove("checksum");
-            }
-            for files in ["tombstones", "left_in_quarantine"] {
-                if let Some(files) = note.get_mut(files) {
-                    *files = json!(files.as_array().map(Vec::len));
-                }
-            }
-            json!([content["operation"], note])
-        }
-        "txn" => json!([content["appId"], content["version"]]),
-        "add" => json!([content["partitionValues"], rows(&content["stats"]), content["dataChange"]]),
-        "remove" => json!([content["partitionValues"], content["dataChange"]]),
-        "cdc" => json!([content["partitionValues"]]),
-        "metaData" => json!([content["schemaString"], content["partitionColumns"], content["configuration"]]),
-        _ => content.clone(),
-    };
-    Some(format!("version {version} {kind} {shown}"))
-}
-
-fn parquet_rows(file: &Path) -> Vec<String> {
+pub(super) fn parquet_rows(file: &Path) -> Vec<String> {
     let opened = std::fs::File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let reader = ParquetRecordBatchReaderBuilder::try_new(opened).and_then(ParquetRecordBatchReaderBuilder::build);
     let reader = reader.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -252,25 +192,141 @@ fn walk(folder: &Path, see: &mut impl FnMut(&Path)) {
     }
 }
 
+/// The rows of a query; asked again where a busy node answers too late.
+async fn rows(session: &Session, query: &str) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        match try_rows(session, query).await {
+            Ok(rows) => return rows,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{query}: {error}"),
+        }
+    }
+}
+
 /// The tables of a keyspace.
 pub(super) async fn cassandra_tables(session: &Session, keyspace: &str) -> Vec<String> {
     rows(session, &format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{keyspace}'")).await
 }
 
-/// Rows with the write time of each value.
-async fn cassandra_rows(session: &Session, keyspace: &str, table: &str) -> Vec<String> {
+/// A row of Cassandra, with the write time of each value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    values: Vec<(String, String)>,
+    times: Vec<Option<i64>>,
+}
+
+impl Row {
+    /// A checkpoint's position, in the versions of its origin that count.
+    fn number_position(&mut self, numbers: &Numbers, origin: &dyn Fn(&str) -> Option<String>) {
+        let value = |name| self.values.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone());
+        let Some(origin) = value("source_id").and_then(|id| origin(&id)) else { return };
+        for (column, value) in &mut self.values {
+            if column == "position" {
+                *value = value.parse().map_or(value.clone(), |version| number(numbers, &origin, version).to_string());
+            }
+        }
+    }
+}
+
+async fn cassandra_rows(session: &Session, keyspace: &str, table: &str) -> Vec<Row> {
     let query = format!(
         "SELECT column_name, kind FROM system_schema.columns WHERE keyspace_name = '{keyspace}' AND table_name = '{table}'"
     );
-    let mut selected = Vec::new();
-    for column in rows(session, &query).await {
-        let (name, kind) = column.split_once(" | ").expect("two columns");
-        selected.push(name.to_owned());
-        if kind == "regular" {
-            selected.push(format!("writetime({name})"));
+    let columns: Vec<(String, bool)> = rows(session, &query)
+        .await
+        .iter()
+        .map(|column| column.split_once(" | ").map(|(name, kind)| (name.to_owned(), kind == "regular")).expect("two columns"))
+        .collect();
+    let regular = columns.iter().filter(|(_, is_regular)| *is_regular).map(|(name, _)| format!("writetime({name})"));
+    let selected: Vec<String> = columns.iter().map(|(name, _)| name.clone()).chain(regular).collect();
+    let found = rows(session, &format!("SELECT {} FROM {keyspace}.{table}", selected.join(", "))).await;
+    let row = |text: &String| {
+        let mut cells = text.split(" | ");
+        let values = columns.iter().map(|(name, _)| (name.clone(), cells.next().expect("all that was selected").to_owned()));
+        Row { values: values.collect(), times: cells.map(|time| time.parse().ok()).collect() }
+    };
+    found.iter().map(row).collect()
+}
+
+/// Rows as text. A write time is told by the step that made it, where [`Times`] says that it may differ.
+fn shown(table: &str, mut found: Vec<Row>) -> Vec<String> {
+    let of_table: Vec<i64> = found.iter().flat_map(|row| row.times.iter().copied().flatten()).collect();
+    let shown = |row: &Row, time: &Option<i64>| {
+        let Some(time) = time else { return "none".to_owned() };
+        let (name, times, written) = told(*time);
+        match times {
+            Times::Exact => time.to_string(),
+            Times::OfStep => name.to_owned(),
+            Times::Shared => {
+                // A row of checkpoints stands for itself: each is of another table.
+                let of_row: Vec<i64> = row.times.iter().copied().flatten().collect();
+                let all = if table == CHECKPOINTS { &of_row } else { &of_table };
+                let before: BTreeSet<i64> = all.iter().copied().filter(|other| written.contains(other) && other < time).collect();
+                format!("{name}, time {}", before.len() + 1)
+            }
         }
-    }
-    let mut found = rows(session, &format!("SELECT {} FROM {keyspace}.{table}", selected.join(", "))).await;
+    };
     found.sort();
-    found
+    let line = |row: &Row| {
+        let mut cells: Vec<String> = row
+            .values
+            .iter()
+            .map(|(name, value)| match value.parse().ok().filter(|_| name == "write_time") {
+                Some(time) => shown(row, &Some(time)),
+                None => value.clone(),
+            })
+            .collect();
+        cells.extend(row.times.iter().map(|time| shown(row, time)));
+        cells.join(" | ")
+    };
+    found.iter().map(line).collect()
+}
+
+/// The step that wrote at a time, as far as write times follow its clock.
+fn told(time: i64) -> (&'static str, Times, std::ops::Range<i64>) {
+    let of_step = |clock: i64| clock..clock + 1_000_000;
+    let step = STEPS.iter().find(|step| of_step(step.micros()).contains(&time));
+    let by_machine = || if MACHINE.contains(&time) { ("another writer", Times::OfStep, 0..0) } else { ("", Times::Exact, 0..0) };
+    step.map_or_else(by_machine, |step| (step.name, step.times, of_step(step.micros())))
+}
+
+/// How many files of each kind a table's folder has, and those that nothing names by name.
+fn files(folder: &Path, log: &Log) -> Vec<String> {
+    let live = log.live();
+    let tombstones = log.tombstone_files();
+    let mut lines = Vec::new();
+    walk(folder, &mut |path| {
+        let name = path.strip_prefix(folder).expect("below the folder").display().to_string();
+        let parent = path.parent().and_then(|parent| parent.strip_prefix(folder).ok()).map(|parent| parent.display().to_string());
+        let parent = parent.unwrap_or_default();
+        if name.starts_with("_delta_log/") || name.starts_with("_ledger/") {
+            if name.ends_with(".part") || name.contains(".tmp") {
+                lines.push(format!("left over: {parent}"));
+            }
+        } else if live.contains(&name.replace("%20", " ")) || live.contains(&name) {
+            lines.push(format!("live: {parent}"));
+        } else if tombstones.contains(&name) {
+            lines.push(format!("tombstones: {parent}"));
+        } else {
+            lines.push(format!("other: {parent}"));
+        }
+    });
+    lines.sort();
+    lines
+}
+
+/// The rows of archived dates by their folders, and files that are none.
+fn archived(folder: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    walk(folder, &mut |path| {
+        let parent = path.parent().and_then(|parent| parent.strip_prefix(folder).ok()).map(|parent| parent.display().to_string());
+        let parent = parent.unwrap_or_default();
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            lines.extend(parquet_rows(path).into_iter().map(|row| format!("{parent} {row}")));
+        } else {
+            lines.push(path.display().to_string());
+        }
+    });
+    lines.sort();
+    lines
 }

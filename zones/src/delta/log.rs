@@ -75,7 +75,9 @@ impl Table {
         std::fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
         let mut file = std::fs::File::create(&beside).map_err(Error::io("create", &beside))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &beside))?;
+        crash::point("maintain/ledger-rename:before");
         std::fs::rename(&beside, &target).map_err(Error::io("rename into place", &target))?;
+        crash::point("maintain/ledger-rename:after");
         for folder in [parent.as_path(), folder.as_path()] {
             std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder))?;
         }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use model::crash;
 use model::definition::Pipeline;
 use model::maintenance::{MaintenanceStep, StepReport};
 use model::position::FilePosition;
@@ -94,7 +95,10 @@ impl Leftovers {
     pub fn remove(&self, lake: &Lake) -> Result<(), Error> {
         lake.confirm_hold()?;
         for (path, _) in &self.files {
-            match fs::remove_file(path) {
+            crash::point("maintain/leftover:before");
+            let removed = fs::remove_file(path);
+            crash::point("maintain/leftover:after");
+            match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
                 _ => {}
             }

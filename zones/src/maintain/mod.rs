@@ -17,7 +17,6 @@ mod retention;
 use std::path::PathBuf;
 
 use deltalake::kernel::Add;
-use model::crash;
 use model::definition::{PipelineClock, RawTable};
 use model::maintenance::{FileSum, MaintenanceStep, StepReport};
 use model::position::{FilePosition, TableVersion};
@@ -235,9 +234,7 @@ impl TableCare {
         amend(MaintenanceStep::Checkpoint, self.log.run(&self.table).await?);
         for object in self.unneeded.expired.iter().chain(&self.unneeded.orphans) {
             shutdown.check()?;
-            crash::point("maintain/remove:before");
             self.table.remove_object(&object.location).await?;
-            crash::point("maintain/remove:after");
         }
         let mut after = FileSum::default();
         self.table.stored_objects().await?.iter().for_each(|object| after.add(object.size));

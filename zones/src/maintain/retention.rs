@@ -173,7 +173,9 @@ async fn remove_attempts(table: &Table, folder: &Path, date: NaiveDate) -> Resul
             note.and_then(|note| note.forgotten).is_some_and(|forgotten| forgotten.rows.contains_key(&date))
         };
         if !was_committed {
+            crash::point("maintain/archive-attempt:before");
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            crash::point("maintain/archive-attempt:after");
         }
     }
     Ok(())
@@ -188,8 +190,8 @@ async fn copy(table: &Table, from: &object_store::path::Path, to: &Path) -> Resu
         file.write_all(&bytes.map_err(lost)?).map_err(Error::io("write", &beside))?;
     }
     file.sync_all().map_err(Error::io("write", &beside))?;
-    crash::point("maintain/archive:before");
+    crash::point("maintain/archive-rename:before");
     fs::rename(&beside, to).map_err(Error::io("rename into place", to))?;
-    crash::point("maintain/archive:after");
+    crash::point("maintain/archive-rename:after");
     Ok(())
 }

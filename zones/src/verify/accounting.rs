@@ -190,6 +190,8 @@ impl Accounts {
             }
             return;
         }
+        // Nothing is left of what others did before.
+        self.foreign.clear();
         let mut earlier = std::mem::take(&mut self.receipts);
         for (receipt, counts) in &note.by_receipt {
             let before = earlier.remove(receipt).unwrap_or_default();

@@ -263,7 +263,7 @@ async fn left_behind(context: &Context, table: &UseCaseTable) -> Result<Option<S
     Ok(rebuild::left_behind(&context.lake, table, &inputs(context, table).await?).await?)
 }
 
-/// A table whose log cannot be read is removed, with what was made from it.
+/// A table whose log cannot be read is removed, with what was made from it; one that is gone is for the next run to make.
 async fn or_removed(
     context: &Context,
     store: Option<&Store>,
@@ -272,6 +272,16 @@ async fn or_removed(
     rebuilt: Result<TableRebuild, Error>,
 ) -> Result<TableRebuild, Error> {
     let problem = match rebuilt {
+        Err(Error::Lake(error @ LakeError::NoTable { .. })) if span.is_all() => {
+            // An input that is not there is another matter.
+            if open_table(context, origin).await.is_ok() {
+                return Err(error.into());
+            }
+            // A removal may have been killed when the table was gone, and what was derived from it was not.
+            context.lake.discard(origin)?;
+            let note = "it is not there: the next run makes it".to_owned();
+            return Ok(TableRebuild { notes: vec![note], ..told(origin.to_string(), span, Rebuilt::default()) });
+        }
         Err(Error::Lake(error @ (LakeError::Delta { step: "open", .. } | LakeError::DamagedCommit { .. }))) if span.is_all() => {
             // Only the table's own log is a reason to remove it.
             if open_table(context, origin).await.is_ok() {

@@ -14,6 +14,7 @@ use cassandra::compare::settled;
 use cassandra::{Nulls, Sink, Store, TableDesign, WireRows, WriteTimes};
 use futures::TryStreamExt;
 use model::Share;
+use model::crash;
 use model::definition::{CassandraTable, Origin};
 use model::failure::{Classify, Failure, with_causes};
 use model::progress::Silent;
@@ -192,7 +193,9 @@ impl Compare<'_> {
             let rows: Vec<Vec<u8>> = wronged.iter().filter_map(|wronged| wronged.should_be.clone()).collect();
             let gone = wronged.iter().filter(|wronged| wronged.wrong == Wrong::Extra).filter_map(|wronged| wronged.is.clone());
             let group = sink.encoded(&rows, &gone.collect::<Vec<_>>(), write_time);
+            crash::point("repair/rows:before");
             let written = sink.send(&group, &Silent, &self.context.shutdown).await.map_err(Error::cassandra(step()))?;
+            crash::point("repair/rows:after");
             repair.written += written.rows;
             repair.deleted += written.deletes;
         }
