@@ -57,7 +57,9 @@ fn write_fleet(folder: &Path) {
 #[test]
 fn every_test_that_the_guarantees_name_is_there() {
     let mut tests = String::new();
-    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("it"), &mut tests);
+    for folder in ["tests/it", "zones/src", "cassandra/src", "pipelines/src", "model/src"] {
+        read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut tests);
+    }
     let page = docs("guarantees.md");
     let is_test =
         |name: &&str| name.contains('_') && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_' || c.is_ascii_digit());
