@@ -143,6 +143,10 @@ fn repeats(actions: &[Value], before: &[Value]) -> bool {
         for other in ["write_time", "changed", "checksum"] {
             content.remove(other);
         }
+        // Each time in files of other names; the rows in them are compared.
+        if let Some(files) = content.get_mut("tombstones") {
+            *files = json!(files.as_array().map(Vec::len));
+        }
         let input = content.get("input")?.as_str()?;
         let is_told = input.starts_with("cassandra.") || input.starts_with("repair of cassandra.");
         let is_made_anew = is_told || content.contains_key("rebuilt") || content.contains_key("restored");
