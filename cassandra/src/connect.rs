@@ -29,6 +29,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 /// What accepts a connection and does not answer, as a node that is paused or overloaded, is tried anew after so long, and told of.
 const ONE_TRY: Duration = Duration::from_secs(10);
+/// A connection is asked for a sign of life this often, and given up without an answer for so long; together within [`ONE_TRY`]. A
+/// session is there only when each node has answered or was given up: with the driver's own half a minute for both, one node of
+/// several that hangs kept every try from ending in time. A longer pause of a node costs requests that are sent again.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
 /// Between two lines of progress while waiting.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// For how long after it was seen starting a node may refuse the log-in.
@@ -134,6 +138,8 @@ fn builder(settings: &Settings) -> Result<SessionBuilder, Error> {
         .keyspaces_to_fetch([settings.keyspace.clone()])
         // Tables are made in bulk; what makes them waits for agreement once, at the end.
         .auto_await_schema_agreement(false)
+        .keepalive_interval(KEEPALIVE.0)
+        .keepalive_timeout(KEEPALIVE.1)
         .driver_config_reporting(false);
     if let Some(login) = &settings.login {
         builder = builder.user(login.username.clone(), login.password.expose_secret());

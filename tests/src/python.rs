@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A script of `tests/python/`, to be given its arguments. The first call on a machine fetches the packages from PyPI, unless
+/// A script of `tests/python/`, to be given its arguments. The first call on a machine fetches the packages from the Python index, unless
 /// `make test` has done so.
 pub fn script(name: &str) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

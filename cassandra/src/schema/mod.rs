@@ -45,10 +45,6 @@ impl Store {
         if self.keyspace_exists().await? {
             return Ok(Made::Existed);
         }
-        agree(&self.session).await?;
-        if self.keyspace_exists().await? {
-            return Ok(Made::Existed);
-        }
         let (datacenter, consistency) = (self.datacenter.as_deref(), self.consistency);
         replicas::check_wanted(&self.session, &self.keyspace, &self.replication, datacenter, consistency)?;
         crash::point("cassandra/keyspace:before");
@@ -188,6 +184,15 @@ impl Store {
     }
 
     async fn keyspace_exists(&self) -> Result<bool, Error> {
+        if self.knows_keyspace().await? {
+            return Ok(true);
+        }
+        agree(&self.session).await?;
+        self.knows_keyspace().await
+    }
+
+    /// Whether the node that is asked knows it.
+    async fn knows_keyspace(&self) -> Result<bool, Error> {
         let purpose = || format!("look for keyspace {}", self.keyspace);
         let statement = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
         let rows = again(|| self.session.query_unpaged(statement, (&*self.keyspace,)))

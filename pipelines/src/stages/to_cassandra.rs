@@ -28,7 +28,7 @@ use crate::error::Error;
 
 /// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
 /// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
-pub(crate) const GROUP_ROWS: u64 = 125_000;
+pub(crate) const GROUP_ROWS: u64 = 250_000;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {

@@ -167,7 +167,8 @@ pub(crate) async fn later_time(
 ) -> Result<i64, Error> {
     let read = store.read_checkpoint_time(&table.name).await;
     let checkpoint = read.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?;
-    let after = after.max(checkpoint).map_or(context.now, |time| context.now.max(time + 1));
+    // A delete is sent with the time before its own.
+    let after = after.max(checkpoint).map_or(context.now, |time| context.now.max(time + 2));
     let first = origin.next_write_time(after).await?;
     let note = CommitNote { input, write_time: first + places - 1, run: Some(context.now), ..CommitNote::default() };
     crash::point("cassandra/time:before");

@@ -1,4 +1,4 @@
-//! deltalake for Python, as it comes from PyPI, at work on the tables beside the runs; and what it and DuckDB then read.
+//! deltalake for Python, as it is published, at work on the tables beside the runs; and what it and DuckDB then read.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -128,19 +128,11 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     until("it has stopped sending", || proxy.sent() > sent || proxy_is_idle(&proxy)).await;
     signal(&state, Signal::SIGCONT);
 
-    // Killed in the middle of the same send. When it comes back it is overloaded: it gives up on a write after 10 ms, and refuses
-    // what is more than so many requests a second.
+    // Killed in the middle of the same send. When it comes back it is overloaded: it gives up on a write after 10 ms.
     let sent = proxy.sent();
     until("more rows are on their way", || proxy.sent() > sent + 150_000).await;
     signal(&state, Signal::SIGKILL);
-    for (key, value) in [
-        ("write_request_timeout", "10ms"),
-        ("native_transport_rate_limiting_enabled", "true"),
-        ("native_transport_max_requests_per_second", "500"),
-        ("native_transport_throw_on_overload", "true"),
-    ] {
-        own.options.config.push((key.to_owned(), value.to_owned()));
-    }
+    own.options.config.push(("write_request_timeout".to_owned(), "10ms".to_owned()));
     proxy.slow(Duration::ZERO);
     restarted(&own).await;
     let ended = output(child).await;
@@ -157,7 +149,8 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     let Ok(node::Status::Running { state, .. }) = node::status(&own.options).await else { panic!("it runs") };
     signal(&state, Signal::SIGKILL);
     assert!(ended.status.success(), "{}", stderr(&ended));
-    assert!(stderr(&ended).contains("is overloaded"), "it was refused: {}", stderr(&ended));
+    let late = "Not enough nodes responded to the write request in time";
+    assert!(stderr(&ended).matches(late).count() > 10, "it was overloaded: {}", stderr(&ended));
     restarted(&own).await;
     assert_eq!(cells_in(state.address(), Some(ADMIN), &other.keyspace).await, whole);
     assert_eq!(cells(&t).await, whole, "the first Cassandra was left alone");

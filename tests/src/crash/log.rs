@@ -32,8 +32,8 @@ impl Log {
             let actions = text.lines().map(|line| serde_json::from_str(line).expect("a commit is JSON")).collect();
             commits.extend(name.map(|version| (version, actions)));
         }
-        let ids = commits.values().flatten().filter_map(|action| action.pointer("/metaData/id")?.as_str());
-        let id = ids.last().unwrap_or_default().to_owned();
+        let mut ids = commits.values().flatten().filter_map(|action| action.pointer("/metaData/id")?.as_str());
+        let id = ids.next_back().unwrap_or_default().to_owned();
         let mut log = Self { id, commits, numbers: BTreeMap::new() };
         let (mut next, mut before): (u64, Option<&Vec<Value>>) = (0, None);
         let mut numbers = BTreeMap::new();

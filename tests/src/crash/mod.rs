@@ -91,7 +91,7 @@ impl Proof {
             proof.before(&place, step).await;
             let log = proof.base.path().join(format!("passes-{number}"));
             let started = Instant::now();
-            let ended = proof.start(&place, step, Some(log.clone())).run(&proof.arguments(&place, step), &Kill::Never).await;
+            let ended = proof.start(&place, step, Some(log.clone())).run(&Self::arguments(&place, step), &Kill::Never).await;
             assert!(matches!(ended, Ended::Done(_)), "undisturbed, {}: {ended:?}", step.name);
             proof.took.push(started.elapsed());
             let mut passes = BTreeMap::new();
@@ -151,7 +151,7 @@ impl Proof {
             place.is_reshaped |= step.name == ANOTHER_SHAPE;
             self.before(place, step).await;
             let start = self.start(place, step, None);
-            let arguments = self.arguments(place, step);
+            let arguments = Self::arguments(place, step);
             let kills = trial.kills[number].iter().map(|planned| self.kill(planned, number));
             for kill in kills.chain([Kill::Never]) {
                 outcomes.runs += 1;
@@ -211,7 +211,7 @@ impl Proof {
     }
 
     /// The arguments of a step: `{version after N}` is the version that the table named before had after the step of that number.
-    fn arguments(&self, place: &Place, step: &Step) -> Vec<String> {
+    fn arguments(place: &Place, step: &Step) -> Vec<String> {
         let mut arguments = strings(step.arguments);
         for at in 0..arguments.len() {
             let number =

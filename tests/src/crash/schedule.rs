@@ -161,13 +161,12 @@ pub fn each_alone<'p>(passes: &Passes, points: impl Iterator<Item = &'p String>)
     for point in points {
         let step = (0..passes.len()).find(|step| passes[*step].contains_key(point)).expect("it is passed somewhere");
         let kill = at(point, 1);
-        match trials.iter_mut().find(|trial| trial.kills[step].is_empty()) {
-            Some(trial) => trial.kills[step].push(kill),
-            None => {
-                let mut trial = Trial::default();
-                trial.kills[step].push(kill);
-                trials.push(trial);
-            }
+        if let Some(trial) = trials.iter_mut().find(|trial| trial.kills[step].is_empty()) {
+            trial.kills[step].push(kill);
+        } else {
+            let mut trial = Trial::default();
+            trial.kills[step].push(kill);
+            trials.push(trial);
         }
     }
     trials

@@ -81,7 +81,9 @@ impl State {
             let mut found = cassandra_rows(session, keyspace, &table).await;
             if table == CHECKPOINTS {
                 let origin = |id: &str| names.get(id).map(|name| name.trim_matches(['<', '>']).to_owned());
-                found.iter_mut().for_each(|row| row.number_position(&numbers, &origin));
+                for row in &mut found {
+                    row.number_position(&numbers, &origin);
+                }
             }
             state.0.insert(format!("cassandra: {table}"), shown(&table, found));
         }
@@ -300,7 +302,8 @@ fn files(folder: &Path, log: &Log) -> Vec<String> {
         let parent = path.parent().and_then(|parent| parent.strip_prefix(folder).ok()).map(|parent| parent.display().to_string());
         let parent = parent.unwrap_or_default();
         if name.starts_with("_delta_log/") || name.starts_with("_ledger/") {
-            if name.ends_with(".part") || name.contains(".tmp") {
+            let is_part = path.extension().is_some_and(|extension| extension == "part");
+            if is_part || name.contains(".tmp") {
                 lines.push(format!("left over: {parent}"));
             }
         } else if live.contains(&name.replace("%20", " ")) || live.contains(&name) {

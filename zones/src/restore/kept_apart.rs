@@ -71,14 +71,13 @@ async fn set_aside(then: &Table) -> Result<BTreeMap<u64, SetAside>, Error> {
             *receipts.entry(*receipt).or_default() = SetAside { records: counts.rejected, definition: note.definition.clone() };
         }
         let Some(receipt) = note.receipt else { continue };
-        match note.replayed {
-            Some(records) => *replayed.entry(receipt).or_default() += records,
-            None => {
-                let aside = receipts.entry(receipt).or_default();
-                aside.records += note.counts.rejected;
-                aside.definition.clone_from(&note.definition);
-            }
+        if let Some(records) = note.replayed {
+            *replayed.entry(receipt).or_default() += records;
+            continue;
         }
+        let aside = receipts.entry(receipt).or_default();
+        aside.records += note.counts.rejected;
+        aside.definition.clone_from(&note.definition);
     }
     for (receipt, records) in replayed {
         let aside = receipts.entry(receipt).or_default();
