@@ -2,7 +2,8 @@
 //!
 //! Some commands commit once each time that they are given, though nothing is left to do: a rebuild or a restore that was killed
 //! after its commit, the time of a filling or of a repair. So a commit that says just what the one before it said and changes
-//! nothing is not counted, and versions are numbered without it, wherever one is named. No other commit is left out.
+//! nothing is not counted, nor is one of a merge that read nothing but such commits and changes nothing; versions are numbered
+//! without them, wherever one is named. No other commit is left out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ pub(super) struct Log {
 pub(super) type Numbers = BTreeMap<String, BTreeMap<u64, u64>>;
 
 impl Log {
-    pub(super) fn read(folder: &Path) -> Self {
+    /// `inputs` are the numbers of the tables that this one may be merged from.
+    pub(super) fn read(folder: &Path, inputs: &Numbers) -> Self {
         let mut commits = kept(&folder.join("_ledger"));
         for file in files(&folder.join("_delta_log"), ".json") {
             let name = file.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
@@ -38,7 +40,7 @@ impl Log {
         let (mut next, mut before): (u64, Option<&Vec<Value>>) = (0, None);
         let mut numbers = BTreeMap::new();
         for (version, actions) in &log.commits {
-            if !before.is_some_and(|before| repeats(actions, before)) {
+            if !before.is_some_and(|before| repeats(actions, before) || has_read_nothing(actions, inputs)) {
                 next += 1;
             }
             numbers.insert(*version, next - 1);
@@ -133,9 +135,22 @@ fn note(action: &Value) -> Option<&Value> {
     action.pointer("/commitInfo/sluice")
 }
 
+fn changes_nothing(actions: &[Value]) -> bool {
+    actions.iter().all(|action| action.get("commitInfo").or_else(|| action.get("txn")).is_some())
+}
+
+/// Whether a commit of a merge changes nothing, and the versions that it read are not counted in their table.
+fn has_read_nothing(actions: &[Value], inputs: &Numbers) -> bool {
+    let read = actions.iter().find_map(note).and_then(|note| {
+        let (input, versions) = (note["input"].as_str()?, note.get("versions")?.as_array()?);
+        Some((input, versions.first()?.as_u64()?.checked_sub(1)?, versions.last()?.as_u64()?))
+    });
+    let is_uncounted = |(input, before, last)| number(inputs, input, before) == number(inputs, input, last);
+    changes_nothing(actions) && read.is_some_and(is_uncounted)
+}
+
 /// Whether a commit changes nothing and says what the one before it said, and is one of those that are made anew after a kill.
 fn repeats(actions: &[Value], before: &[Value]) -> bool {
-    let does_nothing = |action: &Value| action.get("commitInfo").or_else(|| action.get("txn")).is_some();
     let said = |actions: &[Value]| {
         let mut note = actions.iter().find_map(note)?.clone();
         let content = note.as_object_mut()?;
@@ -143,12 +158,16 @@ fn repeats(actions: &[Value], before: &[Value]) -> bool {
         for other in ["write_time", "changed", "checksum"] {
             content.remove(other);
         }
+        // Each time in files of other names; the rows in them are compared.
+        if let Some(files) = content.get_mut("tombstones") {
+            *files = json!(files.as_array().map(Vec::len));
+        }
         let input = content.get("input")?.as_str()?;
         let is_told = input.starts_with("cassandra.") || input.starts_with("repair of cassandra.");
         let is_made_anew = is_told || content.contains_key("rebuilt") || content.contains_key("restored");
         is_made_anew.then_some(note)
     };
-    actions.iter().all(does_nothing) && said(actions).is_some_and(|note| said(before) == Some(note))
+    changes_nothing(actions) && said(actions).is_some_and(|note| said(before) == Some(note))
 }
 
 /// An action without what two runs may differ in; `left_out` commits before it are not counted.
@@ -264,7 +283,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn log(commits: &[&[Value]]) -> Log {
+    fn log(commits: &[&[Value]], inputs: &Numbers) -> Log {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("_delta_log");
         std::fs::create_dir_all(&log).unwrap();
@@ -272,7 +291,7 @@ mod tests {
             let text: Vec<String> = actions.iter().map(ToString::to_string).collect();
             std::fs::write(log.join(format!("{version:020}.json")), text.join("\n")).unwrap();
         }
-        Log::read(folder.path())
+        Log::read(folder.path(), inputs)
     }
 
     #[test]
@@ -285,13 +304,23 @@ mod tests {
             json!({ "commitInfo": { "operation": "WRITE", "sluice": note } })
         };
         let add = || json!({ "add": { "path": "a", "partitionValues": {}, "dataChange": true } });
-        let numbers = |commits: &[&[Value]]| log(commits).numbers().values().copied().collect::<Vec<_>>();
+        let numbers = |commits: &[&[Value]]| log(commits, &Numbers::new()).numbers().values().copied().collect::<Vec<_>>();
         assert_eq!(numbers(&[&[info("a", true, 1), add()], &[info("a", true, 2)], &[info("a", true, 3)]]), [0, 0, 0]);
         assert_eq!(numbers(&[&[info("cassandra.t", false, 1)], &[info("cassandra.t", false, 2)]]), [0, 0]);
         // What changes something, says something else, or is no such command counts.
         assert_eq!(numbers(&[&[info("a", true, 1), add()], &[info("a", true, 2), add()]]), [0, 1]);
         assert_eq!(numbers(&[&[info("cassandra.t", false, 1)], &[info("cassandra.u", false, 2)]]), [0, 1]);
         assert_eq!(numbers(&[&[info("landing", false, 1)], &[info("landing", false, 1)]]), [0, 1]);
+    }
+
+    #[test]
+    fn a_merge_that_read_only_what_is_not_counted_is_not_counted() {
+        let inputs = Numbers::from([("raw/visits".to_owned(), BTreeMap::from([(0, 0), (1, 1), (2, 1), (3, 2)]))]);
+        let merge = |first: u64, last: u64| json!({ "commitInfo": { "operation": "MERGE", "sluice": { "input": "visits", "versions": [first, last] } } });
+        let numbers = |second: &[Value]| log(&[&[merge(0, 1)], second], &inputs).numbers().values().copied().collect::<Vec<_>>();
+        assert_eq!(numbers(&[merge(2, 2)]), [0, 0]);
+        assert_eq!(numbers(&[merge(2, 3)]), [0, 1]);
+        assert_eq!(numbers(&[merge(2, 2), json!({ "remove": { "path": "a" } })]), [0, 1]);
     }
 
     #[test]

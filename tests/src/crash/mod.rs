@@ -218,7 +218,7 @@ impl Proof {
                 arguments[at].strip_prefix("{version after ").and_then(|rest| rest.trim_end_matches('}').parse::<usize>().ok());
             if let Some(number) = number {
                 let table = place.lake.join(arguments[2].replacen('.', &format!("/{PIPELINE}/"), 1));
-                let version = log::Log::read(&table).version_at(STEPS[number - 1].micros());
+                let version = log::Log::read(&table, &log::Numbers::new()).version_at(STEPS[number - 1].micros());
                 arguments[at] = version.expect("the table was there then").to_string();
             }
         }

@@ -15,7 +15,8 @@
 //!   ([`Look::Files`]) each file is counted;
 //! - the contents of key directories, which are derived and may be cut otherwise. That they are right shows in every merge
 //!   after the kill;
-//! - of write times in Cassandra what [`Times`] says, for the steps that say so, and what another writer's clock said;
+//! - of write times in Cassandra what [`Times`] says, for the steps that say so, what another writer's clock said, and how many
+//!   commits without rows a checkpoint has passed;
 //! - `_sluice/.../hold/` and `.lock`: they name processes, and count them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +31,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 use super::log::{Log, Numbers, number};
-use super::scenario::{Look, STEPS, Times};
+use super::scenario::{Look, STEPS, Times, WITHOUT_HISTORY, place_of};
 use crate::kit::{lake_sql, try_rows};
 
 /// What the machine's clock may say, in microseconds: from 2025 to 2099. Rows that another writer's commit moved have its time.
@@ -57,8 +58,13 @@ impl State {
         let mut state = Self::default();
         let mut names = HashMap::from([(archive.display().to_string(), "<archive>".to_owned())]);
         let tables = tables(lake, pipeline);
-        let logs: Vec<Log> = tables.iter().map(|(_, folder)| Log::read(folder)).collect();
-        let numbers: Numbers = tables.iter().zip(&logs).map(|((name, _), log)| (name.clone(), log.numbers().clone())).collect();
+        let (mut logs, mut numbers): (Vec<Log>, Numbers) = (Vec::new(), Numbers::new());
+        // In their order by name, raw tables come before what was merged from them.
+        for (name, folder) in &tables {
+            let log = Log::read(folder, &numbers);
+            numbers.insert(name.clone(), log.numbers().clone());
+            logs.push(log);
+        }
         for ((name, folder), log) in tables.iter().zip(&logs) {
             names.insert(log.id.clone(), format!("<{name}>"));
             state.0.insert(format!("{name}: log"), log.lines(name, &numbers));
@@ -252,44 +258,39 @@ async fn cassandra_rows(session: &Session, keyspace: &str, table: &str) -> Vec<R
 
 /// Rows as text. A write time is told by the step that made it, where [`Times`] says that it may differ.
 fn shown(table: &str, mut found: Vec<Row>) -> Vec<String> {
-    let of_table: Vec<i64> = found.iter().flat_map(|row| row.times.iter().copied().flatten()).collect();
-    let shown = |row: &Row, time: &Option<i64>| {
-        let Some(time) = time else { return "none".to_owned() };
-        let (name, times, written) = told(*time);
+    let of_table: BTreeSet<i64> = found.iter().flat_map(|row| row.times.iter().copied().flatten()).collect();
+    let shown = |time: i64| {
+        let (step, times, written) = told(time);
         match times {
+            // Commits without rows move a checkpoint's time on, and after a kill there may be more of them.
+            _ if table == CHECKPOINTS && step > Some(place_of(WITHOUT_HISTORY)) => name(step).to_owned(),
             Times::Exact => time.to_string(),
-            Times::OfStep => name.to_owned(),
-            Times::Shared => {
-                // A row of checkpoints stands for itself: each is of another table.
-                let of_row: Vec<i64> = row.times.iter().copied().flatten().collect();
-                let all = if table == CHECKPOINTS { &of_row } else { &of_table };
-                let before: BTreeSet<i64> = all.iter().copied().filter(|other| written.contains(other) && other < time).collect();
-                format!("{name}, time {}", before.len() + 1)
-            }
+            Times::OfStep => name(step).to_owned(),
+            Times::Shared => format!("{}, time {}", name(step), of_table.range(written.start..=time).count()),
         }
     };
     found.sort();
     let line = |row: &Row| {
-        let mut cells: Vec<String> = row
-            .values
-            .iter()
-            .map(|(name, value)| match value.parse().ok().filter(|_| name == "write_time") {
-                Some(time) => shown(row, &Some(time)),
-                None => value.clone(),
-            })
-            .collect();
-        cells.extend(row.times.iter().map(|time| shown(row, time)));
-        cells.join(" | ")
+        let of_time = |name: &str, value: &str| if name == "write_time" { value.parse().ok() } else { None };
+        let values = row.values.iter().map(|(name, value)| of_time(name, value).map_or_else(|| value.clone(), shown));
+        let times = row.times.iter().map(|time| time.map_or_else(|| "none".to_owned(), shown));
+        values.chain(times).collect::<Vec<_>>().join(" | ")
     };
     found.iter().map(line).collect()
 }
 
-/// The step that wrote at a time, as far as write times follow its clock.
-fn told(time: i64) -> (&'static str, Times, std::ops::Range<i64>) {
-    let of_step = |clock: i64| clock..clock + 1_000_000;
-    let step = STEPS.iter().find(|step| of_step(step.micros()).contains(&time));
-    let by_machine = || if MACHINE.contains(&time) { ("another writer", Times::OfStep, 0..0) } else { ("", Times::Exact, 0..0) };
-    step.map_or_else(by_machine, |step| (step.name, step.times, of_step(step.micros())))
+fn name(step: Option<usize>) -> &'static str {
+    step.map_or("another writer", |step| STEPS[step].name)
+}
+
+/// The step that wrote at a time, as far as write times follow its clock, and which times it may have written at.
+fn told(time: i64) -> (Option<usize>, Times, std::ops::Range<i64>) {
+    let of_step = |step: usize| STEPS[step].micros()..STEPS[step].micros() + 1_000_000;
+    match (0..STEPS.len()).find(|step| of_step(*step).contains(&time)) {
+        Some(step) => (Some(step), STEPS[step].times, of_step(step)),
+        None if MACHINE.contains(&time) => (None, Times::OfStep, 0..0),
+        None => (None, Times::Exact, 0..0),
+    }
 }
 
 /// How many files of each kind a table's folder has, and those that nothing names by name.
