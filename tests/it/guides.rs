@@ -58,7 +58,7 @@ fn write_fleet(folder: &Path) {
 fn every_test_that_the_guarantees_name_is_there() {
     let mut tests = String::new();
     for folder in ["tests/it", "zones/src", "cassandra/src", "pipelines/src", "model/src"] {
-        read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut tests);
+        read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), Part::All, &mut tests);
     }
     let page = docs("guarantees.md");
     let is_test =
@@ -76,7 +76,7 @@ fn every_message_of_the_troubleshooting_page_is_in_the_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut source = String::new();
     for member in ["model", "zones", "cassandra", "pipelines"] {
-        read_sources(&root.join(member).join("src"), &mut source);
+        read_sources(&root.join(member).join("src"), Part::WithoutTests, &mut source);
     }
     let page = docs("troubleshooting.md");
     let messages: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
@@ -98,18 +98,28 @@ fn every_message_of_the_troubleshooting_page_is_in_the_source() {
     }
 }
 
-fn read_sources(folder: &Path, text: &mut String) {
+/// What of the sources is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// What only a test says is no message.
+    WithoutTests,
+}
+
+fn read_sources(folder: &Path, part: Part, text: &mut String) {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            // What only a test says is no message.
-            if path.file_name().is_none_or(|name| name != "tests") {
-                read_sources(&path, text);
+            if part == Part::All || path.file_name().is_none_or(|name| name != "tests") {
+                read_sources(&path, part, text);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = std::fs::read_to_string(&path).unwrap();
-            text.push_str(source.split("#[cfg(test)]").next().unwrap_or_default());
+            text.push_str(match part {
+                Part::All => &source,
+                Part::WithoutTests => source.split("#[cfg(test)]").next().unwrap_or_default(),
+            });
         }
     }
 }
