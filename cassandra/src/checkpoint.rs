@@ -47,6 +47,8 @@ pub struct CheckpointTimes {
     pub write_time_micros: i64,
     /// The run's clock, for people who look.
     pub updated_at_millis: i64,
+    /// The newest event that is behind the position: how fresh the rows are. `None` where the source knows of none.
+    pub newest_event_millis: Option<i64>,
 }
 
 /// The table's design: made and checked like every other.
@@ -62,18 +64,21 @@ pub(crate) fn design() -> TableDesign {
             column("write_time", CqlType::Bigint, Role::Regular),
             column("updated_at", CqlType::Timestamp, Role::Regular),
             column(TABLE_ID, CqlType::Uuid, Role::Regular),
+            column(NEWEST_EVENT, CqlType::Timestamp, Role::Regular),
         ],
         ttl_seconds: None,
         compaction: None,
     }
 }
 
-/// A column that tables of checkpoints of earlier programs do not have.
+/// Columns that tables of checkpoints of earlier programs do not have.
 const TABLE_ID: &str = "table_id";
+const NEWEST_EVENT: &str = "newest_event";
 
 /// What a table of checkpoints lacks that an earlier program made.
-pub(crate) fn missing_column(existing: &Existing) -> Option<Column> {
-    design().columns.into_iter().find(|column| column.name == TABLE_ID && !existing.has(TABLE_ID))
+pub(crate) fn missing_columns(existing: &Existing) -> Vec<Column> {
+    let is_later = |column: &Column| [TABLE_ID, NEWEST_EVENT].contains(&column.name.as_str());
+    design().columns.into_iter().filter(|column| is_later(column) && !existing.has(&column.name)).collect()
 }
 
 pub(crate) fn add_column(keyspace: &str, column: &Column) -> String {
@@ -123,8 +128,8 @@ impl Store {
     pub async fn write_checkpoint(&self, table: &str, checkpoint: &Checkpoint, times: CheckpointTimes) -> Result<(), Error> {
         let purpose = || format!("write the checkpoint of {}", self.full_name(table));
         let statement = format!(
-            "INSERT INTO {}.{TABLE} (table_name, position, source_id, definition_hash, write_time, updated_at, {TABLE_ID}) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+            "INSERT INTO {}.{TABLE} (table_name, position, source_id, definition_hash, write_time, updated_at, {TABLE_ID}, {NEWEST_EVENT}) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
             cql::name(&self.keyspace)
         );
         let position = i64::try_from(checkpoint.position).expect("a Delta version is under 2^63");
@@ -137,6 +142,7 @@ impl Store {
             times.write_time_micros,
             updated_at,
             checkpoint.table_id,
+            times.newest_event_millis.map(CqlTimestamp),
             times.write_time_micros,
         );
         let mut statement = Statement::new(statement);

@@ -13,6 +13,7 @@ mod cql;
 mod delivery;
 pub mod encode;
 mod flow;
+pub mod lookup;
 mod mutations;
 pub mod node;
 pub mod read;

@@ -3,8 +3,11 @@
 //! Every command that plans SQL goes through here first, so the same mistake is told in the same words, at the same place,
 //! whatever was to be done. What needs a server (the options of a compaction, an existing table that differs) is not seen here.
 
+use api::Endpoint;
 use cassandra::TableDesign;
-use model::definition::{CassandraTable, ColumnType, DefinitionReading, Origin, Places, Problem, Severity, Spot, UseCaseTable};
+use model::definition::{
+    self, CassandraTable, ColumnType, DefinitionReading, Origin, Places, Problem, Severity, Spot, UseCaseTable,
+};
 use serde::Serialize;
 use zones::inspect::{self, Finding, Inspection, Part};
 use zones::sql::{in_our_words, type_name};
@@ -16,6 +19,8 @@ use crate::error::Error;
 pub struct Checked {
     /// The tables in which nothing is wrong.
     pub tables: Vec<TableLayout>,
+    /// The endpoints in which nothing is wrong.
+    pub endpoints: Vec<Endpoint>,
     /// Everything that is wrong or doubtful, in the order of the files.
     pub problems: Vec<Problem>,
 }
@@ -106,14 +111,23 @@ pub async fn check(reading: &DefinitionReading) -> Checked {
             break;
         }
     }
+    let mut designs: Vec<TableDesign> = Vec::new();
     for table in &pipeline.cassandra {
         let Some(origin) = find(&table.from, &raw, &use_cases) else { continue };
         let inspection = Box::pin(inspect::cassandra(table, origin)).await;
         checking.take(["cassandra", &table.name], &table.sql_file, &inspection);
-        if !inspection.is_wrong() {
-            tables.extend(checking.design(table, &inspection));
+        if !inspection.is_wrong()
+            && let Some((design, layout)) = checking.design(table, &inspection)
+        {
+            designs.push(design);
+            tables.push(layout);
         }
     }
+    let drawn = pipeline.endpoints.iter().filter_map(|endpoint| {
+        let design = designs.iter().find(|design| design.name() == endpoint.table)?;
+        checking.endpoint(endpoint, pipeline.cassandra_table(&endpoint.table)?, design)
+    });
+    let endpoints = drawn.collect();
 
     let mut problems = reading.problems.clone();
     let is_whole = problems.is_empty();
@@ -123,7 +137,7 @@ pub async fn check(reading: &DefinitionReading) -> Checked {
     let definition_first = |problem: &Problem| (problem.file != definition, problem.file.clone(), problem.offset);
     problems.sort_by_key(definition_first);
     problems.dedup();
-    Checked { tables, problems }
+    Checked { tables, endpoints, problems }
 }
 
 fn find<'i>(origin: &Origin, raw: &'i [(&str, Inspection)], use_cases: &'i [(&str, Inspection)]) -> Option<&'i Inspection> {
@@ -152,7 +166,7 @@ impl Checking<'_> {
     }
 
     /// The table as Cassandra will have it, or what Cassandra would not take.
-    fn design(&mut self, table: &CassandraTable, inspection: &Inspection) -> Option<TableLayout> {
+    fn design(&mut self, table: &CassandraTable, inspection: &Inspection) -> Option<(TableDesign, TableLayout)> {
         let schema = inspection.schema.as_ref()?;
         let design = match TableDesign::draw(table, schema) {
             Ok(design) => design,
@@ -176,7 +190,21 @@ impl Checking<'_> {
                 table.clustering.iter().any(|(key, _)| key == name).then_some("clustering")
             },
         });
-        Some(TableLayout { zone: "cassandra", name: table.name.clone(), columns: columns.collect() })
+        let layout = TableLayout { zone: "cassandra", name: table.name.clone(), columns: columns.collect() };
+        Some((design, layout))
+    }
+
+    /// The endpoint over its table, or why it cannot be answered from it.
+    fn endpoint(&mut self, declared: &definition::Endpoint, table: &CassandraTable, design: &TableDesign) -> Option<Endpoint> {
+        let mistakes = match Endpoint::draw(declared, table, design) {
+            Ok(endpoint) => return Some(endpoint),
+            Err(mistakes) => mistakes,
+        };
+        for mistake in mistakes {
+            let path: Vec<String> = ["endpoint".to_owned(), declared.name.clone()].into_iter().chain(mistake.at).collect();
+            self.found.push(self.places.problem(Severity::Error, &Spot::Value(&path), mistake.message, mistake.hint));
+        }
+        None
     }
 }
 

@@ -12,6 +12,7 @@ use crate::commands::completions::CompletionsArgs;
 use crate::commands::explore::{ShowArgs, SqlArgs};
 use crate::commands::history::HistoryArgs;
 use crate::commands::init::InitArgs;
+use crate::commands::keys::KeysArgs;
 use crate::commands::maintain::MaintainArgs;
 use crate::commands::node::{self, NodeArgs};
 use crate::commands::plan::PlanArgs;
@@ -20,6 +21,7 @@ use crate::commands::rejects::RejectsArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::restore::RestoreArgs;
 use crate::commands::schema::SchemaArgs;
+use crate::commands::serve::ServeArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::commands::why::WhyArgs;
 use crate::error::Error;
@@ -107,6 +109,12 @@ enum Command {
     /// Tell what happened to the tables, run by run: commits, rows, bytes, and who wrote them
     #[command(after_help = "Example: sluice history orders raw.orders --limit 5 --output json | jq '.runs[].batches[]'")]
     History(HistoryArgs),
+    /// Serve the pipeline's endpoints as a REST API, until a signal ends it
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Keys of the REST API: make, list, rotate, revoke
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys(KeysArgs),
     /// A real Cassandra on this machine, without Docker
     #[command(after_help = "Example: sluice node up && sluice run orders && sluice node down")]
     Node(NodeArgs),
@@ -114,6 +122,17 @@ enum Command {
     #[command(after_help = "Example: sluice completions bash > ~/.local/share/bash-completion/completions/sluice")]
     Completions(CompletionsArgs),
 }
+
+const SERVE_EXAMPLES: &str = "Examples:
+  sluice keys make --name me && sluice serve orders
+  sluice serve orders --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key
+  curl -H \"Authorization: Bearer $KEY\" http://127.0.0.1:8080/openapi.json";
+
+const KEYS_EXAMPLES: &str = "Examples:
+  KEY=$(sluice keys make --name shop-front)
+  curl -H \"Authorization: Bearer $KEY\" http://127.0.0.1:8080/v1/...
+  sluice keys list
+  sluice keys rotate abc23defgh --grace '2 hours'";
 
 const MAINTAIN_EXAMPLES: &str = "Examples:
   sluice maintain orders --dry-run
@@ -152,6 +171,8 @@ const REJECTS_EXAMPLES: &str = "Examples:
 /// The program `sluice`.
 pub fn main() -> ExitCode {
     let (arguments, stage) = match Cli::parse().command {
+        Command::Keys(arguments) => return commands::exit(commands::keys::run(arguments)),
+        Command::Serve(arguments) => return block_on(commands::serve::run(arguments)),
         Command::Node(arguments) => return block_on(async { commands::exit(node::run(arguments).await) }),
         Command::Init(arguments) => {
             return block_on(async { commands::exit(Box::pin(commands::init::run(arguments)).await) });

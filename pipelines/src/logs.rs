@@ -21,11 +21,16 @@ const QUIET: &str = "scylla=off,buoyant_kernel=off,deltalake_core::kernel=off,de
 
 /// Starts logging; what the filter does not understand is taken as `warn`.
 pub fn start(talk: &TalkArgs) {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", talk.log)).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
+    start_as(&talk.log, talk.log_format);
+}
+
+/// Like [`start`], for what runs on and on.
+pub fn start_as(log: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(format!("{QUIET},{log}")).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test, changes nothing.
-    let _ = match talk.log_format {
+    let _ = match format {
         LogFormat::Text => builder.event_format(Plain).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };

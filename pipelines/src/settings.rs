@@ -202,9 +202,13 @@ impl RunArgs {
 
     /// The keyspace; a debug run has its own.
     pub fn keyspace(&self, pipeline: &str) -> Result<String, Error> {
-        let keyspace = self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline);
-        Ok(if self.slice()?.is_some() { format!("{keyspace}{DEBUG_SUFFIX}") } else { keyspace.to_owned() })
+        debug_keyspace(self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline), &self.debug)
     }
+}
+
+/// The keyspace of a slice, as it is written in `ETL_DEBUG`.
+pub fn debug_keyspace(keyspace: &str, slice: &str) -> Result<String, Error> {
+    Ok(if Slice::parse(slice)?.is_some() { format!("{keyspace}{DEBUG_SUFFIX}") } else { keyspace.to_owned() })
 }
 
 /// What a test has the program do (see `crash`).

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::remaining::Remaining;
 
 /// 128 + 2, what a shell reports for a program that Ctrl-C ended.
-const ENDED_BY_SIGNAL: i32 = 130;
+pub const ENDED_BY_SIGNAL: i32 = 130;
 
 /// How long the work may take to get to the end of what it is doing.
 const GRACE: Duration = Duration::from_millis(1_500);

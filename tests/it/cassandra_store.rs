@@ -353,7 +353,11 @@ async fn a_checkpoint_is_kept_and_a_replay_of_an_older_range_does_not_move_it_ba
     store.create_tables(&[design()]).await.unwrap();
     assert_eq!(store.read_checkpoint("completed_sessions").await.unwrap(), None);
     let at = |position| Checkpoint { position, source_id: "5f0e".to_owned(), definition_hash: "ab12".to_owned(), table_id: None };
-    let times = |write_time_micros| CheckpointTimes { write_time_micros, updated_at_millis: 1_478_000_000_000 };
+    let times = |write_time_micros| CheckpointTimes {
+        write_time_micros,
+        updated_at_millis: 1_478_000_000_000,
+        newest_event_millis: None,
+    };
     for (position, write_time) in [(4, 400), (9, 900), (6, 600)] {
         store.write_checkpoint("completed_sessions", &at(position), times(write_time)).await.unwrap();
     }

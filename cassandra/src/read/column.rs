@@ -126,19 +126,19 @@ impl Builder {
     }
 }
 
-fn fixed<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
+pub(crate) fn fixed<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     value.try_into().ok()
 }
 
 /// A big-endian number of up to 16 bytes.
-fn integer(bytes: &[u8]) -> Option<i128> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<i128> {
     let negative = bytes.first()? & 0x80 != 0;
     let mut whole = [if negative { 0xff } else { 0 }; 16];
     whole[16_usize.checked_sub(bytes.len())?..].copy_from_slice(bytes);
     Some(i128::from_be_bytes(whole))
 }
 
-fn decimal_text(bytes: &[u8]) -> Option<String> {
+pub(crate) fn decimal_text(bytes: &[u8]) -> Option<String> {
     let (scale, digits) = bytes.split_first_chunk::<4>()?;
     let digits = integer(digits)?;
     Some(match usize::try_from(i32::from_be_bytes(*scale)) {

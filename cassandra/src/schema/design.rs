@@ -121,6 +121,11 @@ impl TableDesign {
         self.columns.iter().map(|column| (column.name.as_str(), column.cql_type.to_string()))
     }
 
+    /// The type of a column.
+    pub fn type_of(&self, name: &str) -> Option<CqlType> {
+        self.columns.iter().find(|column| column.name == name).map(|column| column.cql_type)
+    }
+
     /// The names of the columns of the primary key.
     pub fn key(&self) -> impl Iterator<Item = &str> {
         self.names_of(|role| role != Role::Regular)

@@ -56,7 +56,7 @@ impl Store {
             };
             if design.name() == own.name() {
                 missing.has_checkpoints = true;
-                if let Some(column) = checkpoint::missing_column(&existing) {
+                for column in checkpoint::missing_columns(&existing) {
                     let statement = checkpoint::add_column(&self.keyspace, &column);
                     missing.ddl.push(Ddl { table: Some(design.name().to_owned()), statement });
                     existing = existing.with(&column);

@@ -14,7 +14,7 @@ pub(crate) mod replicas;
 use model::{Classify, Failure, crash};
 
 pub use agreement::Disagreement;
-pub(crate) use design::{Column, Role};
+pub(crate) use design::{Column, Role, order_name};
 pub use design::{Error as DesignError, TableDesign};
 pub(crate) use existing::Existing;
 pub use existing::TableId;
@@ -88,7 +88,7 @@ impl Store {
             return Err(Error::Differ(differing));
         }
 
-        if let Some(column) = added {
+        for column in added {
             let purpose = || format!("add a column to {}", self.full_name(checkpoint::TABLE));
             self.change(&checkpoint::add_column(&self.keyspace, &column), purpose).await?;
         }
@@ -117,7 +117,7 @@ impl Store {
                 None => Made::Created,
                 Some(mut existing) => {
                     if design.name() == checkpoint::TABLE {
-                        survey.added = checkpoint::missing_column(&existing);
+                        survey.added = checkpoint::missing_columns(&existing);
                         existing = survey.added.iter().fold(existing, Existing::with);
                     }
                     let differences = existing.differences(design);
@@ -142,7 +142,8 @@ impl Store {
         let before = if self.checkpoints_exist().await? { self.read_checkpoint_time(table).await? } else { None };
         if let Some(before) = before {
             let reset = Checkpoint::from_nothing();
-            let times = CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis };
+            let times =
+                CheckpointTimes { write_time_micros: before + 1, updated_at_millis: now_millis, newest_event_millis: None };
             self.write_checkpoint(table, &reset, times).await?;
         }
         let statement = format!("DROP TABLE IF EXISTS {}.{}", cql::name(&self.keyspace), cql::name(table));
@@ -213,14 +214,14 @@ impl Store {
 struct Survey {
     tables: Vec<(String, Made)>,
     /// A column that the table of checkpoints lacks.
-    added: Option<Column>,
+    added: Vec<Column>,
     differing: Vec<Differing>,
 }
 
 impl Survey {
     /// Nothing is to be made, nothing to be complained of.
     fn is_whole(&self) -> bool {
-        self.differing.is_empty() && self.added.is_none() && self.tables.iter().all(|(_, made)| *made == Made::Existed)
+        self.differing.is_empty() && self.added.is_empty() && self.tables.iter().all(|(_, made)| *made == Made::Existed)
     }
 }
 

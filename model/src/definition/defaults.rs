@@ -64,3 +64,12 @@ pub const NULLABLE: bool = false;
 
 /// Cassandra refuses a longer time to live (20 years of 365 days).
 pub const LARGEST_TTL_SECONDS: u64 = 20 * 365 * SECONDS_PER_DAY;
+
+/// Rows of an answer of the API: a screen of them.
+pub const PAGE_SIZE: u32 = 100;
+/// What a caller may ask for at once unless the endpoint says otherwise.
+pub const MAX_PAGE_SIZE: u32 = 1_000;
+/// An answer is built in memory, some hundred bytes a row.
+pub const LARGEST_PAGE: u32 = 10_000;
+/// Partitions of one request; at some 0.3 ms each and many at a time that is half a second.
+pub const MOST_BUCKETS: u64 = 10_000;

@@ -137,6 +137,11 @@ impl<'t> Problems<'t> {
         });
     }
 
+    /// How many problems were noted until now.
+    pub(super) fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     /// What was written at a place, as written.
     pub(super) fn written_at(&self, place: &Span) -> &'t str {
         self.text.get(place.clone()).unwrap_or_default()

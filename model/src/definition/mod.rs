@@ -6,6 +6,7 @@
 pub mod contract;
 mod contract_record;
 pub mod defaults;
+pub mod endpoints;
 mod error;
 mod hash;
 mod names;
@@ -27,6 +28,7 @@ pub use contract::{
     TimeFormat, UnknownFields,
 };
 pub use contract_record::{ContractChange, ContractChangeKind, ContractRecord};
+pub use endpoints::Endpoint;
 pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
@@ -53,6 +55,8 @@ pub struct Pipeline {
     pub raw: Vec<RawTable>,
     pub use_cases: Vec<UseCaseTable>,
     pub cassandra: Vec<CassandraTable>,
+    /// What the REST API answers.
+    pub endpoints: Vec<Endpoint>,
     /// SHA-256 (hex) over everything that decides what a load yields; a half-done load is only resumed under the same one.
     pub hash: String,
 }
@@ -78,6 +82,10 @@ impl Pipeline {
 
     pub fn raw_table(&self, name: &str) -> Option<&RawTable> {
         self.raw.iter().find(|table| table.name == name)
+    }
+
+    pub fn cassandra_table(&self, name: &str) -> Option<&CassandraTable> {
+        self.cassandra.iter().find(|table| table.name == name)
     }
 
     pub fn use_case(&self, name: &str) -> Option<&UseCaseTable> {

@@ -14,7 +14,7 @@ use super::names::nearest;
 use super::variables::is_variable_name;
 
 /// Sections whose values are no secrets.
-const OPEN_SECTIONS: [&str; 5] = ["pipeline", "landing", "raw", "use_case", "cassandra"];
+const OPEN_SECTIONS: [&str; 6] = ["pipeline", "landing", "raw", "use_case", "cassandra", "endpoint"];
 
 /// What stays visible in a masked line of a file that does not parse: the mistake is often among these.
 const STRUCTURE: &str = "\"'{}[],=.";

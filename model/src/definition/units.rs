@@ -15,7 +15,7 @@ const SIZES: [(&str, u64); 9] = [
     ("TB", 1_000_000_000_000),
 ];
 
-pub(super) const SECONDS_PER_DAY: u64 = 86_400;
+pub(in crate::definition) const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A year is 365 days. There are no months: they differ in length.
 const DURATIONS: [(&str, u64); 6] = [

@@ -70,10 +70,10 @@ async fn checked(args: &CheckArgs) -> Result<ExitCode, Error> {
     let checked = check(&reading).await;
     let name = Some(reading.pipeline.name.as_str()).filter(|name| !name.is_empty());
     if args.output == Output::Json {
-        let Checked { problems, tables } = &checked;
+        let Checked { problems, tables, .. } = &checked;
         return Ok(print_json(&Document { schema: SCHEMA, pipeline: name, ok: checked.is_ok(), problems, tables }));
     }
-    let Checked { tables, problems } = checked.into_result(&reading.places)?;
+    let Checked { tables, problems, .. } = checked.into_result(&reading.places)?;
     let warnings = problems.len();
     print(&reading.places.errors(problems));
     let mut text: String = tables.iter().map(|table| shown(table) + "\n").collect();

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod explore;
 pub mod history;
 pub mod init;
+pub mod keys;
 pub mod maintain;
 pub mod names;
 pub mod node;
@@ -17,6 +18,7 @@ pub mod restore;
 mod rows;
 pub mod run;
 pub mod schema;
+pub mod serve;
 pub mod verify;
 pub mod why;
 

@@ -2,6 +2,7 @@
 
 pub mod create_tables;
 pub mod landing_to_raw;
+mod newest_event;
 pub mod raw_to_use_case;
 pub mod to_cassandra;
 pub mod url_to_landing;

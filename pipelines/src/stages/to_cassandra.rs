@@ -21,6 +21,7 @@ use zones::delta::{CommitContent, Since, Table};
 use zones::sql::Statement;
 
 use super::create_tables::{design, statement};
+use super::newest_event::newest_event;
 use super::open_table;
 use super::whole_table::{Others, WholeTable};
 use crate::context::Context;
@@ -112,7 +113,8 @@ pub(super) async fn checkpoint(
         definition_hash: table.table_hash(),
         table_id: Some(into),
     };
-    let times = CheckpointTimes { write_time_micros, updated_at_millis: context.now / 1000 };
+    let newest_event_millis = newest_event(context, &table.from, origin).await?.map(|micros| micros.div_euclid(1000));
+    let times = CheckpointTimes { write_time_micros, updated_at_millis: context.now / 1000, newest_event_millis };
     let written = store.write_checkpoint(&table.name, &checkpoint, times).await;
     written.map_err(Error::cassandra(format!("write the checkpoint of {}", table.name)))
 }

@@ -3,6 +3,7 @@
 mod cassandra;
 mod columns;
 mod csv;
+mod endpoint;
 mod raw;
 mod reading;
 mod source;
@@ -145,6 +146,7 @@ struct Known<'t> {
     csv_landings: Vec<&'t str>,
     raw: Names<'t>,
     use_cases: Names<'t>,
+    cassandra: Names<'t>,
     files: &'t BTreeMap<String, String>,
     variables: Lookup<'t>,
     /// What `ttl` and retention count by; wall time where the file says something that is no clock.
@@ -188,6 +190,7 @@ impl<'t> Known<'t> {
                 .collect(),
             raw: names("raw"),
             use_cases: names("use_case"),
+            cassandra: names("cassandra"),
             files,
             variables,
             clock: clock.and_then(|clock| clock_of(clock.get_ref())).unwrap_or(PipelineClock::Wall),
@@ -278,7 +281,16 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     let landings = each(&mut file, "landing", |name, reader| source::landing(name, reader, known));
     let raw = each(&mut file, "raw", |name, reader| raw::raw_table(name, reader, known));
     let use_cases = each(&mut file, "use_case", |name, reader| use_case::use_case(name, reader, known));
-    let cassandra = each(&mut file, "cassandra", |name, reader| cassandra::cassandra_table(name, reader, known));
+    // Of a key that is wrong, nothing can be said about what it answers.
+    let mut sound = Vec::new();
+    let cassandra = each(&mut file, "cassandra", |name, reader| {
+        let before = problems.count();
+        let table = cassandra::cassandra_table(name, reader, known)?;
+        sound.extend((problems.count() == before).then(|| table.clone()));
+        Some(table)
+    });
+    let mut paths = Vec::new();
+    let endpoints = each(&mut file, "endpoint", |name, reader| endpoint::endpoint(name, reader, known, &sound, &mut paths));
     note_cycles(&file, &use_cases);
     if known.sources.all.is_empty() && !file.meant("source") {
         file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
@@ -295,6 +307,7 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
         raw,
         use_cases,
         cassandra,
+        endpoints,
         hash: String::new(),
     };
     pipeline.hash = hash::pipeline_hash(&pipeline);

@@ -27,7 +27,13 @@ pub fn schema() -> Value {
 /// Puts a section's schema where its path leads.
 fn put(at: &mut Value, path: &[&str], section: &Section) {
     match path {
-        [] => *at = object(section),
+        [] => {
+            let examples = at.get_mut("examples").map(Value::take);
+            *at = object(section);
+            if let Some(examples) = examples {
+                at["examples"] = examples;
+            }
+        }
         ["*", rest @ ..] => {
             at["propertyNames"] = json!({ "pattern": NAME, "maxLength": MAX_NAME_LENGTH });
             put(member(at, "additionalProperties"), rest, section);

@@ -13,6 +13,8 @@ pub(super) const CHECK: &str = "[[raw.NAME.checks]]";
 pub(super) const USE_CASE: &str = "[use_case.NAME]";
 pub(super) const FOLD: &str = "[use_case.NAME.columns]";
 pub(super) const CASSANDRA: &str = "[cassandra.NAME]";
+pub(super) const ENDPOINT: &str = "[endpoint.NAME]";
+pub(super) const RANGE: &str = "[endpoint.NAME.range]";
 
 /// In the order of the page; an outer section comes before those within it.
 pub const SECTIONS: &[Section] = &[
@@ -46,6 +48,25 @@ pub const SECTIONS: &[Section] = &[
         together: Some(|| json!({ "oneOf": [{ "required": ["fold"] }, { "required": ["sql"], "properties": { "by": false } }] })),
     },
     Section { header: CASSANDRA, path: &["cassandra", "*"], description: "A table to be queried", together: None },
+    Section {
+        header: ENDPOINT,
+        path: &["endpoint", "*"],
+        description: "A question that the REST API answers",
+        together: Some(|| {
+            json!({
+                "if": { "required": ["answer"], "properties": { "answer": { "enum": ["rows", "newest"] } } },
+                "then": { "properties": { "totals": false } },
+            })
+        }),
+    },
+    Section {
+        header: RANGE,
+        path: &["endpoint", "*", "range"],
+        description: "Rows between two bounds",
+        together: Some(
+            || json!({ "if": { "required": ["bucket"] }, "then": { "required": ["max"] }, "else": { "properties": { "bucket_width": false } } }),
+        ),
+    },
 ];
 
 /// Keys that only one format has.

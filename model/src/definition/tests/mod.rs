@@ -60,6 +60,20 @@ clustering = ["ts desc", "order_id"]
 types = { order_id = "uuid" }
 ttl = "90 days"
 compaction = { class = "TimeWindowCompactionStrategy", compaction_window_size = 1 }
+
+[endpoint.orders]
+path = "/v1/orders"
+aliases = ["/orders/{hours}"]
+table = "orders_by_day"
+range = { column = "ts", bucket = "day", max = "31 days", default = "1 day" }
+fields = ["order_id", "ts"]
+page_size = 20
+
+[endpoint.orders_of_day]
+path = "/v1/days/{date}/orders"
+table = "orders_by_day"
+where = { day = "{date}", ts = "{at?}" }
+totals = { orders = "count()", amount = "sum(amount)" }
 "#;
 
 fn text(toml: &str) -> DefinitionText {

@@ -80,6 +80,22 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "is in `url` twice",
     "is for a single url",
     "sha256",
+    "asking for it would read all of it",
+    "it would be a scan",
+    "before it in the order",
+    "nothing says what the parameter",
+    "has a meaning of its own",
+    "cannot be left out",
+    "is bound to",
+    "is given already",
+    "has this path",
+    "is answered by the program itself",
+    "is not in the partition key",
+    "partitions for one request",
+    "is more than `max`",
+    "does not divide the bucket",
+    "is less than `page_size`",
+    "an answer of totals needs",
 ];
 
 /// Why a value is not what the schema asks for, if it is not.
@@ -114,6 +130,7 @@ fn refused_by(word: &str, rule: &Value, schema: &Map<String, Value>, value: &Val
         }
         "maxLength" => fails(value.as_str().is_some_and(|text| text.chars().count() as u64 > rule.as_u64().unwrap())),
         "minimum" => fails(value.as_i64().is_some_and(|number| number < rule.as_i64().unwrap())),
+        "maximum" => fails(value.as_i64().is_some_and(|number| number > rule.as_i64().unwrap())),
         "minProperties" => fails(value.as_object().is_some_and(|object| (object.len() as u64) < rule.as_u64().unwrap())),
         "minItems" => fails(value.as_array().is_some_and(|items| (items.len() as u64) < rule.as_u64().unwrap())),
         "uniqueItems" => fails(value.as_array().is_some_and(|items| (1..items.len()).any(|at| items[..at].contains(&items[at])))),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{WHOLE, parsed, with};
+use crate::definition::endpoints::{Answer, Bucket, Filter, FilterValue, Range, Total};
 use crate::definition::{
     CassandraColumn, Check, ColumnSource, ColumnType, Compression, DefinitionText, Fold, Format, OnFailure, OnNull, Order,
     Origin, Pipeline, PipelineClock, defaults, read,
@@ -15,6 +16,8 @@ pub(super) fn session_events(toml: &str) -> DefinitionText {
         ("sessions.sql", include_str!("../../../../pipelines/session_events/sessions.sql")),
         ("started_sessions.sql", include_str!("../../../../pipelines/session_events/started_sessions.sql")),
         ("completed_sessions.sql", include_str!("../../../../pipelines/session_events/completed_sessions.sql")),
+        ("starts_per_hour.sql", include_str!("../../../../pipelines/session_events/starts_per_hour.sql")),
+        ("starts_per_hour_by_day.sql", include_str!("../../../../pipelines/session_events/starts_per_hour_by_day.sql")),
     ];
     let files: BTreeMap<_, _> = files.map(|(name, sql)| (name.to_owned(), sql.to_owned())).into();
     DefinitionText { path: "pipelines/session_events/pipeline.toml".into(), toml: toml.to_owned(), files }
@@ -110,7 +113,7 @@ fn the_shipped_sessions_fold_as_the_file_says() {
 #[test]
 fn the_shipped_cassandra_tables_have_their_keys_and_types() {
     let pipeline = shipped();
-    let [started, completed] = pipeline.cassandra.as_slice() else { panic!("two tables") };
+    let [started, completed, per_hour] = pipeline.cassandra.as_slice() else { panic!("three tables") };
     assert_eq!((started.name.as_str(), &started.from), ("started_sessions", &Origin::Raw("session_events".into())));
     assert_eq!(started.partition_key, ["country", "day"]);
     assert_eq!(started.clustering, [("ts".into(), Order::Desc), ("session_id".into(), Order::Asc)]);
@@ -120,6 +123,40 @@ fn the_shipped_cassandra_tables_have_their_keys_and_types() {
     assert_eq!(completed.partition_key, ["player_id"]);
     assert_eq!(completed.clustering, [("end_ts".into(), Order::Desc), ("session_id".into(), Order::Asc)]);
     assert_eq!((completed.ttl_seconds, &completed.compaction), (None, &None));
+    assert_eq!(
+        (&per_hour.from, per_hour.partition_key.as_slice()),
+        (&Origin::UseCase("starts_per_hour".into()), &["day".into()][..])
+    );
+}
+
+#[test]
+fn the_shipped_endpoints_are_those_of_the_exercise() {
+    let pipeline = shipped();
+    let paths: Vec<_> =
+        pipeline.endpoints.iter().map(|endpoint| endpoint.paths().map(ToString::to_string).collect::<Vec<_>>()).collect();
+    assert_eq!(
+        paths,
+        [
+            vec!["/v1/players/{player_id}/completed-sessions", "/models/completed-sessions/{player_id}"],
+            vec!["/v1/countries/{country}/started-sessions", "/models/started_sessions/{country}/{hours}"],
+            vec!["/v1/starts-per-hour"],
+            vec!["/v1/starts"],
+        ]
+    );
+    let started = &pipeline.endpoints[1];
+    let country = Filter { column: "country".into(), value: FilterValue::Parameter { name: "country".into(), optional: false } };
+    assert_eq!(started.filters, [country]);
+    let bucket = Bucket { column: "day".into(), width_seconds: 86_400 };
+    let range = Range {
+        column: "ts".into(),
+        bucket: Some(bucket),
+        max_seconds: Some(366 * 86_400),
+        default_seconds: Some(86_400),
+        step_seconds: None,
+    };
+    assert_eq!((started.range.as_ref(), &started.answer, started.page_size), (Some(&range), &Answer::Rows, defaults::PAGE_SIZE));
+    let total = Total { name: "starts".into(), sum_of: Some("starts".into()) };
+    assert_eq!(pipeline.endpoints[3].answer, Answer::Totals(vec![total]));
 }
 
 #[test]

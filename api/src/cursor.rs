@@ -1,0 +1,186 @@
+//! Cursors: where the next page begins, as a text that only this program makes and reads.
+//!
+//! A cursor names the question that it continues (endpoint, definition, parameters, the caller's key) and the bounds that were
+//! resolved for its first page, so that `hours=24` means the same hours on every page. It is signed and expires. A cursor that
+//! was altered, that is of another question, another key or another definition, or that is too old, is refused.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cassandra::lookup::KeyValue;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::endpoint::Bounds;
+
+/// How long a cursor can be used, in seconds: a reader that pauses for longer begins anew.
+pub(crate) const LIFETIME_SECONDS: i64 = 3_600;
+/// Of the signature, which is cut: 128 bits.
+const SIGNATURE_BYTES: usize = 16;
+/// No cursor of ours is near this; longer ones are not looked at.
+const MOST_BYTES: usize = 4_096;
+
+/// What signs cursors. The same for all programs that serve the same callers.
+pub(crate) struct Signer {
+    key: hmac::Key,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) bounds: Bounds,
+    /// Of the last row that was given: the bucket, and the values of the clustering columns.
+    pub(crate) bucket: Option<i64>,
+    pub(crate) clustering: Vec<KeyValue>,
+}
+
+/// What is wrong with a cursor, for the one who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("is not a cursor of this API")]
+    Unreadable,
+    #[error("belongs to another question: use it with the path and the parameters of the page that it came with")]
+    Foreign,
+    #[error("has expired: begin again without it")]
+    Expired,
+}
+
+/// Names a question: two cursors are of the same one where this is equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Over parts whose borders count.
+    pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash.finalize()[..16]);
+        Self(short)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    #[serde(rename = "q")]
+    question: String,
+    #[serde(rename = "e")]
+    expires: i64,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    to: Option<i64>,
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    bucket: Option<i64>,
+    #[serde(rename = "c")]
+    clustering: Vec<String>,
+}
+
+impl Signer {
+    /// `secret` is of random bytes, at least 32.
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+    }
+
+    /// `now` is in seconds since 1970.
+    pub(crate) fn sign(&self, question: &Fingerprint, position: &Position, now: i64) -> String {
+        let payload = Payload {
+            question: question.text(),
+            expires: now + LIFETIME_SECONDS,
+            from: position.bounds.from,
+            to: position.bounds.to,
+            bucket: position.bucket,
+            clustering: position.clustering.iter().map(|value| URL_SAFE_NO_PAD.encode(value.bytes())).collect(),
+        };
+        let payload = serde_json::to_vec(&payload).expect("texts and numbers are JSON");
+        let signature = hmac::sign(&self.key, &payload);
+        let mut cursor = signature.as_ref()[..SIGNATURE_BYTES].to_vec();
+        cursor.extend(payload);
+        URL_SAFE_NO_PAD.encode(cursor)
+    }
+
+    /// Reads a cursor of `question`, over a table of that many clustering columns.
+    pub(crate) fn read(&self, cursor: &str, question: &Fingerprint, clustering: usize, now: i64) -> Result<Position, Refused> {
+        if cursor.len() > MOST_BYTES {
+            return Err(Refused::Unreadable);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refused::Unreadable)?;
+        let (signature, payload) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or(Refused::Unreadable)?;
+        let expected = hmac::sign(&self.key, payload);
+        aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..SIGNATURE_BYTES], signature)
+            .map_err(|_| Refused::Unreadable)?;
+        let payload: Payload = serde_json::from_slice(payload).map_err(|_| Refused::Unreadable)?;
+        if payload.question != question.text() {
+            return Err(Refused::Foreign);
+        }
+        if now >= payload.expires {
+            return Err(Refused::Expired);
+        }
+        let values = payload.clustering.iter().map(|value| URL_SAFE_NO_PAD.decode(value));
+        let values = values.collect::<Result<Vec<_>, _>>().map_err(|_| Refused::Unreadable)?;
+        if values.len() != clustering {
+            return Err(Refused::Foreign);
+        }
+        Ok(Position {
+            bounds: Bounds { from: payload.from, to: payload.to },
+            bucket: payload.bucket,
+            clustering: values.iter().map(|value| KeyValue::of_cell(value)).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cassandra::CqlType;
+
+    use super::*;
+
+    fn position() -> Position {
+        let value = |cql_type, text| KeyValue::parse(cql_type, text).unwrap();
+        Position {
+            bounds: Bounds { from: Some(-5), to: None },
+            bucket: Some(17_111),
+            clustering: vec![value(CqlType::Timestamp, "2016-11-06T10:00:00Z"), value(CqlType::Text, "")],
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_read_by_who_signed_it_for_the_question_that_it_is_of_until_it_expires() {
+        let signer = Signer::new(&[7; 32]);
+        let question = Fingerprint::of([b"players".as_slice(), b"1"]);
+        let cursor = signer.sign(&question, &position(), 1_000);
+        assert_eq!(signer.read(&cursor, &question, 2, 1_000 + LIFETIME_SECONDS - 1), Ok(position()));
+        assert_eq!(signer.read(&cursor, &question, 2, 1_000 + LIFETIME_SECONDS), Err(Refused::Expired));
+        assert_eq!(Signer::new(&[8; 32]).read(&cursor, &question, 2, 1_000), Err(Refused::Unreadable));
+        // The same bytes, cut elsewhere.
+        let other = Fingerprint::of([b"player".as_slice(), b"s1"]);
+        assert_eq!(signer.read(&cursor, &other, 2, 1_000), Err(Refused::Foreign));
+        assert_eq!(signer.read(&cursor, &question, 1, 1_000), Err(Refused::Foreign));
+    }
+
+    #[test]
+    fn a_cursor_with_any_bit_flipped_or_any_part_missing_is_refused() {
+        let signer = Signer::new(&[7; 32]);
+        let question = Fingerprint::of([b"players".as_slice()]);
+        let whole = URL_SAFE_NO_PAD.decode(signer.sign(&question, &position(), 1_000)).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            let cut = &whole[..at];
+            for bytes in [flipped.as_slice(), cut] {
+                let cursor = URL_SAFE_NO_PAD.encode(bytes);
+                assert_eq!(signer.read(&cursor, &question, 2, 1_000), Err(Refused::Unreadable), "{at}");
+            }
+        }
+        for text in ["", "%", "äöü", &"A".repeat(1 << 20)] {
+            assert_eq!(signer.read(text, &question, 2, 1_000), Err(Refused::Unreadable));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The routes of a service: each path of each endpoint, and the document that describes them.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::RawPathParams;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::routing::{MethodRouter, get};
+use model::definition::endpoints::{PathTemplate, Segment};
+
+use crate::endpoint::Endpoint;
+use crate::keys::Caller;
+use crate::layers::{Access, Route};
+use crate::server::App;
+use crate::service::Service;
+
+impl Service {
+    /// What a server is to answer.
+    pub fn app(self: &Arc<Self>) -> App {
+        let paths = self.endpoints.iter().flat_map(|endpoint| (0..endpoint.paths.len()).map(move |path| (endpoint, path)));
+        let mut routes: Vec<Route> = paths
+            .map(|(endpoint, path)| {
+                let pattern = pattern(&endpoint.paths[path]);
+                Route::endpoint(endpoint.name.to_string(), vec![pattern], self.handler(endpoint, path))
+            })
+            .collect();
+        let document = self.openapi().to_string();
+        let answer = async move || ([(CONTENT_TYPE, "application/json")], document.clone());
+        let paths = vec!["/openapi.json".to_owned()];
+        routes.push(Route { name: "openapi".to_owned(), access: Access::AnyKey, paths, handler: get(answer) });
+        App { pipeline: self.pipeline.clone(), routes }
+    }
+
+    fn handler(self: &Arc<Self>, endpoint: &Arc<Endpoint>, path: usize) -> MethodRouter {
+        let (service, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+        get(move |values: RawPathParams, Extension(caller): Extension<Caller>, request: Parts| {
+            let (service, endpoint) = (Arc::clone(&service), Arc::clone(&endpoint));
+            async move { service.answer(&endpoint, path, &values, &caller, &request).await }
+        })
+    }
+}
+
+/// A path as the router takes it: parameters by their place, so that paths may name them differently.
+fn pattern(path: &PathTemplate) -> String {
+    let mut pattern = String::new();
+    for (index, segment) in path.segments.iter().enumerate() {
+        pattern.push('/');
+        match segment {
+            Segment::Literal(text) => pattern.push_str(text),
+            Segment::Parameter(_) => pattern.push_str(&format!("{{p{index}}}")),
+        }
+    }
+    pattern
+}

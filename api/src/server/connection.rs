@@ -1,0 +1,254 @@
+//! One connection, from its handshake to its end.
+//!
+//! Contract: it ends by itself when the peer is too slow with a handshake, a head or taking an answer, or asks nothing for long. HTTP/2 is
+//! spoken over TLS where the client asks for it; in plain there is HTTP/1.1 only. What is no HTTP, or a head above the bounds
+//! of the connection, gets a bare status and the end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use metrics::counter;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{interval, timeout};
+use tower::ServiceExt as _;
+
+use super::io::{Activity, Open, Watched};
+use super::tls::{Certificates, H2};
+use crate::layers::Peer;
+use crate::metrics::CONNECTIONS_ENDED;
+
+/// How long the server waits for a client.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    pub handshake: Duration,
+    /// From the first byte of a head to its last.
+    pub head: Duration,
+    /// Without a request.
+    pub idle: Duration,
+    /// While the client takes nothing of its answer; who takes little gets as much longer as a kilobyte a second would need.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { handshake: seconds(10), head: seconds(10), idle: seconds(75), write: seconds(20) }
+    }
+}
+
+/// Bytes of a head, and of what is read ahead. Above the bounds that are refused with words, so that those words are reached.
+const HEAD_BYTES: usize = 64 << 10;
+/// Requests of one connection at a time.
+const STREAMS: u32 = 100;
+/// Streams that a client opened and took back at once, before its connection is ended.
+const RESETS: usize = 20;
+/// What is read and thrown away after the last answer, and for how long: closing on unread bytes would take the answer back.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// What all connections of a listener share.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) router: Router,
+    pub(super) patience: Arc<Patience>,
+    /// True from when answers are the last of their connections.
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+impl Serving {
+    pub(super) async fn connection(self, stream: TcpStream, peer: Peer, tls: Option<Certificates>) {
+        let _ = stream.set_nodelay(true);
+        let activity = Activity::new();
+        let watched = Watched::new(stream, activity.clone(), self.patience.write);
+        let ended = match tls {
+            None => self.http1(watched, peer, activity).await,
+            Some(tls) => match timeout(self.patience.handshake, tls.acceptor.accept(watched)).await {
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(H2) => self.http2(stream, peer, activity).await,
+                Ok(Ok(stream)) => self.http1(stream, peer, activity).await,
+                Ok(Err(_)) => Some("handshake_failed"),
+                Err(_) => Some("slow_handshake"),
+            },
+        };
+        if let Some(reason) = ended {
+            counter!(CONNECTIONS_ENDED, "reason" => reason).increment(1);
+            tracing::debug!(peer = %peer.0, reason, "connection ended by the server");
+        }
+    }
+
+    async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, activity: Activity) -> Option<&'static str> {
+        activity.forget_head();
+        let mut builder = http1::Builder::new();
+        // Idle and slow clients are told apart by `watch`; this is for what it does not see.
+        let longest = self.patience.idle + self.patience.head;
+        builder.timer(TokioTimer::new()).header_read_timeout(longest).max_buf_size(HEAD_BYTES).half_close(false);
+        let mut connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity));
+        let ended = self
+            .watch(&activity, Some(self.patience.head), |cx, ask| {
+                let mut connection = Pin::new(&mut connection);
+                if ask == Ask::End {
+                    connection.as_mut().graceful_shutdown();
+                }
+                connection.poll(cx).map(|ended| ended.is_err_and(|error| is_slow(&error)))
+            })
+            .await;
+        if ended.is_none() {
+            linger(connection.into_parts().io.into_inner()).await;
+        }
+        ended
+    }
+
+    async fn http2(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Peer,
+        activity: Activity,
+    ) -> Option<&'static str> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(HEAD_BYTES).expect("it is small"))
+            .max_concurrent_streams(STREAMS)
+            .max_pending_accept_reset_streams(RESETS)
+            .keep_alive_interval(self.patience.idle)
+            .keep_alive_timeout(self.patience.write);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity)));
+        self.watch(&activity, None, |cx, ask| {
+            if ask == Ask::End {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx).map(|ended| ended.is_err_and(|error| is_slow(&error)))
+        })
+        .await
+    }
+
+    fn service(
+        &self,
+        peer: Peer,
+        activity: &Activity,
+    ) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static> + use<> {
+        let (router, activity) = (self.router.clone(), activity.clone());
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let open = activity.begin();
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().oneshot(request);
+            async move {
+                let Ok(response) = answer.await;
+                Ok(response.map(|body| Body::new(Held { body, _open: open })))
+            }
+        })
+    }
+
+    /// Drives a connection to its end. `Some` where it was the server that had enough, and of what.
+    async fn watch(
+        &self,
+        activity: &Activity,
+        head: Option<Duration>,
+        mut drive: impl FnMut(&mut Context<'_>, Ask) -> Poll<bool>,
+    ) -> Option<&'static str> {
+        let mut stopped = self.stopped.clone();
+        let Patience { idle, write, .. } = *self.patience;
+        let mut ticks = interval((head.unwrap_or(idle).min(idle) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)));
+        let mut is_told = false;
+        let mut is_idle = false;
+        loop {
+            let is_end = (*stopped.borrow() || is_idle) && !is_told;
+            is_told |= is_end;
+            let mut ask = if is_end { Ask::End } else { Ask::Nothing };
+            tokio::select! {
+                biased;
+                is_slow = poll_fn(|cx| drive(cx, std::mem::replace(&mut ask, Ask::Nothing))) => {
+                    return if is_slow { Some("slow_reader") } else { is_idle.then_some("idle") };
+                }
+                _ = stopped.changed(), if !is_told => {}
+                _ = ticks.tick() => {}
+            }
+            if activity.head_takes().zip(head).is_some_and(|(takes, head)| takes > head) {
+                return Some("slow_head");
+            }
+            if is_told && activity.asked_nothing() {
+                // hyper waits for the first request, also when it was told to take no further ones.
+                return is_idle.then_some("idle");
+            }
+            let idles = activity.idle_for().unwrap_or_default();
+            is_idle |= idles > idle;
+            if idles > idle + write {
+                // It was told to end, and its last answers are still not taken.
+                return Some("slow_reader");
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Nothing,
+    /// To take no further requests.
+    End,
+}
+
+fn is_slow(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Says that nothing more comes, then reads what the client still sends, for a while.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let closing = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        let mut buffer = vec![0; 8 << 10];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = timeout(LINGER, closing).await;
+}
+
+/// A body; while it is there its connection is not idle.
+struct Held {
+    body: Body,
+    _open: Open,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

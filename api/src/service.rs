@@ -1,0 +1,90 @@
+//! What answers: a pipeline's endpoints, and Cassandra once it is there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use cassandra::Store;
+use cassandra::lookup;
+use model::definition::PipelineClock;
+use secrecy::ExposeSecret;
+
+use crate::ask::Asker;
+use crate::cursor::Signer;
+use crate::endpoint::Endpoint;
+use crate::freshness::Freshnesses;
+use crate::problem::{Code, Problem};
+use crate::server::Admission;
+
+/// The endpoints of a pipeline. Answers 503 until [`Service::connect`] was called.
+pub struct Service {
+    pub(crate) pipeline: String,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) clock: PipelineClock,
+    admission: Admission,
+    /// Within which an answer must be there.
+    pub(crate) deadline: Duration,
+    connected: RwLock<Option<Arc<Connected>>>,
+}
+
+/// A Cassandra that takes longer for a row is not there for an application.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// Cassandra, with what is asked of it.
+pub(crate) struct Connected {
+    askers: HashMap<Arc<str>, Asker>,
+    pub(crate) freshness: Freshnesses,
+}
+
+impl Connected {
+    pub(crate) fn asker(&self, endpoint: &str) -> &Asker {
+        self.askers.get(endpoint).expect("there is one for each endpoint")
+    }
+}
+
+impl Service {
+    pub fn new(pipeline: &str, endpoints: Vec<Endpoint>, clock: PipelineClock, admission: Admission, deadline: Duration) -> Self {
+        Self {
+            pipeline: pipeline.to_owned(),
+            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            clock,
+            admission,
+            deadline,
+            connected: RwLock::default(),
+        }
+    }
+
+    /// Takes a connected Cassandra, once every endpoint's first statement could be prepared there.
+    pub async fn connect(&self, store: &Store) -> Result<(), lookup::Error> {
+        let lookup = store.prepare_freshness().await?;
+        let freshness = Freshnesses::new(lookup, self.endpoints.iter().map(|endpoint| endpoint.table.clone()));
+        let mut askers = HashMap::new();
+        for endpoint in &self.endpoints {
+            let asker = Asker::new(Arc::clone(endpoint), store.clone());
+            asker.prepare().await?;
+            askers.insert(Arc::clone(&endpoint.name), asker);
+        }
+        let connected = Connected { askers, freshness };
+        *self.connected.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(connected));
+        Ok(())
+    }
+
+    /// Asks Cassandra for something small.
+    pub async fn probe(&self) -> Result<(), lookup::Error> {
+        let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((connected, endpoint)) = connected.zip(self.endpoints.first()) else { return Ok(()) };
+        let deadline = tokio::time::Instant::now() + PROBE_TIME;
+        connected.freshness.of(&endpoint.table, deadline).await.map(|_| ())
+    }
+
+    /// What signs cursors: the same for all servers that share a file of keys.
+    pub(crate) fn signer(&self) -> Signer {
+        Signer::new(self.admission.cursor_secret().expose_secret())
+    }
+
+    pub(crate) fn connected(&self) -> Result<Arc<Connected>, Problem> {
+        let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
+        connected
+            .ok_or_else(|| Problem::new(Code::Unavailable, "the store is not connected yet").retry_after(Duration::from_secs(2)))
+    }
+}

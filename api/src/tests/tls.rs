@@ -1,0 +1,125 @@
+//! TLS: both protocols, a certificate that is renewed, and clients that do not get to the end of a handshake.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::certificate;
+use super::kit::{Client, Folder, LONG, Running, open_settings, serve};
+use crate::server::{Error, Server};
+
+async fn connect(server: &Running, certificates: &[Vec<u8>], protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(CertificateDer::from(certificate.clone())).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(server.address).await?;
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn both_protocols_are_spoken_over_tls() {
+    let folder = Folder::new();
+    let (files, certificate) = certificate::write(folder.0.path(), 1);
+    let mut settings = open_settings();
+    settings.tls = Some(files);
+    let server = serve(settings).await;
+
+    let stream = connect(&server, std::slice::from_ref(&certificate), b"http/1.1").await.unwrap();
+    let mut client = Client(stream);
+    client.write("GET /v1/items/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(client.answer().await.text(), "item 1");
+
+    let stream = connect(&server, &[certificate], b"h2").await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for (method, path, headers, status, length) in [
+        ("GET", "/v1/items/2", 0, 200, 6),
+        ("HEAD", "/v1/items/2", 0, 200, 0),
+        ("HEAD", "/nowhere", 0, 404, 0),
+        ("GET", "/v1/panics", 0, 500, 200),
+        ("GET", "/v1/items/3", 65, 431, 200),
+        ("GET", "/v1/items/4", 0, 200, 6),
+    ] {
+        let mut request = axum::http::Request::builder().method(method).uri(format!("https://localhost{path}"));
+        for at in 0..headers {
+            request = request.header(format!("x-{at}"), "1");
+        }
+        let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        let mut bytes = 0;
+        while let Some(chunk) = body.data().await {
+            bytes += chunk.unwrap().len();
+        }
+        assert_eq!(head.status, status, "{method} {path}");
+        assert!(if length < 200 { bytes == length } else { bytes >= length }, "{method} {path}: {bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart() {
+    let folder = Folder::new();
+    let (files, first) = certificate::write(folder.0.path(), 1);
+    let mut settings = open_settings();
+    settings.tls = Some(files.clone());
+    let server = serve(settings).await;
+    connect(&server, std::slice::from_ref(&first), b"http/1.1").await.unwrap();
+
+    let (_, second) = certificate::write(folder.0.path(), 2);
+    let started = Instant::now();
+    while connect(&server, std::slice::from_ref(&second), b"http/1.1").await.is_err() {
+        assert!(started.elapsed() < LONG, "the new certificate is not shown");
+    }
+    std::fs::write(&files.certificate, "nothing").unwrap();
+    let mut told = String::new();
+    while !told.contains("degraded") {
+        assert!(started.elapsed() < LONG, "{told}");
+        let mut client =
+            Client(connect(&server, std::slice::from_ref(&second), b"http/1.1").await.expect("the one before stays"));
+        client.write("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        client.answer().await.text().clone_into(&mut told);
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_ends_the_connection() {
+    let folder = Folder::new();
+    let (files, _) = certificate::write(folder.0.path(), 1);
+    let mut settings = open_settings();
+    settings.tls = Some(files);
+    settings.patience.handshake = Duration::from_millis(100);
+    let server = serve(settings).await;
+    assert_eq!(server.connect().await.dropped().await.0, 0, "silent");
+    let mut client = server.connect().await;
+    client.write("\x16\x03\x01").await;
+    assert_eq!(client.dropped().await.0, 0, "begun");
+    let mut client = server.connect().await;
+    client.write("GET /livez HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert!(client.dropped().await.0 < 20, "plain: an alert, at most");
+}
+
+#[tokio::test]
+async fn files_that_are_no_certificate_and_key_are_refused_at_the_start() {
+    let folder = Folder::new();
+    let (files, _) = certificate::write(folder.0.path(), 1);
+    let other = Folder::new();
+    let (others, _) = certificate::write(other.0.path(), 2);
+    let mut settings = open_settings();
+    settings.tls = Some(crate::server::tls::TlsFiles { key: others.key, ..files.clone() });
+    assert!(matches!(Server::bind(settings.clone()).await, Err(Error::Certificate { .. })));
+    std::fs::write(&files.certificate, "").unwrap();
+    settings.tls = Some(files);
+    assert!(matches!(Server::bind(settings.clone()).await, Err(Error::NoCertificate { .. })));
+    std::fs::remove_file(&settings.tls.as_ref().unwrap().certificate).unwrap();
+    assert!(matches!(Server::bind(settings).await, Err(Error::Pem { .. })));
+}

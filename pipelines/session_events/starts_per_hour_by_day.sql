@@ -1,0 +1,3 @@
+-- One row per country and hour.
+SELECT event_date AS day, hour, country, starts
+FROM starts_per_hour

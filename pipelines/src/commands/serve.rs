@@ -1,0 +1,282 @@
+//! `sluice serve`: the endpoints of a pipeline as a REST API.
+//!
+//! It starts whether Cassandra is there or not, says on `/readyz` what it waits for, and answers 503 meanwhile. At the first signal it
+//! ends in order: not ready any more, nothing new accepted, what is in flight answered. At the second it ends at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Service;
+use api::health::Part;
+use api::keys::{Keys, Rate};
+use api::server::tls::TlsFiles;
+use api::server::{Admission, Origin, Server, Settings};
+use cassandra::Store;
+use clap::Args;
+use model::failure::with_causes;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::keys::DEFAULT_FILE;
+use super::{fail, node, say};
+use crate::checking::check;
+use crate::error::{Boxed, Error};
+use crate::settings::{CassandraArgs, LogFormat, debug_keyspace};
+use crate::{folder, logs};
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The pipeline: a folder with a pipeline.toml, or its name below the pipelines folder
+    pipeline: String,
+
+    /// Folder in which pipelines are looked for by name
+    #[arg(long, env = "SLUICE_PIPELINES", default_value = "pipelines", value_name = "FOLDER")]
+    pipelines: PathBuf,
+
+    /// With a slice, the keyspace of debug runs is served
+    #[arg(long, env = "ETL_DEBUG", default_value = "", hide_default_value = true, value_name = "SLICE")]
+    debug: String,
+
+    /// Where to listen
+    #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+
+    /// Where metrics are, at /metrics; `none` for nowhere
+    #[arg(long, env = "API_METRICS_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
+    metrics_listen: Metrics,
+
+    #[command(flatten)]
+    who: WhoArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
+    cassandra: CassandraArgs,
+
+    /// Logs on stderr as text or JSON lines
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// Which logs: error, warn, info (each request), debug, or a filter such as `api=info`
+    #[arg(long, env = "SLUICE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who may")]
+struct WhoArgs {
+    /// File of the keys that `sluice keys` makes; changes are seen within two seconds
+    #[arg(long, env = "API_KEYS", default_value = DEFAULT_FILE, value_name = "FILE")]
+    keys: PathBuf,
+
+    /// Answer everybody, without keys; also on an address that others can reach
+    #[arg(long)]
+    allow_anonymous: bool,
+
+    /// Certificate with those that signed it (PEM); turns TLS on
+    #[arg(long, env = "API_TLS_CERT", requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// Key of that certificate (PEM)
+    #[arg(long, env = "API_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// An origin whose pages may call; may be repeated [default: none]
+    #[arg(long = "cors-origin", env = "API_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    origins: Vec<Origin>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Requests of a key that states no rate: `50 per second`, `30 per minute`
+    #[arg(long, env = "API_RATE", default_value = "100 per second", value_name = "RATE")]
+    rate: Rate,
+
+    /// Requests of all keys together [default: no limit but load]
+    #[arg(long, env = "API_TOTAL_RATE", value_name = "RATE")]
+    total_rate: Option<Rate>,
+
+    /// Requests that are worked on at a time; more are answered 503
+    #[arg(long, env = "API_IN_FLIGHT", default_value_t = 512, value_name = "REQUESTS")]
+    in_flight: usize,
+
+    /// Connections at a time; more are closed
+    #[arg(long, env = "API_CONNECTIONS", default_value_t = 4096, value_name = "CONNECTIONS")]
+    connections: usize,
+
+    /// Within which an answer must be there
+    #[arg(long, env = "API_DEADLINE", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    deadline: u64,
+
+    /// From the first signal until nothing is accepted any more: a few rounds of whoever asks /readyz
+    #[arg(long, env = "API_LAG", default_value_t = 0, value_name = "SECONDS")]
+    lag: u64,
+
+    /// From then on until what is still in flight is cut
+    #[arg(long, env = "API_DRAIN", default_value_t = 20, value_name = "SECONDS")]
+    drain: u64,
+}
+
+/// An address, or none.
+#[derive(Debug, Clone, Copy)]
+struct Metrics(Option<SocketAddr>);
+
+impl std::str::FromStr for Metrics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| "write ADDRESS:PORT, or none".to_owned())
+    }
+}
+
+pub async fn run(args: ServeArgs) -> ExitCode {
+    match Box::pin(served(args)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn served(args: ServeArgs) -> Result<(), Error> {
+    logs::start_as(&args.log, args.log_format);
+    let folder = folder::find(&args.pipeline, &args.pipelines)?;
+    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
+    let checked = check(&reading).await.into_result(&reading.places)?;
+    let pipeline = reading.pipeline;
+    if checked.endpoints.is_empty() {
+        let hint = "add [endpoint.NAME]; docs/api.md says how".to_owned();
+        let problem = "it has no endpoints to serve".to_owned();
+        return Err(Error::Semantics { place: format!("pipeline {}", pipeline.name), problem, hint: Some(hint) });
+    }
+    let keyspace = args.cassandra.cassandra_keyspace.as_deref().unwrap_or(&pipeline.name);
+    let keyspace = debug_keyspace(keyspace, &args.debug)?;
+    let cassandra = args.cassandra.settings(keyspace, node::recorded())?;
+
+    let settings = settings(&args)?;
+    let admission = settings.admission.clone();
+    let has_keys = match &admission {
+        Admission::Keys(keys) => !keys.are_none(),
+        Admission::Anonymous(_) => true,
+    };
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let server = Server::bind(settings).await.map_err(|error| api_error("start the API", error))?;
+    let address = server.address().map_err(|error| api_error("start the API", error))?;
+    let deadline = Duration::from_secs(args.limits.deadline);
+    let service = Arc::new(Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline));
+    let readiness = server.readiness();
+    let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
+    let connecting = tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone()));
+    say(&format!("{} is served at {scheme}://{address}; /openapi.json describes it", pipeline.name));
+    if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
+        say(&format!("metrics are at http://{address}/metrics"));
+    }
+    if !has_keys {
+        say(&format!(
+            "there is no key yet, so nobody is answered: `sluice keys make --name NAME --keys {}` makes one",
+            args.who.keys.display()
+        ));
+    }
+    let app = service.app();
+    let ended = server.run(app, stopped()).await;
+    connecting.abort();
+    ended.map_err(|error| api_error("serve", error))
+}
+
+fn api_error(step: &str, error: impl model::failure::Classify + Send + Sync + 'static) -> Error {
+    Error::Cassandra { step: step.to_owned(), source: Boxed::new(error) }
+}
+
+fn settings(args: &ServeArgs) -> Result<Settings, Error> {
+    let who = &args.who;
+    let limits = &args.limits;
+    let admission = if who.allow_anonymous {
+        Admission::anonymous()
+    } else {
+        Keys::open(&who.keys, Some(limits.rate.clone())).map(Admission::Keys)
+    };
+    let admission = admission.map_err(|error| api_error("read the API keys", error))?;
+    let tls = who.tls_cert.clone().zip(who.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
+    Ok(Settings {
+        tls,
+        metrics_address: args.metrics_listen.0,
+        total_rate: limits.total_rate.clone(),
+        in_flight: limits.in_flight,
+        connections: limits.connections,
+        // The answer says itself that it took too long; this is for what does not come to that.
+        request_time: Duration::from_secs(limits.deadline + 1),
+        origins: who.origins.iter().cloned().map(Into::into).collect(),
+        lag: Duration::from_secs(limits.lag),
+        drain: Duration::from_secs(limits.drain),
+        ..Settings::new(args.listen, admission)
+    })
+}
+
+/// Waits for the first signal; from then on the second ends the process.
+async fn stopped() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    next().await;
+    say("ending: what is in flight is answered; once more to end at once");
+    tokio::spawn(async move {
+        next().await;
+        std::process::exit(crate::signals::ENDED_BY_SIGNAL);
+    });
+}
+
+/// What the server tells on `/readyz`.
+struct Parts {
+    cassandra: Part,
+    statements: Part,
+}
+
+/// How long one try to connect may take before `/readyz` says what it failed with.
+const ONE_TRY: Duration = Duration::from_secs(15);
+/// Between two tries, and between two looks whether Cassandra answers.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Connects, prepares what is asked, and from then on looks whether Cassandra answers. Never gives up: what has to be put right
+/// is said, and may be put right while this runs.
+async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, parts: Parts, pipeline: String) {
+    let mut told = String::new();
+    let mut tell = |part: &Part, reason: String| {
+        if reason != told {
+            tracing::warn!(%reason, "not ready");
+            told.clone_from(&reason);
+        }
+        part.down(reason);
+    };
+    let store = loop {
+        match Store::connect(&settings, ONE_TRY, |_| {}).await {
+            Ok(store) => break store,
+            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    parts.cassandra.ok();
+    while let Err(error) = service.connect(&store).await {
+        tell(&parts.statements, format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error)));
+        tokio::time::sleep(PAUSE).await;
+    }
+    parts.statements.ok();
+    tracing::info!("ready");
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        match service.probe().await {
+            Ok(()) => parts.cassandra.ok(),
+            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+        }
+    }
+}

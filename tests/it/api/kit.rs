@@ -1,0 +1,139 @@
+//! `sluice serve` as a process of its own, and what asks it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use serde_json::Value;
+use tests::kit::TestPipeline;
+
+/// A server of a pipeline's endpoints, and a key of it. It ends with the value.
+pub(super) struct Api {
+    process: Child,
+    pub(super) url: String,
+    pub(super) metrics_url: String,
+    pub(super) key: String,
+    pub(super) client: reqwest::Client,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+
+    /// The code of a problem.
+    pub(super) fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Api {
+    /// Starts a server with a key, and waits until it is ready.
+    pub(super) async fn start(pipeline: &TestPipeline) -> Self {
+        let api = Self::start_with(pipeline, &[], &[]).await;
+        api.wait_for("/readyz", 200).await;
+        api
+    }
+
+    /// Starts a server with these arguments and variables; it may not be ready.
+    pub(super) async fn start_with(pipeline: &TestPipeline, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let key = make_key(pipeline, &[]).await;
+        let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let mut command = pipeline.sluice(&[&["serve", &pipeline.name], &ports[..], arguments].concat()).await;
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut url = |after: &str| {
+            let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(after))).unwrap().unwrap();
+            let (_, rest) = line.split_once(after).unwrap();
+            rest.trim().trim_end_matches("/metrics").split(';').next().unwrap().to_owned()
+        };
+        let (url, metrics_url) = (url("is served at "), url("metrics are at "));
+        // What it says afterwards is read, so that it can go on saying it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, url, metrics_url, key, client: reqwest::Client::new() }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    /// Asks with the server's key, unless another `authorization` is among the headers.
+    pub(super) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.get(format!("{}{path}", self.url));
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", self.key));
+        }
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// Waits until a path is answered with a status.
+    pub(super) async fn wait_for(&self, path: &str, status: u16) -> Answer {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let answer = self.get(path).await;
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// All items of all pages, following `next`; and how many pages there were.
+    pub(super) async fn pages(&self, path: &str) -> (Vec<Value>, usize) {
+        let (mut items, mut pages) = (Vec::new(), 0);
+        let mut next = String::new();
+        loop {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let asked = if next.is_empty() { path.to_owned() } else { format!("{path}{separator}cursor={next}") };
+            let answer = self.get(&asked).await;
+            assert_eq!(answer.status, 200, "{asked}: {answer:?}");
+            let page = answer.json();
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            pages += 1;
+            let Some(cursor) = page["next"].as_str() else { return (items, pages) };
+            next = cursor.to_owned();
+        }
+    }
+
+    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = i32::try_from(self.process.id()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `sluice keys make`; the key is all that is on stdout.
+pub(super) async fn make_key(pipeline: &TestPipeline, arguments: &[&str]) -> String {
+    let made = pipeline.sluice(&[&["keys", "make", "--name", "a test"], arguments].concat()).await.output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}

@@ -1,0 +1,119 @@
+//! Who is answered, and what becomes of requests while Cassandra is away and when the server ends.
+
+use std::time::{Duration, Instant};
+
+use tests::cassandra_node;
+use tests::proxy::Proxy;
+
+use super::kit::{Api, make_key};
+use super::{orders, shop};
+
+/// Asks until the answer has a status: a change of the keys' file is seen within two seconds.
+async fn becomes(api: &Api, path: &str, key: &str, status: u16) -> super::kit::Answer {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = api.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
+        if answer.status == status {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{path}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let api = Api::start(&shop).await;
+    for path in ["/v1/buyers/ann", "/openapi.json", "/v1/nothing"] {
+        for wrong in ["Bearer sk_none_none", "Basic YTpi", ""] {
+            assert_eq!(api.get_with(path, &[("authorization", wrong)]).await.status, 401, "{path} {wrong}");
+        }
+    }
+    let key = make_key(&shop, &["--endpoint", "buyer", "--rate", "1 per minute", "--burst", "3"]).await;
+    becomes(&api, "/v1/buyers/ann", &key, 200).await;
+    let foreign = api.get_with("/v1/buyers/ann/orders", &[("authorization", &format!("Bearer {key}"))]).await;
+    assert_eq!(foreign.code(), "forbidden");
+    let limited = becomes(&api, "/v1/buyers/ann", &key, 429).await;
+    assert!((30..=60).contains(&limited.header("retry-after").parse::<u64>().unwrap()), "{limited:?}");
+
+    let id = |key: &str| key.split('_').nth(1).unwrap().to_owned();
+    let old = make_key(&shop, &[]).await;
+    becomes(&api, "/v1/buyers/ann", &old, 200).await;
+    let rotated = shop.sluice(&["keys", "rotate", &id(&old), "--grace", "0"]).await.output().unwrap();
+    let new = String::from_utf8(rotated.stdout).unwrap().trim().to_owned();
+    becomes(&api, "/v1/buyers/ann", &new, 200).await;
+    becomes(&api, "/v1/buyers/ann", &old, 401).await;
+    assert!(shop.sluice(&["keys", "revoke", &id(&new)]).await.output().unwrap().status.success());
+    becomes(&api, "/v1/buyers/ann", &new, 401).await;
+    let kept = std::fs::read_to_string(shop.lake().parent().unwrap().join(".sluice/api-keys.json")).unwrap();
+    for key in [&key, &old, &new, &api.key] {
+        let secret = key.rsplit('_').next().unwrap();
+        assert!(!kept.contains(secret), "the file holds hashes");
+    }
+}
+
+#[tokio::test]
+async fn cassandra_may_come_later_go_and_come_back() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
+    proxy.cut();
+    let address = proxy.address().to_string();
+    let api = Api::start_with(&shop, &["--deadline", "2"], &[("CASSANDRA_HOST", &address)]).await;
+    let waiting = api.wait_for("/readyz", 503).await.json();
+    assert_eq!(waiting["parts"]["cassandra"]["status"], "down", "{waiting}");
+    assert_eq!(api.get("/livez").await.status, 200);
+    let refused = api.get("/v1/buyers/ann").await;
+    assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("unavailable", "2"));
+
+    proxy.mend();
+    api.wait_for("/readyz", 200).await;
+    assert_eq!(api.get("/v1/buyers/ann").await.status, 200);
+    proxy.cut();
+    api.wait_for("/readyz", 503).await;
+    let away = api.get("/v1/buyers/ann/orders").await;
+    assert!(["unavailable", "timeout"].contains(&away.code().as_str()), "{away:?}");
+    assert!(away.headers.contains_key("retry-after"));
+    proxy.mend();
+    api.wait_for("/v1/buyers/ann/orders", 200).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_end_answers_what_it_has_begun() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
+    let address = proxy.address().to_string();
+    let mut api = Api::start_with(&shop, &[], &[("CASSANDRA_HOST", &address)]).await;
+    api.wait_for("/v1/buyers/ann", 200).await;
+    proxy.freeze();
+    let (answer, ()) = tokio::join!(api.get("/v1/buyers/ann/orders"), async {
+        // The request is on its way to a Cassandra that does not answer.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        api.signal(nix::sys::signal::Signal::SIGTERM);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        proxy.mend();
+    });
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !api.has_ended() {
+        assert!(Instant::now() < deadline, "it ends once all is answered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_asked_by_the_names_of_endpoints() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let api = Api::start(&shop).await;
+    for path in ["/v1/buyers/ann", "/v1/buyers/ann?x=1", "/v1/buyers/ann/orders"] {
+        api.get(path).await;
+    }
+    let metrics = api.client.get(format!("{}/metrics", api.metrics_url)).send().await.unwrap().text().await.unwrap();
+    let has = |start: &str, labels: &[&str], value: &str| {
+        metrics.lines().any(|line| line.starts_with(start) && labels.iter().all(|label| line.contains(label)) && line.ends_with(value))
+    };
+    assert!(has("sluice_http_requests_total{", &["endpoint=\"buyer\"", "status=\"200\""], " 1"), "{metrics}");
+    assert!(has("sluice_http_requests_total{", &["endpoint=\"buyer\"", "status=\"400\""], " 1"), "{metrics}");
+    assert!(has("sluice_cassandra_requests_total{", &["endpoint=\"orders_of_buyer\"", "result=\"ok\""], " 1"), "{metrics}");
+    assert!(!metrics.contains(&api.key), "no secret");
+}
