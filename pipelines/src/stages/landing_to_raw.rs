@@ -20,7 +20,7 @@ use model::receipt::Receipt;
 use model::report::{Beside, CheckReport, DriftKind, DriftReport, Outcome, StageName, StageReport};
 use zones::delta::Table;
 use zones::landing::LandingZone;
-use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, prepare};
+use zones::load::{Batch, Bounds, DateChoice, LoadPlan, REJECTS_FILE, ROWS_FILE, Stop, UNNAMED_PLAN_FILE, prepare};
 use zones::raw::{self, LoadedBatch, Raw};
 use zones::{Error as LakeError, entries, quarantine, replay};
 
@@ -400,7 +400,7 @@ impl Load<'_> {
 
 /// Removes the rows and rejects of a load, which are in the tables now. The plan stays: it says what was decided.
 fn tidy(folder: &Path) {
-    for file in [ROWS_FILE, REJECTS_FILE] {
+    for file in [UNNAMED_PLAN_FILE, ROWS_FILE, REJECTS_FILE] {
         crash::point("load/tidy:before");
         let _ = std::fs::remove_file(folder.join(file));
         crash::point("load/tidy:after");

@@ -19,7 +19,7 @@ pub(crate) use added::expand;
 pub use contract::{CompiledContract, provenance_fields, raw_schema};
 pub(crate) use contract::{ENTRY, LOADED_AT, POSITION, RECEIPT};
 pub use dedupe::{Fate, RowIndex};
-pub use plan::{Batch, LoadPlan, Segment};
+pub use plan::{Batch, LoadPlan, Segment, UNNAMED_PLAN_FILE};
 pub use prepare::{Bounds, DateChoice, REJECTS_FILE, ROWS_FILE, oldest_kept, prepare};
 pub(crate) use refeed::{Feeding, Layouts, Refed, Stays};
 pub use spill::{SpillReader, SpillWriter};

@@ -18,6 +18,8 @@ use crate::decode::Drift;
 use crate::error::Error;
 
 const PLAN_FILE: &str = "plan.json";
+/// The plan before it has its name. One that was never given it may stay, where an older plan with the same spill is followed.
+pub const UNNAMED_PLAN_FILE: &str = "plan.json.part";
 /// The version of the plan's shape; an older one is made anew.
 const PLAN_VERSION: u32 = 2;
 
@@ -151,7 +153,7 @@ impl LoadPlan {
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(PLAN_FILE);
         let in_plan = || Error::io("write the load plan", &path);
-        let temporary = folder.join("plan.json.part");
+        let temporary = folder.join(UNNAMED_PLAN_FILE);
         crash::point("load/plan-write:before");
         let mut file = File::create(&temporary).map_err(in_plan())?;
         file.write_all(&serde_json::to_vec(self).expect("a plan is plain data")).map_err(in_plan())?;
