@@ -207,7 +207,9 @@ mod tests {
 
     fn written(format: Format, rows: &[Vec<Value<'_>>]) -> String {
         let mut written = Rows::new(format, ["name", "a,b", "n"].into_iter());
-        rows.iter().for_each(|row| written.row(row));
+        for row in rows {
+            written.row(row);
+        }
         assert_eq!(written.count(), rows.len());
         String::from_utf8(written.finish()).unwrap()
     }

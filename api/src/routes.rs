@@ -1,5 +1,6 @@
 //! The routes of a service: each path of each endpoint, and the document that describes them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -11,7 +12,7 @@ use model::definition::endpoints::{PathTemplate, Segment};
 
 use crate::endpoint::Endpoint;
 use crate::keys::Caller;
-use crate::layers::{Access, Route};
+use crate::layers::{Access, Route, RoutePath};
 use crate::server::App;
 use crate::service::Service;
 
@@ -21,13 +22,14 @@ impl Service {
         let paths = self.endpoints.iter().flat_map(|endpoint| (0..endpoint.paths.len()).map(move |path| (endpoint, path)));
         let mut routes: Vec<Route> = paths
             .map(|(endpoint, path)| {
-                let pattern = pattern(&endpoint.paths[path]);
-                Route::endpoint(endpoint.name.to_string(), vec![pattern], self.handler(endpoint, path))
+                let declared = &endpoint.paths[path];
+                let route = RoutePath { pattern: pattern(declared), declared: declared.to_string() };
+                Route::endpoint(endpoint.name.to_string(), vec![route], self.handler(endpoint, path))
             })
             .collect();
         let document = self.openapi().to_string();
         let answer = async move || ([(CONTENT_TYPE, "application/json")], document.clone());
-        let paths = vec!["/openapi.json".to_owned()];
+        let paths = vec!["/openapi.json".into()];
         routes.push(Route { name: "openapi".to_owned(), access: Access::AnyKey, paths, handler: get(answer) });
         App { pipeline: self.pipeline.clone(), routes }
     }
@@ -48,7 +50,9 @@ fn pattern(path: &PathTemplate) -> String {
         pattern.push('/');
         match segment {
             Segment::Literal(text) => pattern.push_str(text),
-            Segment::Parameter(_) => pattern.push_str(&format!("{{p{index}}}")),
+            Segment::Parameter(_) => {
+                let _ = write!(pattern, "{{p{index}}}");
+            }
         }
     }
     pattern

@@ -58,7 +58,7 @@ impl Service {
         let values = values.iter().map(|(_, value)| value.to_owned()).collect();
         let resolved = self.resolve(endpoint, path, values, &caller.key_id, request, &connected, deadline).await?;
         let etag = etag(endpoint, &resolved);
-        let mut headers = self.headers(endpoint, &resolved, &etag);
+        let mut headers = headers(endpoint, &resolved, &etag);
         if holds(&request.headers, &etag) {
             return Ok(response(StatusCode::NOT_MODIFIED, headers, Vec::new()));
         }
@@ -104,7 +104,7 @@ impl Service {
             faults.push(found);
             1
         });
-        let freshness = connected.freshness.of(&endpoint.table, deadline).await.map_err(problem)?;
+        let freshness = connected.freshness.of(&endpoint.table, deadline).await.map_err(|error| problem(&error))?;
         let now = freshness::now(self.clock, freshness.as_deref());
         let bounds = endpoint.range.as_ref().map_or(Ok(Bounds::default()), |range| range.bounds(given.range(), now));
         let bounds = bounds.unwrap_or_else(|found| {
@@ -127,28 +127,27 @@ impl Service {
         let asked = Asked { filters, bounds, after, limit };
         Ok(Resolved { asked, format, given, question, freshness, now })
     }
+}
 
-    fn headers(&self, endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(ETAG, header(etag));
-        let cache = match endpoint.cache_seconds {
-            0 => "private, no-cache".to_owned(),
-            seconds => format!("private, max-age={seconds}"),
-        };
-        headers.insert(CACHE_CONTROL, header(&cache));
-        headers.insert(VARY, HeaderValue::from_static("accept, authorization, x-api-key"));
-        let as_of = resolved.freshness.as_deref();
-        let version = as_of.map(|as_of| as_of.version.to_string());
-        let event_time = as_of.and_then(|as_of| as_of.newest_event).and_then(timestamp_text);
-        let named =
-            [("sluice-version", version), ("sluice-event-time", event_time), ("sluice-now", timestamp_text(resolved.now))];
-        for (name, value) in named {
-            if let Some(value) = value {
-                headers.insert(HeaderName::from_static(name), header(&value));
-            }
+fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ETAG, header(etag));
+    let cache = match endpoint.cache_seconds {
+        0 => "private, no-cache".to_owned(),
+        seconds => format!("private, max-age={seconds}"),
+    };
+    headers.insert(CACHE_CONTROL, header(&cache));
+    headers.insert(VARY, HeaderValue::from_static("accept, authorization, x-api-key"));
+    let as_of = resolved.freshness.as_deref();
+    let version = as_of.map(|as_of| as_of.version.to_string());
+    let event_time = as_of.and_then(|as_of| as_of.newest_event).and_then(timestamp_text);
+    let named = [("sluice-version", version), ("sluice-event-time", event_time), ("sluice-now", timestamp_text(resolved.now))];
+    for (name, value) in named {
+        if let Some(value) = value {
+            headers.insert(HeaderName::from_static(name), header(&value));
         }
-        headers
     }
+    headers
 }
 
 /// What was asked, whatever page and limit: a cursor is of this.
@@ -184,16 +183,16 @@ fn holds(headers: &HeaderMap, etag: &str) -> bool {
 /// Reads the rows; also where the next page begins.
 async fn rows_of(asker: &Asker, resolved: &Resolved, deadline: Instant) -> Result<(Rows, Option<Position>), Problem> {
     let endpoint = &asker.endpoint;
-    let asked = &resolved.asked;
+    let request = &resolved.asked;
     match &endpoint.answer {
         Answer::Totals(totals) => {
             let mut rows = Rows::new(resolved.format, totals.iter().map(|total| total.name.as_str()));
-            asker.totals(asked, &mut rows, deadline).await.map_err(problem)?;
+            asker.totals(request, &mut rows, deadline).await.map_err(|error| problem(&error))?;
             Ok((rows, None))
         }
         Answer::Rows | Answer::Newest => {
             let rows = Rows::new(resolved.format, endpoint.fields.iter().map(|field| field.name.as_str()));
-            let Page { rows, next } = asker.page(asked, rows, deadline).await.map_err(problem)?;
+            let Page { rows, next } = asker.page(request, rows, deadline).await.map_err(|error| problem(&error))?;
             if !matches!(endpoint.answer, Answer::Newest) {
                 return Ok((rows, next));
             }
@@ -233,17 +232,17 @@ fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows, cursor: Optio
 }
 
 /// What a read failed with, for the caller; the rest is logged.
-fn problem(error: lookup::Error) -> Problem {
-    match (&error, error.failure()) {
+fn problem(error: &lookup::Error) -> Problem {
+    match (error, error.failure()) {
         (lookup::Error::TooLate { .. }, _) => {
             Problem::new(Code::Timeout, "the store did not answer in time").retry_after(std::time::Duration::from_secs(1))
         }
         (_, Failure::Transient) => {
-            tracing::warn!(error = %with_causes(&error), "a read failed");
+            tracing::warn!(error = %with_causes(error), "a read failed");
             Problem::new(Code::Unavailable, "the store cannot be reached").retry_after(std::time::Duration::from_secs(2))
         }
         _ => {
-            tracing::error!(error = %with_causes(&error), "a read failed");
+            tracing::error!(error = %with_causes(error), "a read failed");
             Problem::new(Code::Internal, "the store refused the read")
         }
     }

@@ -5,7 +5,7 @@ use model::definition::endpoints::{PAGE_PARAMETERS, PathTemplate, RANGE_PARAMETE
 use model::definition::nearest;
 use percent_encoding::percent_decode_str;
 
-use crate::endpoint::{Answer, Endpoint, FilterValue, Said};
+use crate::endpoint::{Answer, Endpoint, FilterValue, Range, Said};
 use crate::problem::Fault;
 
 /// What a caller said, by name; each once.
@@ -115,7 +115,7 @@ pub(crate) fn names(endpoint: &Endpoint) -> Vec<&str> {
         FilterValue::Parameter { name, .. } => Some(name.as_str()),
         FilterValue::Constant(_) => None,
     });
-    let counts_time = endpoint.range.as_ref().is_some_and(|range| range.counts_time());
+    let counts_time = endpoint.range.as_ref().is_some_and(Range::counts_time);
     let is_date = endpoint.range.as_ref().is_some_and(|range| range.column.cql_type == cassandra::CqlType::Date);
     let range = RANGE_PARAMETERS.iter().filter(|name| match **name {
         "hours" => counts_time && !is_date,

@@ -1,5 +1,7 @@
 //! Definition and design in, endpoint or mistakes out.
 
+use std::fmt::Write as _;
+
 use cassandra::lookup::KeyValue;
 use cassandra::{CqlType, TableDesign};
 use model::definition::endpoints::{self, Answer as Declared};
@@ -64,7 +66,10 @@ fn hash(declared: &endpoints::Endpoint, table: &CassandraTable) -> String {
     let mut hash = Sha256::new();
     hash.update(format!("{declared:?}"));
     hash.update(table.table_hash());
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Drawing<'_> {

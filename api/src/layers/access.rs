@@ -95,7 +95,7 @@ impl Gate {
             return Err(stopped(problem, None));
         }
         let may = match known {
-            Some(Known { access: Access::Scoped, name }) => caller.may(&self.pipeline, name),
+            Some(Known { access: Access::Scoped, name, .. }) => caller.may(&self.pipeline, name),
             Some(Known { access: Access::Open, .. }) => true,
             // Where nothing is, there is nothing to open; but only a key of this pipeline learns that.
             Some(Known { access: Access::AnyKey, .. }) | None => caller.may_pipeline(&self.pipeline),

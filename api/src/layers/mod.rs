@@ -44,18 +44,32 @@ pub enum Access {
     Open,
 }
 
-/// A handler, its name in scopes, logs and metrics, and its paths in axum's form.
+/// A path as the router takes it, and as it is declared and written down.
+#[derive(Debug, Clone)]
+pub struct RoutePath {
+    pub pattern: String,
+    pub declared: String,
+}
+
+impl From<&str> for RoutePath {
+    /// A path that the router takes as it is declared.
+    fn from(path: &str) -> Self {
+        Self { pattern: path.to_owned(), declared: path.to_owned() }
+    }
+}
+
+/// A handler, its name in scopes, logs and metrics, and its paths.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub name: String,
     pub access: Access,
-    pub paths: Vec<String>,
+    pub paths: Vec<RoutePath>,
     pub handler: MethodRouter,
 }
 
 impl Route {
     /// An endpoint of the pipeline.
-    pub fn endpoint(name: impl Into<String>, paths: Vec<String>, handler: MethodRouter) -> Self {
+    pub fn endpoint(name: impl Into<String>, paths: Vec<RoutePath>, handler: MethodRouter) -> Self {
         Self { name: name.into(), access: Access::Scoped, paths, handler }
     }
 }
@@ -65,4 +79,6 @@ impl Route {
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) access: Access,
+    /// The path as it is declared.
+    pub(crate) path: Arc<str>,
 }

@@ -1,8 +1,8 @@
 //! The id of a request, its line in the access log, its metrics.
 //!
 //! Contract: an answer names its request in `X-Request-Id`; an id that came with the request is kept if it is short and plain. The log has
-//! one line for each request, written when its answer was sent or given up. The line has the pattern of the path, not the
-//! path, and never a query, a header or a key: what callers put there may be secret.
+//! one line for each request, written when its answer was sent or given up. The line has the path as it is declared, not as it
+//! came, and never a query, a header or a key: what callers put there may be secret.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
@@ -48,8 +48,7 @@ pub(crate) fn begin(request: &mut Request, known: Option<&Known>) -> Record {
         id: id.0,
         started: Instant::now(),
         method: request.method().clone(),
-        route: request.extensions().get::<MatchedPath>().cloned(),
-        endpoint: known.map(|known| known.name.clone()),
+        known: known.cloned(),
         peer: request.extensions().get::<Peer>().copied(),
         caller: None,
         status: None,
@@ -74,8 +73,7 @@ pub(crate) struct Record {
     pub(crate) id: Arc<str>,
     started: Instant,
     method: Method,
-    route: Option<MatchedPath>,
-    endpoint: Option<Arc<str>>,
+    known: Option<Known>,
     peer: Option<Peer>,
     caller: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -87,7 +85,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
         // What callers make up is no label.
-        let endpoint: Arc<str> = self.endpoint.clone().unwrap_or_else(|| "none".into());
+        let endpoint: Arc<str> = self.known.as_ref().map_or_else(|| "none".into(), |known| known.name.clone());
         let method = match self.method {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
@@ -104,7 +102,7 @@ impl Drop for Record {
             target: "api::access",
             request = &*self.id,
             method,
-            route = self.route.as_ref().map_or("", MatchedPath::as_str),
+            route = self.known.as_ref().map_or("", |known| &*known.path),
             endpoint = &*endpoint,
             status,
             bytes = self.bytes,

@@ -65,8 +65,8 @@ pub(crate) fn build(app: App, settings: &Settings, readiness: &Readiness) -> Rou
     for Route { name, access, paths, handler } in app.routes.into_iter().chain(health(readiness)) {
         let name: Arc<str> = name.into();
         for path in paths {
-            routes = routes.route(&path, handler.clone());
-            known.insert(path, Known { name: name.clone(), access });
+            routes = routes.route(&path.pattern, handler.clone());
+            known.insert(path.pattern, Known { name: name.clone(), access, path: path.declared.into() });
         }
     }
     let gate = Gate::new(settings.admission.clone(), app.pipeline, settings.total_rate, settings.failure_rate);
@@ -84,8 +84,12 @@ pub(crate) fn build(app: App, settings: &Settings, readiness: &Readiness) -> Rou
 }
 
 fn health(readiness: &Readiness) -> [Route; 3] {
-    let open =
-        |name: &str, handler| Route { name: name.to_owned(), access: Access::Open, paths: vec![format!("/{name}")], handler };
+    let open = |name: &str, handler| Route {
+        name: name.to_owned(),
+        access: Access::Open,
+        paths: vec![format!("/{name}").as_str().into()],
+        handler,
+    };
     let (ready, health) = (readiness.clone(), readiness.clone());
     [
         open("livez", get(async || live_response())),

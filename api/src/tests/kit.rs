@@ -99,13 +99,13 @@ fn app(held: &Arc<Held>) -> App {
         holding.go.as_ref().unwrap().acquire().await.unwrap().forget();
         "let go"
     };
-    let endpoint = |name: &str, path: &str, handler| Route::endpoint(name, vec![path.to_owned()], handler);
+    let endpoint = |name: &str, path: &str, handler| Route::endpoint(name, vec![path.into()], handler);
     App {
         pipeline: "shop".to_owned(),
         routes: vec![
             Route::endpoint(
                 "items",
-                vec!["/v1/items/{id}".to_owned(), "/old/items/{id}".to_owned()],
+                vec!["/v1/items/{id}".into(), "/old/items/{id}".into()],
                 get(async |Path(id): Path<String>| format!("item {id}")),
             ),
             endpoint("others", "/v1/others", get(async || "others")),
@@ -113,12 +113,7 @@ fn app(held: &Arc<Held>) -> App {
             endpoint("panics", "/v1/panics", get(async || -> &'static str { panic!("on purpose") })),
             endpoint("large", "/v1/large", get(async || "0123456789abcdef".repeat(LARGE / 16))),
             endpoint("text", "/v1/text", get(async || "a text that is repeated ".repeat(1_000))),
-            Route {
-                name: "docs".to_owned(),
-                access: Access::AnyKey,
-                paths: vec!["/docs".to_owned()],
-                handler: get(async || "docs"),
-            },
+            Route { name: "docs".to_owned(), access: Access::AnyKey, paths: vec!["/docs".into()], handler: get(async || "docs") },
         ],
     }
 }

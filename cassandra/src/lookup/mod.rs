@@ -8,6 +8,7 @@ mod freshness;
 mod key;
 mod value;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,11 +104,11 @@ impl Question<'_> {
         let mut text = format!("SELECT {} FROM {}.{}", selected.join(", "), cql::name(keyspace), cql::name(self.table));
         for (index, (column, comparison)) in self.conditions.iter().enumerate() {
             let word = if index == 0 { "WHERE" } else { "AND" };
-            text.push_str(&format!(" {word} {} {} ?", cql::name(column), comparison.cql()));
+            let _ = write!(text, " {word} {} {} ?", cql::name(column), comparison.cql());
         }
         for (index, (column, order)) in self.order.iter().enumerate() {
             let word = if index == 0 { "ORDER BY" } else { "," };
-            text.push_str(&format!(" {word} {} {}", cql::name(column), order_name(*order)));
+            let _ = write!(text, " {word} {} {}", cql::name(column), order_name(*order));
         }
         if self.limited {
             text.push_str(" LIMIT ?");
@@ -178,7 +179,7 @@ impl Lookup {
             };
             let purpose = || format!("read {}", self.table);
             let rows = answer.purpose(purpose)?.into_rows_result().purpose(purpose)?;
-            return Ok(Rows { rows, types: Arc::clone(&self.types), table: Arc::clone(&self.table) });
+            return Ok(Rows { found: rows, types: Arc::clone(&self.types), table: Arc::clone(&self.table) });
         }
     }
 }
@@ -188,14 +189,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The rows of one answer.
 pub struct Rows {
-    rows: QueryRowsResult,
+    found: QueryRowsResult,
     types: Arc<[CqlType]>,
     table: Arc<str>,
 }
 
 impl Rows {
     pub fn count(&self) -> usize {
-        self.rows.rows_num()
+        self.found.rows_num()
     }
 
     /// Hands each row out, as the values of what was selected, until told to stop.
@@ -203,7 +204,7 @@ impl Rows {
         let purpose = || format!("read {}", self.table);
         let mut values = Vec::with_capacity(self.types.len());
         let mut raw = Vec::with_capacity(self.types.len());
-        for cells in self.rows.rows::<ColumnIterator<'_, '_>>().purpose(purpose).map_err(Error::from)? {
+        for cells in self.found.rows::<ColumnIterator<'_, '_>>().purpose(purpose).map_err(Error::from)? {
             values.clear();
             raw.clear();
             for (cell, cql_type) in cells.purpose(purpose).map_err(Error::from)?.zip(self.types.iter()) {

@@ -195,17 +195,14 @@ fn api_error(step: &str, error: impl model::failure::Classify + Send + Sync + 's
 fn settings(args: &ServeArgs) -> Result<Settings, Error> {
     let who = &args.who;
     let limits = &args.limits;
-    let admission = if who.allow_anonymous {
-        Admission::anonymous()
-    } else {
-        Keys::open(&who.keys, Some(limits.rate.clone())).map(Admission::Keys)
-    };
+    let admission =
+        if who.allow_anonymous { Admission::anonymous() } else { Keys::open(&who.keys, Some(limits.rate)).map(Admission::Keys) };
     let admission = admission.map_err(|error| api_error("read the API keys", error))?;
     let tls = who.tls_cert.clone().zip(who.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
     Ok(Settings {
         tls,
         metrics_address: args.metrics_listen.0,
-        total_rate: limits.total_rate.clone(),
+        total_rate: limits.total_rate,
         in_flight: limits.in_flight,
         connections: limits.connections,
         // The answer says itself that it took too long; this is for what does not come to that.

@@ -54,11 +54,18 @@ impl Api {
         let key = make_key(pipeline, &[]).await;
         let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut command = pipeline.sluice(&[&["serve", &pipeline.name], &ports[..], arguments].concat()).await;
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // What the definition names is read, though nothing is fetched.
+        command.env("ORDERS_URL", pipeline.url()).envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut said = String::new();
         let mut url = |after: &str| {
-            let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(after))).unwrap().unwrap();
+            let line = lines.by_ref().map_while(Result::ok).find(|line| {
+                said.push_str(line);
+                said.push('\n');
+                line.contains(after)
+            });
+            let line = line.unwrap_or_else(|| panic!("it ended: {said}"));
             let (_, rest) = line.split_once(after).unwrap();
             rest.trim().trim_end_matches("/metrics").split(';').next().unwrap().to_owned()
         };
@@ -110,7 +117,7 @@ impl Api {
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             pages += 1;
             let Some(cursor) = page["next"].as_str() else { return (items, pages) };
-            next = cursor.to_owned();
+            cursor.clone_into(&mut next);
         }
     }
 

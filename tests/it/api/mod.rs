@@ -98,7 +98,7 @@ fn orders(orders: impl IntoIterator<Item = (u64, u64, &'static str)>) -> String 
     let order = |(id, hour, buyer)| {
         let ts = chrono::DateTime::from_timestamp(1_709_251_200 + i64::try_from(hour * 3_600).unwrap(), 0).unwrap();
         let amount = (id % 5 != 0).then_some(id);
-        json!({ "id": id, "ts": ts.to_rfc3339(), "buyer": buyer, "price": format!("{id}.50"), "amount": amount }).to_string()
+        json!({ "id": id, "ts": ts.to_rfc3339(), "buyer": buyer, "price": f64::from(u32::try_from(id).unwrap()) + 0.5, "amount": amount }).to_string()
     };
     orders.into_iter().map(order).collect::<Vec<_>>().join("\n")
 }
@@ -121,7 +121,7 @@ async fn shop(served: String) -> TestPipeline {
     shop
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_says_what_it_is_of_and_an_unchanged_one_costs_no_rows() {
     let shop = shop(orders((0..30).map(|id| (id, id, if id % 3 == 0 { "ann" } else { "bob's" })))).await;
     let api = Api::start(&shop).await;
@@ -130,7 +130,10 @@ async fn an_answer_says_what_it_is_of_and_an_unchanged_one_costs_no_rows() {
     assert_eq!(said["items"][0]["id"], 29);
     assert_eq!(said["items"][0]["price"], "29.50", "a decimal is a text");
     assert_eq!(said["items"][0]["ts"], "2024-03-02T05:00:00.000Z");
-    assert_eq!((&said["count"], &said["now"], &said["as_of"]["event_time"]), (&json!(2), &said["as_of"]["event_time"], &json!("2024-03-02T05:00:00.000Z")));
+    assert_eq!(
+        (&said["count"], &said["now"], &said["as_of"]["event_time"]),
+        (&json!(2), &said["as_of"]["event_time"], &json!("2024-03-02T05:00:00.000Z"))
+    );
     assert!(said["as_of"]["version"].is_u64());
     let totals = api.get("/v1/sales?days=2").await.json();
     let amount: u64 = (0..30).filter(|id| id % 5 != 0).sum();
@@ -164,14 +167,17 @@ async fn an_answer_says_what_it_is_of_and_an_unchanged_one_costs_no_rows() {
     assert_eq!(changed.json()["items"][0]["id"], 30);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_request_is_named_at_once() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let api = Api::start(&shop).await;
     let faults = |answer: kit::Answer| -> Vec<String> {
         assert_eq!(answer.code(), "invalid-parameter");
         let errors = answer.json()["errors"].as_array().unwrap().clone();
-        errors.iter().map(|fault| format!("{} {}", fault["parameter"].as_str().unwrap(), fault["detail"].as_str().unwrap())).collect()
+        errors
+            .iter()
+            .map(|fault| format!("{} {}", fault["parameter"].as_str().unwrap(), fault["detail"].as_str().unwrap()))
+            .collect()
     };
     let said = faults(api.get("/v1/orders?hours=0&limit=5000&colour=red").await);
     assert_eq!(
@@ -182,10 +188,7 @@ async fn every_fault_of_a_request_is_named_at_once() {
             "hours must be a whole number from 1",
         ]
     );
-    let one = |path: &str| {
-        let answer = api.get(path);
-        async move { faults(answer.await).join("; ") }
-    };
+    let one = async |path: &str| faults(api.get(path).await).join("; ");
     assert_eq!(one("/v1/orders?from=2024-03-02&to=2024-03-01").await, "to must be so that `from` is before `to`");
     assert_eq!(one("/v1/orders?days=367").await, "days asks for more than 366 days, the longest range");
     assert_eq!(one("/orders/1?hours=2").await, "hours is given twice");

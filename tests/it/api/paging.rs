@@ -14,12 +14,12 @@ fn ids(items: &[Value]) -> Vec<u64> {
     items.iter().map(|item| item["id"].as_u64().unwrap()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn all_pages_together_are_the_rows_of_the_lake_in_the_order_of_the_table() {
     let shop = shop(orders(crowded(0..100))).await;
     let api = Api::start(&shop).await;
     let lake = async |order: &str, condition: &str| -> Vec<u64> {
-        let query = format!("SELECT id FROM raw.orders WHERE {condition} ORDER BY {order}");
+        let query = format!("SELECT id FROM orders WHERE {condition} ORDER BY {order}");
         shop.sql(&query).await.iter().map(|id| id.parse().unwrap()).collect()
     };
     for limit in [1, 3, 7, 1000] {
@@ -40,7 +40,7 @@ async fn all_pages_together_are_the_rows_of_the_lake_in_the_order_of_the_table()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_between_two_pages_neither_repeats_nor_hides_a_row() {
     let shop = shop(orders(crowded(0..40))).await;
     let api = Api::start(&shop).await;
@@ -65,12 +65,16 @@ async fn what_is_sent_between_two_pages_neither_repeats_nor_hides_a_row() {
     assert_eq!(all, expected, "each once");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_is_of_one_question_and_one_key() {
     let shop = shop(orders(crowded(0..40))).await;
     let api = Api::start(&shop).await;
     let cursor = api.get("/v1/buyers/ann/orders").await.json()["next"].as_str().unwrap().to_owned();
-    assert_eq!(api.get(&format!("/v1/buyers/ann/orders?limit=9&cursor={cursor}")).await.status, 200, "the size of a page may change");
+    assert_eq!(
+        api.get(&format!("/v1/buyers/ann/orders?limit=9&cursor={cursor}")).await.status,
+        200,
+        "the size of a page may change"
+    );
     for path in ["/v1/buyers/bob/orders", "/v1/buyers/ann/first-orders", "/v1/orders"] {
         assert_eq!(api.get(&format!("{path}?cursor={cursor}")).await.code(), "invalid-cursor", "{path}");
     }

@@ -21,7 +21,7 @@ async fn becomes(api: &Api, path: &str, key: &str, status: u16) -> super::kit::A
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let api = Api::start(&shop).await;
@@ -53,7 +53,7 @@ async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn cassandra_may_come_later_go_and_come_back() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
@@ -78,7 +78,7 @@ async fn cassandra_may_come_later_go_and_come_back() {
     api.wait_for("/v1/buyers/ann/orders", 200).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_to_end_answers_what_it_has_begun() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
@@ -101,7 +101,7 @@ async fn a_server_that_is_told_to_end_answers_what_it_has_begun() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_what_was_asked_by_the_names_of_endpoints() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let api = Api::start(&shop).await;
@@ -110,7 +110,9 @@ async fn metrics_count_what_was_asked_by_the_names_of_endpoints() {
     }
     let metrics = api.client.get(format!("{}/metrics", api.metrics_url)).send().await.unwrap().text().await.unwrap();
     let has = |start: &str, labels: &[&str], value: &str| {
-        metrics.lines().any(|line| line.starts_with(start) && labels.iter().all(|label| line.contains(label)) && line.ends_with(value))
+        metrics
+            .lines()
+            .any(|line| line.starts_with(start) && labels.iter().all(|label| line.contains(label)) && line.ends_with(value))
     };
     assert!(has("sluice_http_requests_total{", &["endpoint=\"buyer\"", "status=\"200\""], " 1"), "{metrics}");
     assert!(has("sluice_http_requests_total{", &["endpoint=\"buyer\"", "status=\"400\""], " 1"), "{metrics}");

@@ -144,13 +144,12 @@ fn totals(reader: &mut Reader<'_>, answer: Option<Kind>) -> Option<Vec<Total>> {
             (_, Some(column)) if super::super::names::check_identifier(&column).is_ok() => Some(Some(column)),
             _ => None,
         };
-        match total {
-            Some(sum_of) => totals.push(Total { name: name.value, sum_of }),
-            None => {
-                let complaint = Complaint::new(format!("`{}` is neither a count nor a sum", name.value));
-                reader.complain(&value.span(), complaint.hint("write \"count()\" or \"sum(COLUMN)\""));
-            }
-        }
+        let Some(sum_of) = total else {
+            let complaint = Complaint::new(format!("`{}` is neither a count nor a sum", name.value));
+            reader.complain(&value.span(), complaint.hint("write \"count()\" or \"sum(COLUMN)\""));
+            continue;
+        };
+        totals.push(Total { name: name.value, sum_of });
     }
     Some(totals)
 }
