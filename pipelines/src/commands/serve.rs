@@ -16,7 +16,7 @@ use api::server::tls::TlsFiles;
 use api::server::{Admission, Origin, Server, Settings};
 use cassandra::Store;
 use clap::Args;
-use model::failure::with_causes;
+use model::failure::{Classify as _, Failure, with_causes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::keys::DEFAULT_FILE;
@@ -248,23 +248,25 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// is said, and may be put right while this runs.
 async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, parts: Parts, pipeline: String) {
     let mut told = String::new();
-    let mut tell = |part: &Part, reason: String| {
+    // `/readyz` is read without a key: it says what is wrong, and the log where.
+    let mut tell = |part: &Part, shown: &'static str, reason: String| {
         if reason != told {
             tracing::warn!(%reason, "not ready");
             told.clone_from(&reason);
         }
-        part.down(reason);
+        part.down(shown);
     };
     let store = loop {
         match Store::connect(&settings, ONE_TRY, |_| {}).await {
             Ok(store) => break store,
-            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
         }
         tokio::time::sleep(PAUSE).await;
     };
     parts.cassandra.ok();
     while let Err(error) = service.connect(&store).await {
-        tell(&parts.statements, format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error)));
+        let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
+        tell(&parts.statements, shown(error.failure(), NO_TABLES), reason);
         tokio::time::sleep(PAUSE).await;
     }
     parts.statements.ok();
@@ -273,7 +275,18 @@ async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, pa
         tokio::time::sleep(PAUSE).await;
         match service.probe().await {
             Ok(()) => parts.cassandra.ok(),
-            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
         }
+    }
+}
+
+const NOT_AS_SET_UP: &str = "Cassandra does not take the connection as it is set up; the log says why";
+const NO_TABLES: &str = "tables of the endpoints are missing in Cassandra, or are not as they are declared; the log names them";
+
+/// What passes by itself needs nobody.
+fn shown(failure: Failure, otherwise: &'static str) -> &'static str {
+    match failure {
+        Failure::Transient => "Cassandra does not answer",
+        _ => otherwise,
     }
 }
