@@ -23,7 +23,7 @@ use scylla::statement::prepared::PreparedStatement;
 use tokio::time::Instant;
 
 pub use freshness::{Freshness, FreshnessLookup};
-pub use key::{KeyValue, NotThatType, date_text, days, millis, timestamp_text};
+pub use key::{KeyValue, NotThatType, date_text, days, millis, timestamp_text, whole_number};
 pub use value::Value;
 
 use crate::connect::Store;

@@ -100,6 +100,10 @@ struct LimitArgs {
     #[arg(long, env = "API_TOTAL_RATE", value_name = "RATE")]
     total_rate: Option<Rate>,
 
+    /// Wrong keys from one address before it is told to wait [default: 20 at once, then 1 per second]
+    #[arg(long, value_name = "RATE")]
+    wrong_keys: Option<Rate>,
+
     /// Requests that are worked on at a time; more are answered 503
     #[arg(long, env = "API_IN_FLIGHT", default_value_t = 512, value_name = "REQUESTS")]
     in_flight: usize,
@@ -172,7 +176,7 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let readiness = server.readiness();
     let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
     let connecting = tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone()));
-    say(&format!("{} is served at {scheme}://{address}; /openapi.json describes it", pipeline.name));
+    say(&format!("{} is served at {scheme}://{address}; /openapi.json describes it, /docs shows it", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
     }
@@ -199,10 +203,12 @@ fn settings(args: &ServeArgs) -> Result<Settings, Error> {
         if who.allow_anonymous { Admission::anonymous() } else { Keys::open(&who.keys, Some(limits.rate)).map(Admission::Keys) };
     let admission = admission.map_err(|error| api_error("read the API keys", error))?;
     let tls = who.tls_cert.clone().zip(who.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
+    let usual = Settings::new(args.listen, admission);
     Ok(Settings {
         tls,
         metrics_address: args.metrics_listen.0,
         total_rate: limits.total_rate,
+        failure_rate: limits.wrong_keys.unwrap_or(usual.failure_rate),
         in_flight: limits.in_flight,
         connections: limits.connections,
         // The answer says itself that it took too long; this is for what does not come to that.
@@ -210,7 +216,7 @@ fn settings(args: &ServeArgs) -> Result<Settings, Error> {
         origins: who.origins.iter().cloned().map(Into::into).collect(),
         lag: Duration::from_secs(limits.lag),
         drain: Duration::from_secs(limits.drain),
-        ..Settings::new(args.listen, admission)
+        ..usual
     })
 }
 

@@ -51,7 +51,8 @@ impl Api {
 
     /// Starts a server with these arguments and variables; it may not be ready.
     pub(super) async fn start_with(pipeline: &TestPipeline, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let key = make_key(pipeline, &[]).await;
+        // Following pages of one row, a test is faster than what one application may ask by default.
+        let key = make_key(pipeline, &["--rate", "10000 per second"]).await;
         let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut command = pipeline.sluice(&[&["serve", &pipeline.name], &ports[..], arguments].concat()).await;
         // What the definition names is read, though nothing is fetched.
@@ -96,6 +97,19 @@ impl Api {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let answer = self.get(path).await;
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Asks until a key gets that status: a change of the keys' file is seen within two seconds.
+    pub(super) async fn becomes(&self, path: &str, key: &str, status: u16) -> Answer {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
             if answer.status == status {
                 return answer;
             }

@@ -8,19 +8,6 @@ use tests::proxy::Proxy;
 use super::kit::{Api, make_key};
 use super::{orders, shop};
 
-/// Asks until the answer has a status: a change of the keys' file is seen within two seconds.
-async fn becomes(api: &Api, path: &str, key: &str, status: u16) -> super::kit::Answer {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = api.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
-        if answer.status == status {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{path}: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
     let shop = shop(orders([(1, 1, "ann")])).await;
@@ -31,21 +18,21 @@ async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
         }
     }
     let key = make_key(&shop, &["--endpoint", "buyer", "--rate", "1 per minute", "--burst", "3"]).await;
-    becomes(&api, "/v1/buyers/ann", &key, 200).await;
+    api.becomes("/v1/buyers/ann", &key, 200).await;
     let foreign = api.get_with("/v1/buyers/ann/orders", &[("authorization", &format!("Bearer {key}"))]).await;
     assert_eq!(foreign.code(), "forbidden");
-    let limited = becomes(&api, "/v1/buyers/ann", &key, 429).await;
+    let limited = api.becomes("/v1/buyers/ann", &key, 429).await;
     assert!((30..=60).contains(&limited.header("retry-after").parse::<u64>().unwrap()), "{limited:?}");
 
     let id = |key: &str| key.split('_').nth(1).unwrap().to_owned();
     let old = make_key(&shop, &[]).await;
-    becomes(&api, "/v1/buyers/ann", &old, 200).await;
+    api.becomes("/v1/buyers/ann", &old, 200).await;
     let rotated = shop.sluice(&["keys", "rotate", &id(&old), "--grace", "0"]).await.output().unwrap();
     let new = String::from_utf8(rotated.stdout).unwrap().trim().to_owned();
-    becomes(&api, "/v1/buyers/ann", &new, 200).await;
-    becomes(&api, "/v1/buyers/ann", &old, 401).await;
+    api.becomes("/v1/buyers/ann", &new, 200).await;
+    api.becomes("/v1/buyers/ann", &old, 401).await;
     assert!(shop.sluice(&["keys", "revoke", &id(&new)]).await.output().unwrap().status.success());
-    becomes(&api, "/v1/buyers/ann", &new, 401).await;
+    api.becomes("/v1/buyers/ann", &new, 401).await;
     let kept = std::fs::read_to_string(shop.lake().parent().unwrap().join(".sluice/api-keys.json")).unwrap();
     for key in [&key, &old, &new, &api.key] {
         let secret = key.rsplit('_').next().unwrap();
