@@ -36,19 +36,28 @@ async fn assert_kept(pipeline: &TestPipeline, known: Value) {
     assert_eq!(operations["total"], accepted.len());
     for (operation, answers) in accepted {
         let is_of_health = ["GET /livez", "GET /readyz", "GET /health"].contains(&operation.as_str());
-        assert!(is_of_health || answers.as_u64() > Some(2), "{operation} was hardly answered, this shows nothing: {said}");
+        assert!(is_of_health || answers.as_u64() > Some(1), "{operation} was hardly answered, this shows nothing: {said}");
     }
 }
 
-/// A thing a line, every quarter of an hour from the first of March on; names that mean something elsewhere, and values that are not there.
+/// Names that mean something elsewhere.
+pub(super) const OWNERS: [&str; 4] = ["ann", "bob's", "x'; DROP TABLE by_owner; --", "a/b c+d%\u{e4}"];
+
+/// The pipeline with every kind of endpoint, after a run.
+pub(super) async fn kinds() -> TestPipeline {
+    let kinds = TestPipeline::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/kinds")).await;
+    kinds.serve_at("things", things(200)).run().await;
+    kinds
+}
+
+/// A thing a line, every quarter of an hour from the first of March on; some of their values are not there.
 fn things(count: u32) -> String {
-    let owners = ["ann", "bob's", "x'; DROP TABLE by_owner; --", "a/b c+d%\u{e4}"];
     let line = |n: u32| {
         let at = chrono::DateTime::from_timestamp(1_709_251_200 + i64::from(n) * 900, 0).unwrap();
         json!({
             "id": format!("{n:08x}-6a31-4c39-a1a5-0d9e8f1c0a55"),
             "made": format!("{n:08x}-6a31-1c39-a1a5-0d9e8f1c0a55"),
-            "owner": owners[n as usize % owners.len()],
+            "owner": OWNERS[n as usize % OWNERS.len()],
             "place": if n % 2 == 0 { "home" } else { "away" },
             "flag": n % 3 == 0,
             "tiny": n % 3,
@@ -70,8 +79,7 @@ fn things(count: u32) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_endpoint_keeps_what_its_document_says() {
-    let kinds = TestPipeline::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/kinds")).await;
-    kinds.serve_at("things", things(200)).run().await;
+    let kinds = kinds().await;
     let known = |n: u32| {
         let at = chrono::DateTime::from_timestamp(1_709_251_200 + i64::from(n) * 900, 0).unwrap();
         let thing: Value = serde_json::from_str(things(n + 1).lines().last().unwrap()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -14,6 +15,7 @@ pub(super) struct Api {
     pub(super) url: String,
     pub(super) metrics_url: String,
     pub(super) key: String,
+    log: Arc<Mutex<String>>,
     pub(super) client: reqwest::Client,
 }
 
@@ -72,8 +74,15 @@ impl Api {
         };
         let (url, metrics_url) = (url("is served at "), url("metrics are at "));
         // What it says afterwards is read, so that it can go on saying it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, url, metrics_url, key, client: reqwest::Client::new() }
+        let log = Arc::new(Mutex::new(said));
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *written.lock().unwrap() += &(line + "\n")));
+        Self { process, url, metrics_url, key, log, client: reqwest::Client::new() }
+    }
+
+    /// What the process said on stderr until now.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {

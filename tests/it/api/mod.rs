@@ -1,5 +1,6 @@
 //! The REST API over a real node, asked over real HTTP.
 
+mod attacks;
 mod contract;
 mod kit;
 mod paging;
