@@ -47,7 +47,15 @@ async fn cassandra_may_come_later_go_and_come_back() {
     proxy.cut();
     let address = proxy.address().to_string();
     let api = Api::start_with(&shop, &["--deadline", "2"], &[("CASSANDRA_HOST", &address)]).await;
-    let waiting = api.wait_for("/readyz", 503).await.json();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let waiting = loop {
+        let waiting = api.wait_for("/readyz", 503).await.json();
+        if waiting["parts"]["cassandra"]["reason"] != "not started yet" {
+            break waiting;
+        }
+        assert!(Instant::now() < deadline, "{waiting}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!(waiting["parts"]["cassandra"]["status"], "down", "{waiting}");
     // It is read without a key: where Cassandra is, is for the log.
     assert_eq!(waiting["parts"]["cassandra"]["reason"], "Cassandra does not answer");
