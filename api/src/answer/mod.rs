@@ -189,11 +189,7 @@ fn holds(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Reads the rows; also where the next page begins.
-async fn rows_of<'a>(
-    asker: &'a Asker,
-    resolved: &Resolved,
-    deadline: Instant,
-) -> Result<(Rows<'a>, Option<Position>), Problem> {
+async fn rows_of<'a>(asker: &'a Asker, resolved: &Resolved, deadline: Instant) -> Result<(Rows<'a>, Option<Position>), Problem> {
     let endpoint = &asker.endpoint;
     let request = &resolved.asked;
     let mut rows = Rows::new(resolved.format, &asker.names);

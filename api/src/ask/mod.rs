@@ -191,9 +191,13 @@ impl Asker {
             Ok::<_, lookup::Error>((job.bucket, answer))
         };
         let likely = self.density.partitions_of(wanted, READ_AHEAD);
-        let first: Vec<Job> = jobs.by_ref().take(likely).collect();
-        let first = futures::stream::iter(first).map(ask).buffered(likely);
-        let mut answers = std::pin::pin!(first.chain(futures::stream::iter(jobs).map(ask).buffered(READ_AHEAD)));
+        // One alone needs no order among answers: what keeps it is made when it is needed.
+        let alone = if likely == 1 { jobs.next() } else { None };
+        let ahead: Vec<Job> = if likely == 1 { Vec::new() } else { jobs.by_ref().take(likely).collect() };
+        let alone = futures::stream::iter(alone).then(ask);
+        let ahead = futures::stream::iter(ahead).map(ask).buffered(likely);
+        let rest = futures::stream::iter(jobs).map(ask).buffered(READ_AHEAD);
+        let mut answers = std::pin::pin!(alone.chain(ahead).chain(rest));
         while let Some((bucket, answer)) = answers.try_next().await? {
             answer.each(|row: &Row<'_, '_>| {
                 if rows.count() == limit {
@@ -251,7 +255,8 @@ fn selected(endpoint: &Endpoint) -> Vec<Selected<'_>> {
 /// Where in what is selected each clustering column is; a cursor holds their values. Sums have no cursors.
 fn places_of_clustering(endpoint: &Endpoint) -> Vec<usize> {
     let selected = selected(endpoint);
-    let place = |name: &str| selected.iter().position(|column| matches!(column, Selected::Column(selected, _) if *selected == name));
+    let place =
+        |name: &str| selected.iter().position(|column| matches!(column, Selected::Column(selected, _) if *selected == name));
     endpoint.clustering.iter().filter_map(|(column, _)| place(&column.name)).collect()
 }
 

@@ -81,7 +81,6 @@ pub(crate) fn build(app: App, settings: &Settings, readiness: &Readiness) -> Rou
     // Of layers, the last is the outermost.
     routes
         .fallback(async || Problem::new(Code::NotFound, "there is no such path"))
-        .layer(from_fn_with_state(stack.clone(), admit))
         .layer(from_fn_with_state(stack.clone(), dress))
         .layer(compression)
         .layer(tower::util::option_layer(cors(&settings.origins)))
@@ -126,11 +125,12 @@ async fn observed(State(stack): State<Arc<Stack>>, mut request: Request, next: N
 }
 
 /// The form of refusals, panics among them, and the headers of every answer.
-async fn dress(State(_): State<Arc<Stack>>, request: Request, next: Next) -> Response {
+async fn dress(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<observe::RequestId>().cloned();
     let is_head = request.method() == Method::HEAD;
     let id = id.as_ref().map_or("", |id| &id.0);
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic, id));
+    let response =
+        AssertUnwindSafe(admit(&stack, request, next)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic, id));
     let mut response = problem::named(response, id);
     if is_head {
         *response.body_mut() = Body::empty();
@@ -147,9 +147,9 @@ async fn dress(State(_): State<Arc<Stack>>, request: Request, next: Next) -> Res
 }
 
 /// Bounds, key, limits, load: what is refused here no handler sees.
-async fn admit(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
+async fn admit(stack: &Stack, request: Request, next: Next) -> Response {
     let known = stack.known(&request);
-    match pass(&stack, known.map(Arc::as_ref), request, next).await {
+    match pass(stack, known.map(Arc::as_ref), request, next).await {
         Ok((passed, mut response)) => {
             passed.describe(response.headers_mut());
             response.extensions_mut().insert(passed.caller);

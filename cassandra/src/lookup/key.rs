@@ -5,8 +5,8 @@
 use chrono::{DateTime, NaiveDate};
 use uuid::Uuid;
 
-use super::text::{date_text, timestamp_text};
 use super::Value;
+use super::text::{date_text, timestamp_text};
 use crate::cql::CqlType;
 
 /// A value of a marker.

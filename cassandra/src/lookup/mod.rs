@@ -170,7 +170,9 @@ impl Lookup {
         let markers = Markers { values, limit: limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)) };
         let mut is_second = false;
         loop {
-            let asked = tokio::time::timeout_at(deadline, self.session.execute_unpaged(&self.statement, &markers)).await;
+            // The driver's future is large, and those that hold it are moved from one to the next until a task has them.
+            let asking = Box::pin(self.session.execute_unpaged(&self.statement, &markers));
+            let asked = tokio::time::timeout_at(deadline, asking).await;
             let answer = match asked {
                 Err(_) => return Err(Error::TooLate { table: self.table.to_string() }),
                 Ok(Err(error)) if !is_second && error.kind() == Failure::Transient => {
