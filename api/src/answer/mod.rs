@@ -129,7 +129,8 @@ impl Service {
 }
 
 fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    // With those that are added further out, so that the map is not made anew while it grows.
+    let mut headers = HeaderMap::with_capacity(24);
     headers.insert(ETAG, header(etag));
     let cache = match endpoint.cache_seconds {
         0 => HeaderValue::from_static("private, no-cache"),
