@@ -2,6 +2,7 @@
 
 mod kit;
 mod paging;
+mod session_events;
 mod who;
 
 use serde_json::json;
