@@ -1,12 +1,15 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-cluster crash-test check lint build dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test check lint build dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 pipeline: ## Build, start what is needed, run the session events pipeline, show what came of it
 	@scripts/pipeline.sh
+
+serve: ## Answer what the session events pipeline declares as endpoints, on 127.0.0.1:8080 (ARGS="--listen ...")
+	@scripts/serve.sh $(ARGS)
 
 oulad: ## Run the Open University pipeline over OULAD_URL, compare every table with an independent computation
 	@scripts/oulad.sh

@@ -3,7 +3,7 @@
 # Needs no network, and a fraction of a second, where nothing is missing.
 #
 #   scripts/install.sh [build] [node] [tools] [load]    default: the first three
-#     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv, for make check
+#     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
 #     load    wrk, for make bench-serving
 source "$(dirname "$0")/lib.sh"
 exit_code=2
@@ -58,6 +58,7 @@ check_node() {
 
 check_tools() {
   command -v python3 >/dev/null || lacks 'Python 3' python3
+  command -v curl >/dev/null || lacks 'curl' curl
   python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "Python's venv" python3-venv
 }
 

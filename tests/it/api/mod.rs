@@ -3,6 +3,7 @@
 mod kit;
 mod load;
 mod paging;
+mod session_events;
 mod who;
 
 use serde_json::json;
