@@ -90,6 +90,9 @@ proptest! {
     #[test]
     fn another_value_anywhere_is_another_definition(at in any::<prop::sample::Index>()) {
         let shipped = std::fs::read_to_string(SHIPPED).unwrap();
+        // What decides tables: an endpoint may not go with other keys.
+        let shipped = sections(&shipped).into_iter().flat_map(|(header, lines)| [vec![header], lines].concat());
+        let shipped = shipped.collect::<Vec<_>>().join("\n");
         let changes = [
             ("unique_key = [\"session_id\", \"event\"]", "unique_key = [\"session_id\"]"),
             ("retention = \"365 days\"", "retention = \"364 days\""),
