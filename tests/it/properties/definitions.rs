@@ -26,7 +26,7 @@ fn sections(toml: &str) -> Vec<(String, Vec<String>)> {
 fn read(toml: String) -> Pipeline {
     let folder = std::fs::read_dir(Path::new(SHIPPED).parent().unwrap()).unwrap();
     let names = folder.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
-    let files: BTreeMap<_, _> = names.filter(|name| name.ends_with(".sql")).map(|name| (name, "select 1".to_owned())).collect();
+    let files: BTreeMap<_, _> = names.filter(|name| name != "pipeline.toml").map(|name| (name, "select 1".to_owned())).collect();
     let text = DefinitionText { path: "pipeline.toml".to_owned(), toml, files };
     definition::read(&text, &|_| Some("file:///events".to_owned())).unwrap_or_else(|errors| panic!("{errors}"))
 }
