@@ -59,7 +59,7 @@ node-status: ## Say whether the local Cassandra runs, and where
 down: ## Stop what `make pipeline` started; data stay
 	@scripts/down.sh
 
-clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file)
+clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file, API keys)
 	@scripts/clean.sh
 
 install: ## Check what is missing on this machine, and install it where that can be done

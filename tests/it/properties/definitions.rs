@@ -26,7 +26,7 @@ fn sections(toml: &str) -> Vec<(String, Vec<String>)> {
 fn read(toml: String) -> Pipeline {
     let folder = std::fs::read_dir(Path::new(SHIPPED).parent().unwrap()).unwrap();
     let names = folder.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
-    let files: BTreeMap<_, _> = names.filter(|name| name.ends_with(".sql")).map(|name| (name, "select 1".to_owned())).collect();
+    let files: BTreeMap<_, _> = names.filter(|name| name != "pipeline.toml").map(|name| (name, "select 1".to_owned())).collect();
     let text = DefinitionText { path: "pipeline.toml".to_owned(), toml, files };
     definition::read(&text, &|_| Some("file:///events".to_owned())).unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -90,6 +90,9 @@ proptest! {
     #[test]
     fn another_value_anywhere_is_another_definition(at in any::<prop::sample::Index>()) {
         let shipped = std::fs::read_to_string(SHIPPED).unwrap();
+        // What decides tables: an endpoint may not go with other keys.
+        let shipped = sections(&shipped).into_iter().flat_map(|(header, lines)| [vec![header], lines].concat());
+        let shipped = shipped.collect::<Vec<_>>().join("\n");
         let changes = [
             ("unique_key = [\"session_id\", \"event\"]", "unique_key = [\"session_id\"]"),
             ("retention = \"365 days\"", "retention = \"364 days\""),
