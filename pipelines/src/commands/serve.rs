@@ -146,7 +146,7 @@ pub async fn run(args: ServeArgs) -> ExitCode {
 async fn served(args: ServeArgs) -> Result<(), Error> {
     logs::start_as(&args.log, args.log_format);
     let folder = folder::find(&args.pipeline, &args.pipelines)?;
-    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
+    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok().or_else(|| Some(NO_SOURCE.to_owned())))?;
     let checked = check(&reading).await.into_result(&reading.places)?;
     let pipeline = reading.pipeline;
     if checked.endpoints.is_empty() {
@@ -232,6 +232,9 @@ async fn stopped() {
         std::process::exit(crate::signals::ENDED_BY_SIGNAL);
     });
 }
+
+/// Stands for a variable that is not set: only sources have any, and nothing is fetched here.
+const NO_SOURCE: &str = "http://unset.invalid";
 
 /// What the server tells on `/readyz`.
 struct Parts {
