@@ -43,7 +43,7 @@ pub struct ServeArgs {
     #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 
-    /// Where metrics are, at /metrics; `none` for nowhere
+    /// Where metrics are, at /metrics, and /livez and /readyz without TLS; `none` for nowhere
     #[arg(long, env = "API_METRICS_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
     metrics_listen: Metrics,
 
