@@ -9,6 +9,7 @@
 mod answer;
 mod ask;
 mod cursor;
+mod docs;
 pub mod endpoint;
 mod format;
 mod freshness;

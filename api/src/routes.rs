@@ -1,4 +1,4 @@
-//! The routes of a service: each path of each endpoint, and the document that describes them.
+//! The routes of a service: each path of each endpoint, the document that describes them, and the page that shows it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ impl Service {
         let answer = async move || ([(CONTENT_TYPE, "application/json")], document.clone());
         let paths = vec!["/openapi.json".into()];
         routes.push(Route { name: "openapi".to_owned(), access: Access::AnyKey, paths, handler: get(answer) });
+        routes.extend(crate::docs::routes());
         App { pipeline: self.pipeline.clone(), routes }
     }
 

@@ -129,6 +129,16 @@ async fn a_line_for_each_request_and_no_secret_in_any() {
 }
 
 #[tokio::test]
+async fn a_head_is_that_of_the_answer_without_its_body() {
+    let server = serve(open_settings()).await;
+    for (path, status, length) in [("/v1/items/1", 200, "6"), ("/v1/text", 200, "24000"), ("/livez", 200, "15")] {
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+        let answer = server.send(request.as_bytes()).await;
+        assert_eq!((answer.status, answer.header("content-length"), answer.text()), (status, Some(length), ""), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_longer_answer_is_compressed_for_who_asks() {
     let server = serve(open_settings()).await;
     let plain = server.get("/v1/text", "").await;
