@@ -1,12 +1,15 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline test test-cluster crash-test check lint build dist bench-sessions bench-memory fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 pipeline: ## Build, start what is needed, run the session events pipeline, show what came of it
 	@scripts/pipeline.sh
+
+serve: ## Answer what the session events pipeline declares as endpoints, on 127.0.0.1:8080 (ARGS="--listen ...")
+	@scripts/serve.sh $(ARGS)
 
 oulad: ## Run the Open University pipeline over OULAD_URL, compare every table with an independent computation
 	@scripts/oulad.sh
@@ -19,6 +22,9 @@ test-cluster: ## Run the tests of several nodes: one is killed, one is paused, o
 
 crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=..., ARGS="--step NAME")
 	@scripts/crash-test.sh $(ARGS)
+
+compose-test: ## Bring the compose file up, with ETL_DEBUG and without, and compare what the API answers with the lake (PROFILE=dev)
+	@scripts/compose-test.sh
 
 check: ## Check scripts, Dockerfile, compose file, documents and the borders between crates
 	@scripts/check.sh
@@ -38,6 +44,9 @@ bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
 bench-memory: ## Peak memory of the chain for some data and for ten times as much (ARGS="--by-stage")
 	@scripts/bench-memory.sh $(ARGS)
 
+bench-serving: ## Time the REST API beside the bare driver and FastAPI (PROFILE=dist, ARGS="--callers 128")
+	@scripts/bench-serving.sh $(ARGS)
+
 fuzz: ## Bytes that nobody would write, for every decoder and the definition (SECONDS=60 for each)
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
@@ -53,7 +62,7 @@ node-status: ## Say whether the local Cassandra runs, and where
 down: ## Stop what `make pipeline` started; data stay
 	@scripts/down.sh
 
-clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file)
+clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file, API keys)
 	@scripts/clean.sh
 
 install: ## Check what is missing on this machine, and install it where that can be done

@@ -17,8 +17,8 @@ check() { # WHAT COMMAND...: the command says itself what it found
 # Nothing of the environment of whoever checks.
 composed() { env -u ETL_DEBUG -u SLUICE_IMAGE "$@" "$tools/bin/docker-compose" --file docker-compose.yml config --quiet; }
 
-check 'scripts (shellcheck)' "$tools/bin/shellcheck" scripts/*.sh .ci/run
-check 'Dockerfile (hadolint)' "$tools/bin/hadolint" Dockerfile
+check 'scripts (shellcheck)' "$tools/bin/shellcheck" scripts/*.sh scripts/containers/*.sh scripts/containers/cassandra/start .ci/run
+check 'Dockerfile (hadolint)' "$tools/bin/hadolint" Dockerfile scripts/containers/cassandra/Dockerfile
 check 'compose file, nothing set' composed
 check 'compose file, ETL_DEBUG empty' composed ETL_DEBUG=
 check 'compose file, ETL_DEBUG=1 and an image' composed ETL_DEBUG=1 SLUICE_IMAGE=registry.example/sluice:1
@@ -40,8 +40,10 @@ for dependency in deltalake datafusion parquet object_store; do only_in "$depend
 only_in scylla cassandra
 for dependency in reqwest clap miette indicatif; do only_in "$dependency" pipelines; done
 only_in zones pipelines
-only_in cassandra pipelines
-only_in model zones cassandra pipelines
+only_in cassandra api pipelines
+for dependency in axum hyper tower-http tokio-rustls; do only_in "$dependency" api; done
+only_in api pipelines
+only_in model zones cassandra api pipelines
 for dependency in tokio deltalake reqwest; do
   ! grep -qE "^$dependency(\.| |=)" model/Cargo.toml || finding "model declares $dependency: it has no IO and no runtime"
 done
@@ -53,13 +55,13 @@ in_code() { # WHAT PATTERN CRATE...
     if sed '/^#\[cfg(test)\]/,$d' "$file" | grep -nE "$pattern" | sed "s|^|$file:|" | grep . >&2; then finding "$what"; fi
   done < <(find "${@/%//src}" -name '*.rs' ! -path '*/tests/*' ! -name 'tests.rs')
 }
-in_code 'a library prints' '(^|[^a-z_])e?print(ln)?!\(|dbg!\(' model zones cassandra
-in_code 'a library exits' 'process::exit' model zones cassandra
-in_code 'a library reads the environment' 'env::var' model zones cassandra
+in_code 'a library prints' '(^|[^a-z_])e?print(ln)?!\(|dbg!\(' model zones cassandra api
+in_code 'a library exits' 'process::exit' model zones cassandra api
+in_code 'a library reads the environment' 'env::var' model zones cassandra api
 # It hangs under a bounded pool, reads its source twice, and its clauses over what no source row matches read whole tables
 # (docs/decisions/0001-upsert.md).
 in_code 'the MERGE of delta-rs is used' 'operations::merge|MergeBuilder|when_not_matched|when_matched' zones
-in_code 'the program knows a data set' 'session_events|session_id|player_id|oulad|code_module|id_student' model zones cassandra pipelines
+in_code 'the program knows a data set' 'session_events|session_id|player_id|oulad|code_module|id_student' model zones cassandra api pipelines
 [[ $findings -ne $before ]] || say 'ok: borders between crates'
 
 # Documents: links lead somewhere, every setting is listed.

@@ -2,8 +2,9 @@
 # Checks what this machine lacks and installs it: on Debian and Ubuntu as root. Elsewhere it says what to do and ends with 2.
 # Needs no network, and a fraction of a second, where nothing is missing.
 #
-#   scripts/install.sh [build] [node] [tools]    default: all of them
-#     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv, for make check
+#   scripts/install.sh [build] [node] [tools] [load]    default: the first three
+#     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
+#     load    wrk, for make bench-serving
 source "$(dirname "$0")/lib.sh"
 exit_code=2
 
@@ -57,7 +58,12 @@ check_node() {
 
 check_tools() {
   command -v python3 >/dev/null || lacks 'Python 3' python3
+  command -v curl >/dev/null || lacks 'curl' curl
   python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "Python's venv" python3-venv
+}
+
+check_load() {
+  command -v wrk >/dev/null || lacks 'wrk (makes the load)' wrk
 }
 
 install_packages() {
@@ -87,8 +93,8 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- build node tools
 for group in "$@"; do
   case $group in
-    build | node | tools) "check_$group" ;;
-    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools]' ;;
+    build | node | tools | load) "check_$group" ;;
+    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [load]' ;;
   esac
 done
 [[ ${#missing[@]} -eq 0 ]] || install_packages

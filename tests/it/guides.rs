@@ -20,6 +20,15 @@ async fn the_tutorial_works_as_it_is_written() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// From a file to a server, and to curl's answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_to_the_rest_api_works_as_it_is_written() {
+    let guides = guide::sections(&docs("api.md"));
+    assert_eq!(guides.len(), 1, "of the sections with something to run");
+    let wrong = guides[0].run(|_| {}).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_recipe_works_as_it_is_written() {
     let mut wrong = Vec::new();
@@ -57,7 +66,7 @@ fn write_fleet(folder: &Path) {
 #[test]
 fn every_test_that_the_guarantees_name_is_there() {
     let mut tests = String::new();
-    for folder in ["tests/it", "zones/src", "cassandra/src", "pipelines/src", "model/src"] {
+    for folder in ["tests/it", "zones/src", "cassandra/src", "api/src", "pipelines/src", "model/src"] {
         read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), Part::All, &mut tests);
     }
     let page = docs("guarantees.md");
@@ -75,7 +84,7 @@ fn every_test_that_the_guarantees_name_is_there() {
 fn every_message_of_the_troubleshooting_page_is_in_the_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut source = String::new();
-    for member in ["model", "zones", "cassandra", "pipelines"] {
+    for member in ["model", "zones", "cassandra", "api", "pipelines"] {
         read_sources(&root.join(member).join("src"), Part::WithoutTests, &mut source);
     }
     let page = docs("troubleshooting.md");

@@ -7,7 +7,8 @@
 //! - ```` ```console fails ````: the commands end with an error
 //! - ```` ```console skip ````: not run
 //!
-//! `cqlsh ... -e "STATEMENT"` is asked over a session of its own: there may be no cqlsh.
+//! `cqlsh ... -e "STATEMENT"` is asked over a session of its own: there may be no cqlsh. What is served at 127.0.0.1:8080 is served at a
+//! port that is free.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 
@@ -90,10 +91,11 @@ impl Guide {
     pub async fn run(&self, prepare: impl Fn(&Path)) -> Vec<String> {
         let folder = TempDir::with_prefix("sluice guide ").unwrap();
         prepare(folder.path());
-        let asks_cassandra = self.steps.iter().any(|step| {
-            matches!(step, Step::Commands { commands, .. } if commands.iter().any(|shown| shown.command.starts_with("cqlsh ")))
-        });
-        let session = if asks_cassandra { Some(KeyspaceSession::new().await) } else { None };
+        let needs_keyspace = self.steps.iter().any(
+            |step| matches!(step, Step::Commands { commands, .. } if commands.iter().any(|shown| asks_cassandra(&shown.command))),
+        );
+        let address = free_address();
+        let session = if needs_keyspace { Some(KeyspaceSession::new().await) } else { None };
         let mut wrong = Vec::new();
         for step in &self.steps {
             match step {
@@ -110,7 +112,10 @@ impl Guide {
                                 Ok(rows) => (rows.join("\n"), true),
                                 Err(error) => (error, false),
                             },
-                            (session, _) => shell(&shown.command, folder.path(), session.as_ref()).await,
+                            (session, _) => {
+                                let command = shown.command.replace(SERVED_AT, &address);
+                                shell(&command, folder.path(), session.as_ref(), &address).await
+                            }
                         };
                         let missing = missing(&shown.output, &output);
                         if is_success == *fail || missing.is_some() {
@@ -125,12 +130,24 @@ impl Guide {
     }
 }
 
+fn asks_cassandra(command: &str) -> bool {
+    ["cqlsh ", "sluice serve "].iter().any(|start| command.starts_with(start))
+}
+
+/// Where a page says that the REST API is.
+const SERVED_AT: &str = "127.0.0.1:8080";
+
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
 /// What stands between the last two double quotes.
 fn statement(command: &str) -> &str {
     command.trim_end().strip_suffix('"').and_then(|rest| rest.rsplit_once('"')).expect("cqlsh -e \"...\"").1
 }
 
-async fn shell(command: &str, folder: &Path, session: Option<&KeyspaceSession>) -> (String, bool) {
+async fn shell(command: &str, folder: &Path, session: Option<&KeyspaceSession>, address: &str) -> (String, bool) {
     let programs = program("sluice").parent().unwrap().to_owned();
     let path = std::env::join_paths(
         std::iter::once(programs).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
@@ -138,6 +155,7 @@ async fn shell(command: &str, folder: &Path, session: Option<&KeyspaceSession>) 
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(folder).env_clear();
     shell.envs(std::env::vars_os().filter(|(name, _)| name == "HOME")).env("PATH", path.unwrap()).env("PWD", folder);
+    shell.env("API_LISTEN", address).env("API_METRICS_LISTEN", "none");
     if let Some(session) = session {
         shell.env("CASSANDRA_HOST", cassandra_node::hosts().await.to_string()).env("CASSANDRA_KEYSPACE", &session.keyspace);
     }

@@ -61,6 +61,24 @@ async fn metrics_are_on_a_port_of_their_own_and_name_endpoints_not_paths() {
     }
 }
 
+#[tokio::test]
+async fn health_is_answered_in_plain_beside_the_metrics() {
+    let mut settings = open_settings();
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    let server = serve(settings).await;
+    // As a probe without a client library sends it.
+    let probe = async |path: &str| {
+        let mut client = Client(tokio::net::TcpStream::connect(server.metrics.unwrap()).await.unwrap());
+        client.write(&format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        client.answer().await.status
+    };
+    let cassandra = server.readiness.part("cassandra");
+    assert_eq!((probe("/livez").await, probe("/readyz").await), (200, 503));
+    cassandra.ok();
+    assert_eq!(probe("/readyz").await, 200);
+    assert_eq!(probe("/v1/others").await, 404);
+}
+
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 

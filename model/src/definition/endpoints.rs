@@ -101,7 +101,7 @@ pub const RANGE_PARAMETERS: [&str; 4] = ["from", "to", "hours", "days"];
 /// Parameters that every answer of rows takes.
 pub const PAGE_PARAMETERS: [&str; 2] = ["limit", "cursor"];
 
-/// `/v1/players/{player_id}`.
+/// `/v1/buyers/{buyer}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathTemplate {
     pub segments: Vec<Segment>,

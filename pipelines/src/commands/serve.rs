@@ -43,7 +43,7 @@ pub struct ServeArgs {
     #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 
-    /// Where metrics are, at /metrics; `none` for nowhere
+    /// Where metrics are, at /metrics, and /livez and /readyz without TLS; `none` for nowhere
     #[arg(long, env = "API_METRICS_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
     metrics_listen: Metrics,
 
@@ -150,7 +150,7 @@ pub async fn run(args: ServeArgs) -> ExitCode {
 async fn served(args: ServeArgs) -> Result<(), Error> {
     logs::start_as(&args.log, args.log_format);
     let folder = folder::find(&args.pipeline, &args.pipelines)?;
-    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;
+    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok().or_else(|| Some(NO_SOURCE.to_owned())))?;
     let checked = check(&reading).await.into_result(&reading.places)?;
     let pipeline = reading.pipeline;
     if checked.endpoints.is_empty() {
@@ -238,6 +238,9 @@ async fn stopped() {
         std::process::exit(crate::signals::ENDED_BY_SIGNAL);
     });
 }
+
+/// Stands for a variable that is not set: only sources have any, and nothing is fetched here.
+const NO_SOURCE: &str = "http://unset.invalid";
 
 /// What the server tells on `/readyz`.
 struct Parts {

@@ -57,8 +57,7 @@ impl Api {
         let key = make_key(pipeline, &["--rate", "10000 per second"]).await;
         let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut command = pipeline.sluice(&[&["serve", &pipeline.name], &ports[..], arguments].concat()).await;
-        // What the definition names is read, though nothing is fetched.
-        command.env("ORDERS_URL", pipeline.url()).envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut said = String::new();

@@ -3,7 +3,9 @@
 mod attacks;
 mod contract;
 mod kit;
+mod load;
 mod paging;
+mod session_events;
 mod who;
 
 use serde_json::json;

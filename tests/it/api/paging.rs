@@ -17,7 +17,8 @@ fn ids(items: &[Value]) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_pages_together_are_the_rows_of_the_lake_in_the_order_of_the_table() {
     let shop = shop(orders(crowded(0..100))).await;
-    let api = Api::start(&shop).await;
+    let api = Api::start_with(&shop, &["--rate", "10000 per second"], &[]).await;
+    api.wait_for("/readyz", 200).await;
     let lake = async |order: &str, condition: &str| -> Vec<u64> {
         let query = format!("SELECT id FROM orders WHERE {condition} ORDER BY {order}");
         shop.sql(&query).await.iter().map(|id| id.parse().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Paths of endpoints: `/v1/players/{player_id}`.
+//! Paths of endpoints: `/v1/buyers/{buyer}`.
 
 use crate::definition::endpoints::{PathTemplate, Segment};
 use crate::definition::error::{Complaint, Placed};
@@ -64,7 +64,7 @@ fn segment(part: &str) -> Result<Segment, Complaint> {
     }
     if part.contains(['{', '}']) {
         let complaint = Complaint::new(format!("`{part}` is partly a parameter"));
-        return Err(complaint.hint("a parameter is all that is between two `/`, as in `/{player_id}/`"));
+        return Err(complaint.hint("a parameter is all that is between two `/`, as in `/{buyer}/`"));
     }
     let is_plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     if !is_plain || part.bytes().all(|byte| byte == b'.') {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_path_is_of_words_and_parameters() {
-        for good in ["/v1/players/{player_id}", "/models/started_sessions/{country}/{hours}", "/a", "/v1/a.b~c-d"] {
+        for good in ["/v1/buyers/{buyer}", "/models/started_sessions/{country}/{hours}", "/a", "/v1/a.b~c-d"] {
             assert_eq!(parse(good).expect("it is a path").to_string(), good);
         }
         let bad = [
