@@ -134,9 +134,10 @@ pub fn millis(text: &str) -> Result<i64, NotThatType> {
     let parsed = DateTime::parse_from_rfc3339(text);
     // A plus in a query is a blank.
     let has_lost_its_plus = text.contains('T') && text.contains(' ');
-    let what = match has_lost_its_plus {
-        true => "must be an instant with its offset, of which `+` is written as %2B",
-        false => "must be an instant with its offset, as in 2024-01-31T10:00:00Z, or a date",
+    let what = if has_lost_its_plus {
+        "must be an instant with its offset, of which `+` is written as %2B"
+    } else {
+        "must be an instant with its offset, as in 2024-01-31T10:00:00Z, or a date"
     };
     parsed.map(|instant| instant.timestamp_millis()).map_err(|_| NotThatType(what))
 }
