@@ -93,6 +93,14 @@ run_chain() { # ETL_DEBUG LAKE
   done_step
 }
 
+run_again() {
+  step 'docker-compose up again'
+  bring_up
+  compose logs --no-log-prefix use-case-to-cassandra >"$work/again.log" 2>&1
+  grep -q 'up to date' "$work/again.log" || { cat "$work/again.log" >&2; fail 'the stages did not run again, or found something to do'; }
+  done_step 'every stage ran, and there was nothing to do'
+}
+
 step 'checking the machine'
 scripts/install.sh build tools
 tools=$(python_tools scripts/tools.txt)
@@ -123,3 +131,4 @@ done_step
 
 run_chain 1 /data/lake_debug
 run_chain '' /data/lake
+run_again
