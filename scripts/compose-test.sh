@@ -12,6 +12,8 @@ folder=$profile
 started=$EPOCHREALTIME
 work=$(mktemp -d)
 engine=''
+# What is to be taken down: nothing, until something may be there.
+is_up=''
 # A signal may come while a command's output goes to a file; what is said then is said here.
 exec {said}>&2
 # Nothing of the environment of whoever tests.
@@ -30,7 +32,7 @@ cleanup() {
   local status=$?
   trap '' INT TERM
   exec 2>&"$said"
-  if [[ -n $engine ]]; then
+  if [[ -n $is_up ]]; then
     step 'taking everything down'
     compose down --volumes --remove-orphans --timeout 20 >"$work/down.log" 2>&1 || { tail -n 5 "$work/down.log" >&2; status=1; }
     [[ $engine != podman ]] || podman_down
@@ -93,6 +95,14 @@ run_chain() { # ETL_DEBUG LAKE
   done_step
 }
 
+run_again() {
+  step 'docker-compose up again'
+  bring_up
+  compose logs --no-log-prefix use-case-to-cassandra >"$work/again.log" 2>&1
+  grep -q 'up to date' "$work/again.log" || { cat "$work/again.log" >&2; fail 'the stages did not run again, or found something to do'; }
+  done_step 'every stage ran, and there was nothing to do'
+}
+
 step 'checking the machine'
 scripts/install.sh build tools
 tools=$(python_tools scripts/tools.txt)
@@ -113,6 +123,7 @@ if [[ $engine == podman ]]; then
   make_debian_image
   make_cassandra_image
 fi
+is_up=1
 step "packing the program of the profile $profile"
 pack
 done_step "$(du -h "dist/image/sluice" | cut -f 1) in $("$engine" image inspect --format '{{.Size}}' "$SLUICE_IMAGE" | numfmt --to=iec)"
@@ -123,3 +134,4 @@ done_step
 
 run_chain 1 /data/lake_debug
 run_chain '' /data/lake
+run_again

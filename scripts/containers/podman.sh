@@ -37,6 +37,7 @@ podman_up() {
   exec {podman_lock}>"$containers/lock"
   flock --nonblock "$podman_lock" || fail 'another compose test is running on this machine'
   export CONTAINERS_CONF=$run_dir/containers.conf CONTAINERS_STORAGE_CONF=$run_dir/storage.conf
+  export DOCKER_HOST=unix://$run_dir/podman.sock
   # Limits that this machine lets a container have; cgroups by files, since there need be no systemd.
   cat >"$CONTAINERS_CONF" <<CONF
 [engine]
@@ -57,6 +58,10 @@ driver = "overlay"
 graphroot = "$containers/storage"
 runroot = "$run_dir/storage"
 CONF
+  # From here on `podman` means this one, and may be told to remove everything.
+  # shellcheck disable=SC2034 # read by who sources this
+  is_up=1
+  rm -f "$run_dir/podman.sock"
   remove_containers
   # Ctrl-C at the terminal does not reach it: it is needed to take everything down.
   setsid podman system service --time=0 "unix://$run_dir/podman.sock" {podman_lock}>&- </dev/null >"$work/podman.log" 2>&1 &
@@ -65,7 +70,6 @@ CONF
     kill -0 "$podman_pid" 2>/dev/null || fail "podman does not start: $(tail -n 3 "$work/podman.log")"
     sleep 0.1
   done
-  export DOCKER_HOST=unix://$run_dir/podman.sock
   setsid scripts/containers/health-checks.sh "$$" "$podman_pid" {podman_lock}>&- </dev/null >/dev/null 2>&1 &
   health_pid=$!
 }
