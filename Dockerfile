@@ -70,13 +70,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     --bin sluice --bin session-events-file --bin serve-files \
     && install -D --target-directory /out target/dist/sluice target/dist/session-events-file target/dist/serve-files
 
-FROM sources AS build-stages
-# hadolint ignore=SC2046
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    set -- create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra; \
-    cargo build --locked --profile dist --workspace --no-default-features --features pipelines/stage-bins $(printf ' --bin %s' "$@") \
-    && for stage in "$@"; do install -D --target-directory /out "target/dist/$stage"; done
-
 FROM build AS demonstration
 RUN mkdir /files && /out/session-events-file --out /files/session_events.jsonl.bz2
 
@@ -87,8 +80,12 @@ COPY --from=build /out/serve-files /usr/local/bin/serve-files
 FROM pipelines AS program
 COPY --from=build /out/sluice /usr/local/bin/sluice
 
+# Under the name of a stage the program is that stage's.
 FROM program AS stages
-COPY --from=build-stages /out /usr/local/bin
+USER root
+RUN for stage in create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra; do \
+    ln -s sluice "/usr/local/bin/$stage"; done
+USER 10001:10001
 
 FROM program AS sluice
 ENTRYPOINT ["sluice"]

@@ -15,16 +15,13 @@ folder=$profile
 [[ $profile != dev ]] || folder=debug
 
 step "building with the profile $profile"
-# Without default features: those are crash points, for tests. What is not packed (the programs of the tests) is not linked: with LTO
-# each link compiles all dependencies once more.
-build_with build --locked --workspace --profile "$profile" --no-default-features --features pipelines/stage-bins \
-  --bin sluice "${stages[@]/#/--bin=}" >&2
+# Without default features: those are crash points, for tests. Only sluice is linked, with LTO each link compiles all dependencies
+# once more: under the name of a stage it is that stage's program.
+build_with build --locked --workspace --profile "$profile" --no-default-features --bin sluice >&2
 done_step
 
 programs=$(target_dir)/$folder
-for program in sluice "${stages[@]}"; do
-  ! grep -q SLUICE_CRASH_AT "$programs/$program" || fail "$programs/$program has crash points, which are for tests only"
-done
+! grep -q SLUICE_CRASH_AT "$programs/sluice" || fail "$programs/sluice has crash points, which are for tests only"
 version=$("$programs/sluice" --version | awk '{ print $2 }')
 target=$(rustc -vV | sed -n 's/^host: //p')
 name=sluice-$version-$target
@@ -34,9 +31,10 @@ packing=$(mktemp -d)
 trap 'rm -rf "$packing"' EXIT
 root=$packing/$name
 mkdir -p "$root/bin" "$root/completions" dist
-for program in sluice "${stages[@]}"; do
-  # A program of the profile dev holds line tables that nobody needs who has no sources.
-  strip -o "$root/bin/$program" "$programs/$program"
+# A program of the profile dev holds line tables that nobody needs who has no sources.
+strip -o "$root/bin/sluice" "$programs/sluice"
+for stage in "${stages[@]}"; do
+  ln -s sluice "$root/bin/$stage"
 done
 for shell in bash zsh fish elvish powershell; do
   "$programs/sluice" completions "$shell" >"$root/completions/sluice.$shell"

@@ -20,6 +20,15 @@ pub enum StageName {
 }
 
 impl StageName {
+    pub const ALL: [Self; 6] = [
+        Self::CreateTables,
+        Self::UrlToLanding,
+        Self::LandingToRaw,
+        Self::RawToUseCase,
+        Self::RawToCassandra,
+        Self::UseCaseToCassandra,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::CreateTables => "create-tables",

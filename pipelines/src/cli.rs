@@ -1,5 +1,6 @@
 //! The command line: flags, definition, lake, work, report, exit code, in that order.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -168,8 +169,12 @@ const REJECTS_EXAMPLES: &str = "Examples:
   sluice rejects orders --list --reason amount --limit 0 --output csv > rejects.csv
   sluice rejects orders --list --where \"receipt = 3 AND reason = 'malformed'\"";
 
-/// The program `sluice`.
+/// The program `sluice`; called by the name of a stage, as by a link to it, that stage as a program of its own.
 pub fn main() -> ExitCode {
+    if let Some(stage) = std::env::args_os().next().and_then(|called| stage_of_that_name(Path::new(&called))) {
+        let StageCli { arguments } = StageCli::parse();
+        return block_on(commands::run::run(arguments, Some(stage)));
+    }
     let (arguments, stage) = match Cli::parse().command {
         Command::Keys(arguments) => return commands::exit(commands::keys::run(arguments)),
         Command::Serve(arguments) => return block_on(commands::serve::run(arguments)),
@@ -211,10 +216,9 @@ struct StageCli {
     arguments: RunArgs,
 }
 
-/// A binary that runs one stage.
-pub fn stage_main(stage: StageName) -> ExitCode {
-    let StageCli { arguments } = StageCli::parse();
-    block_on(commands::run::run(arguments, Some(stage)))
+fn stage_of_that_name(program: &Path) -> Option<StageName> {
+    let name = program.file_name()?;
+    StageName::ALL.into_iter().find(|stage| name == stage.name())
 }
 
 /// Runs a command. What still blocks a thread when it has ended, after a request to stop, is left to the end of the process.

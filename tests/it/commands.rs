@@ -358,3 +358,21 @@ fn the_program_says_how_it_is_used() {
     let (code, schema) = json(&base, &["schema"]);
     assert_eq!((code, &schema["properties"]["raw"]["additionalProperties"]["additionalProperties"]), (Some(0), &false.into()));
 }
+
+#[test]
+fn under_the_name_of_a_stage_the_program_is_that_stage() {
+    let base = TempDir::with_prefix("sluice test ").unwrap();
+    for stage in
+        ["create-tables", "url-to-landing", "landing-to-raw", "raw-to-use-case", "raw-to-cassandra", "use-case-to-cassandra"]
+    {
+        let link = base.path().join(stage);
+        std::os::unix::fs::symlink(program("sluice"), &link).unwrap();
+        let help = Command::new(&link).arg("--help").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains(&format!("Usage: {stage} ")), "{help}");
+        // What it does with a pipeline is what `sluice STAGE` does: here both miss it.
+        let own = Command::new(&link).arg("nowhere").current_dir(&base).output().unwrap();
+        let by_command = sluice(&base, &[stage, "nowhere"]);
+        assert_eq!((own.status.code(), String::from_utf8(own.stderr).unwrap()), (by_command.code, by_command.stderr), "{stage}");
+    }
+}
