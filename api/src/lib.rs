@@ -9,6 +9,7 @@
 mod answer;
 mod ask;
 mod cursor;
+mod dashboard;
 pub mod endpoint;
 mod format;
 mod freshness;
@@ -17,6 +18,7 @@ pub mod keys;
 pub mod layers;
 pub mod metrics;
 mod openapi;
+pub mod page;
 pub mod problem;
 mod routes;
 pub mod server;

@@ -32,6 +32,7 @@ impl Service {
                 },
             } })
         };
+        paths.insert(crate::page::PATH.to_owned(), pages());
         paths.insert("/livez".to_owned(), health("livez", "Whether the program runs"));
         paths.insert("/readyz".to_owned(), health("readyz", "Whether it can answer, part by part"));
         paths.insert("/health".to_owned(), health("health", "Whether it can answer"));
@@ -51,7 +52,7 @@ impl Service {
                 },
             },
             "security": [{ "bearer": [] }, { "header": [] }],
-            "tags": [{ "name": self.pipeline }, { "name": "health" }],
+            "tags": [{ "name": self.pipeline }, { "name": "dashboard" }, { "name": "health" }],
         })
     }
 }
@@ -244,6 +245,14 @@ fn found(endpoint: &Endpoint) -> Value {
             Format::Csv.media_type(): { "schema": { "type": "string", "description": "A header and a row a line" } },
         },
     })
+}
+
+fn pages() -> Value {
+    let mut operation = crate::page::operation();
+    for code in [Code::Unauthorized, Code::Forbidden, Code::RateLimited, Code::Internal, Code::Unavailable] {
+        operation["get"]["responses"][code.status().as_str()] = problem(code);
+    }
+    operation
 }
 
 fn problem(code: Code) -> Value {

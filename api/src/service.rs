@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cassandra::Store;
 use cassandra::lookup;
-use model::definition::PipelineClock;
+use model::definition::{Page, PipelineClock};
 use secrecy::ExposeSecret;
 
 use crate::ask::Asker;
@@ -20,6 +20,7 @@ use crate::server::Admission;
 pub struct Service {
     pub(crate) pipeline: String,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) pages: Vec<Page>,
     pub(crate) clock: PipelineClock,
     admission: Admission,
     /// Within which an answer must be there.
@@ -47,6 +48,7 @@ impl Service {
         Self {
             pipeline: pipeline.to_owned(),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            pages: Vec::new(),
             clock,
             admission,
             deadline,

@@ -168,11 +168,12 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let server = Server::bind(settings).await.map_err(|error| api_error("start the API", error))?;
     let address = server.address().map_err(|error| api_error("start the API", error))?;
     let deadline = Duration::from_secs(args.limits.deadline);
-    let service = Arc::new(Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline));
+    let service = Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline);
+    let service = Arc::new(service.with_pages(pipeline.pages));
     let readiness = server.readiness();
     let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
     let connecting = tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone()));
-    say(&format!("{} is served at {scheme}://{address}; /openapi.json describes it", pipeline.name));
+    say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, /openapi.json describes the API", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
     }
