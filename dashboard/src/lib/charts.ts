@@ -1,0 +1,84 @@
+// ECharts with no more than is drawn here, as SVG.
+
+import { BarChart, LineChart } from 'echarts/charts';
+import { AriaComponent, GridComponent, LegendComponent, TooltipComponent } from 'echarts/components';
+import { init, use, type EChartsCoreOption } from 'echarts/core';
+import { SVGRenderer } from 'echarts/renderers';
+import { figure, time } from './format';
+import type { Series } from './shape';
+import type { Kind, Part } from './types';
+
+use([BarChart, LineChart, AriaComponent, GridComponent, LegendComponent, TooltipComponent, SVGRenderer]);
+export { init };
+
+// Told apart with every kind of colour vision (after Okabe and Ito), and against the background of each theme.
+const SERIES = {
+  light: ['#0b6e75', '#b24a00', '#3d5fb3', '#8a4f7d', '#6b6a00', '#5a5a5a'],
+  dark: ['#4fc3c9', '#ffa45c', '#8fb0ff', '#e39bd0', '#d6d155', '#b5b5b5'],
+};
+
+export type Drawn = { part: Part; kind: Kind; zone: string; isDark: boolean };
+
+function base({ isDark }: Drawn): EChartsCoreOption {
+  const ink = isDark ? '#b6c2c6' : '#48565b';
+  const rule = isDark ? '#2c383c' : '#e3e8e9';
+  return {
+    color: SERIES[isDark ? 'dark' : 'light'],
+    animation: false,
+    textStyle: { fontFamily: 'inherit', color: ink, fontSize: 12 },
+    grid: { left: 4, right: 12, top: 12, bottom: 4, containLabel: true },
+    tooltip: {
+      trigger: 'axis',
+      confine: true,
+      backgroundColor: isDark ? '#1d272a' : '#ffffff',
+      borderColor: rule,
+      textStyle: { color: isDark ? '#eef3f4' : '#172024', fontSize: 12 },
+    },
+    axisLabel: { color: ink },
+    splitLine: { lineStyle: { color: rule } },
+  };
+}
+
+function axes(drawn: Drawn) {
+  const { axisLabel, splitLine, ...option } = base(drawn) as Record<string, never>;
+  const value = {
+    type: 'value',
+    axisLabel: { ...(axisLabel as unknown as object), formatter: (value: number) => figure(value, drawn.part.format, true) },
+    splitLine,
+  };
+  const category = { type: 'category', axisLabel, axisTick: { show: false }, axisLine: { lineStyle: { color: drawn.isDark ? '#48565b' : '#b6c2c6' } } };
+  return { option: option as EChartsCoreOption, value, category };
+}
+
+function said(drawn: Drawn) {
+  return (value: unknown) => figure(typeof value === 'number' ? value : null, drawn.part.format);
+}
+
+export function lines(series: Series[], drawn: Drawn): EChartsCoreOption {
+  const { option, value, category } = axes(drawn);
+  const xs = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort();
+  const isTime = drawn.kind === 'date' || drawn.kind === 'timestamp';
+  const label = (x: string) => (isTime ? time(x, drawn.zone, drawn.kind, false).replace(/ \d{4}/, '') : x);
+  return {
+    ...option,
+    ...(series.length > 1 ? { legend: { type: 'plain', top: 0, left: 0, icon: 'roundRect', itemHeight: 3, textStyle: { color: 'inherit' } } } : {}),
+    grid: { left: 4, right: 16, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
+    tooltip: { ...(option.tooltip as object), valueFormatter: said(drawn) },
+    xAxis: { ...category, boundaryGap: false, data: xs.map(label), axisLabel: { ...(category.axisLabel as unknown as object), hideOverlap: true } },
+    yAxis: value,
+    series: series.map(({ name, points }) => {
+      const at = new Map(points);
+      return { type: 'line', name, data: xs.map((x) => at.get(x) ?? null), showSymbol: xs.length < 2, lineStyle: { width: 2 } };
+    }),
+  };
+}
+
+export function bars(points: [string, number][], drawn: Drawn, isOrdered: boolean): EChartsCoreOption {
+  const { option, value, category } = axes(drawn);
+  const names = points.map(([x]) => x);
+  const series = [{ type: 'bar', name: drawn.part.title, data: points.map(([, y]) => y), barMaxWidth: 22, itemStyle: { borderRadius: 2 }, cursor: drawn.part.link ? 'pointer' : 'default' }];
+  const tooltip = { ...(option.tooltip as object), axisPointer: { type: 'shadow' }, valueFormatter: said(drawn) };
+  const labelled = { ...category, data: names };
+  if (isOrdered) return { ...option, tooltip, xAxis: { ...labelled, name: undefined }, yAxis: value, series };
+  return { ...option, tooltip, yAxis: { ...labelled, inverse: true }, xAxis: value, series };
+}
