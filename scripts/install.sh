@@ -4,6 +4,7 @@
 #
 #   scripts/install.sh [build] [node] [tools]    default: all of them
 #     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
+#     dashboard   Node.js and npm, to build it        browser   Chromium, to test it; neither is installed unless it is named
 source "$(dirname "$0")/lib.sh"
 exit_code=2
 
@@ -61,6 +62,16 @@ check_tools() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "Python's venv" python3-venv
 }
 
+# For the dashboard alone; a program without it needs none of this.
+check_dashboard() {
+  command -v node >/dev/null || lacks 'Node.js' nodejs
+  command -v npm >/dev/null || lacks 'npm' npm
+}
+
+check_browser() {
+  command -v chromium >/dev/null || lacks 'Chromium' chromium
+}
+
 install_packages() {
   local command="apt-get install -y --no-install-recommends ${packages[*]}" all
   all=$(printf '%s, ' "${missing[@]}")
@@ -88,8 +99,8 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- build node tools
 for group in "$@"; do
   case $group in
-    build | node | tools) "check_$group" ;;
-    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools]' ;;
+    build | node | tools | dashboard | browser) "check_$group" ;;
+    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [dashboard] [browser]' ;;
   esac
 done
 [[ ${#missing[@]} -eq 0 ]] || install_packages
