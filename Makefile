@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline serve test test-cluster crash-test check lint build dashboard dashboard-test dist bench-sessions bench-memory fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test check lint build dashboard dashboard-test dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
 bench-memory: ## Peak memory of the chain for some data and for ten times as much (ARGS="--by-stage")
 	@scripts/bench-memory.sh $(ARGS)
 
+bench-serving: ## Time the REST API beside the bare driver and FastAPI (PROFILE=dist, ARGS="--callers 128")
+	@scripts/bench-serving.sh $(ARGS)
+
 fuzz: ## Bytes that nobody would write, for every decoder and the definition (SECONDS=60 for each)
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
@@ -62,7 +65,7 @@ node-status: ## Say whether the local Cassandra runs, and where
 down: ## Stop what `make pipeline` started; data stay
 	@scripts/down.sh
 
-clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file)
+clean: down ## Stop, and remove ./lake, ./lake_debug and .sluice (the node's data, the demonstration file, API keys)
 	@scripts/clean.sh
 
 install: ## Check what is missing on this machine, and install it where that can be done

@@ -83,4 +83,5 @@ step 'two queries to try'
 "$target/debug/try-queries" session_events
 done_step
 
+say "To ask over HTTP: make serve"
 say "${bold}==> all of it: $(seconds_since "$started") s${plain}"

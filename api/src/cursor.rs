@@ -65,6 +65,10 @@ impl Fingerprint {
     pub(crate) fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use std::io::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cassandra::lookup::{Value, date_text, timestamp_text};
+use cassandra::lookup::{Value, write_date, write_timestamp};
+use uuid::fmt::Hyphenated;
 
 /// What a caller accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,34 +70,46 @@ fn range(written: &str) -> Option<(&str, u32)> {
     Some((range, (quality * 1000.0) as u32))
 }
 
+/// The names of an answer's fields, written once.
+pub(crate) struct Names {
+    /// `"name":` of each field.
+    json: Vec<Vec<u8>>,
+    /// The first line.
+    csv: Vec<u8>,
+}
+
+impl Names {
+    pub(crate) fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        let (mut json, mut csv) = (Vec::new(), Vec::new());
+        for name in names {
+            let mut quoted = serde_json::to_vec(name).expect("a text is JSON");
+            quoted.push(b':');
+            if !json.is_empty() {
+                csv.push(b',');
+            }
+            json.push(quoted);
+            csv_text(&mut csv, name);
+        }
+        csv.extend(b"\r\n");
+        Self { json, csv }
+    }
+}
+
 /// Rows as they are written.
-pub(crate) struct Rows {
+pub(crate) struct Rows<'n> {
     format: Format,
-    /// `"name":` of each field in JSON.
-    names: Vec<Vec<u8>>,
+    names: &'n Names,
     out: Vec<u8>,
     count: usize,
 }
 
-impl Rows {
-    pub(crate) fn new<'n>(format: Format, names: impl Iterator<Item = &'n str>) -> Self {
-        let names: Vec<&str> = names.collect();
-        let mut out = Vec::with_capacity(4_096);
+impl<'n> Rows<'n> {
+    pub(crate) fn new(format: Format, names: &'n Names) -> Self {
+        let mut out = Vec::with_capacity(1_024);
         if format == Format::Csv {
-            for (index, name) in names.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                csv_text(&mut out, name);
-            }
-            out.extend(b"\r\n");
+            out.extend(&names.csv);
         }
-        let json = |name: &&str| {
-            let mut name = serde_json::to_vec(name).expect("a text is JSON");
-            name.push(b':');
-            name
-        };
-        Self { format, names: names.iter().map(json).collect(), out, count: 0 }
+        Self { format, names, out, count: 0 }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -108,7 +121,7 @@ impl Rows {
         let out = &mut self.out;
         match self.format {
             Format::Csv => {
-                for (index, value) in values.iter().take(self.names.len()).enumerate() {
+                for (index, value) in values.iter().take(self.names.json.len()).enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
@@ -121,7 +134,7 @@ impl Rows {
                     out.push(b',');
                 }
                 out.push(b'{');
-                for (index, (name, value)) in self.names.iter().zip(values).enumerate() {
+                for (index, (name, value)) in self.names.json.iter().zip(values).enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
@@ -193,9 +206,18 @@ fn plain(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::Decimal(number) => write!(out, "{number}"),
         Value::Float(number) => write!(out, "{number}"),
         Value::Double(number) => write!(out, "{number}"),
-        Value::Uuid(id) => write!(out, "{}", id.hyphenated()),
-        Value::Date(days) => write!(out, "{}", date_text(*days).unwrap_or_default()),
-        Value::Timestamp(millis) => write!(out, "{}", timestamp_text(*millis).unwrap_or_default()),
+        Value::Uuid(id) => {
+            out.extend_from_slice(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]).as_bytes());
+            Ok(())
+        }
+        Value::Date(days) => {
+            write_date(out, *days);
+            Ok(())
+        }
+        Value::Timestamp(millis) => {
+            write_timestamp(out, *millis);
+            Ok(())
+        }
         Value::Bytes(bytes) => write!(out, "{}", STANDARD.encode(bytes)),
     };
     written.expect("memory takes what is written to it");
@@ -206,7 +228,8 @@ mod tests {
     use super::*;
 
     fn written(format: Format, rows: &[Vec<Value<'_>>]) -> String {
-        let mut written = Rows::new(format, ["name", "a,b", "n"].into_iter());
+        let names = Names::new(["name", "a,b", "n"].into_iter());
+        let mut written = Rows::new(format, &names);
         for row in rows {
             written.row(row);
         }

@@ -13,6 +13,7 @@ use crate::ask::Asker;
 use crate::cursor::Signer;
 use crate::endpoint::Endpoint;
 use crate::freshness::Freshnesses;
+use crate::keys::live::CursorSecret;
 use crate::problem::{Code, Problem};
 use crate::server::Admission;
 
@@ -26,6 +27,7 @@ pub struct Service {
     /// Within which an answer must be there.
     pub(crate) deadline: Duration,
     connected: RwLock<Option<Arc<Connected>>>,
+    signer: RwLock<Option<(CursorSecret, Arc<Signer>)>>,
 }
 
 /// A Cassandra that takes longer for a row is not there for an application.
@@ -53,6 +55,7 @@ impl Service {
             admission,
             deadline,
             connected: RwLock::default(),
+            signer: RwLock::default(),
         }
     }
 
@@ -80,8 +83,16 @@ impl Service {
     }
 
     /// What signs cursors: the same for all servers that share a file of keys.
-    pub(crate) fn signer(&self) -> Signer {
-        Signer::new(self.admission.cursor_secret().expose_secret())
+    pub(crate) fn signer(&self) -> Arc<Signer> {
+        let secret = self.admission.cursor_secret();
+        if let Some((of, signer)) = &*self.signer.read().unwrap_or_else(PoisonError::into_inner)
+            && Arc::ptr_eq(of, &secret)
+        {
+            return Arc::clone(signer);
+        }
+        let signer = Arc::new(Signer::new(secret.expose_secret()));
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Some((secret, Arc::clone(&signer)));
+        signer
     }
 
     pub(crate) fn connected(&self) -> Result<Arc<Connected>, Problem> {

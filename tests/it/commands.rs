@@ -82,10 +82,14 @@ fn the_shipped_pipeline_has_nothing_to_be_said_about_it_and_its_tables_are_liste
     let tables = document["tables"].as_array().unwrap();
     let names: Vec<_> =
         tables.iter().map(|table| format!("{}.{}", table["zone"].as_str().unwrap(), table["name"].as_str().unwrap())).collect();
-    assert_eq!(names, ["raw.session_events", "use_case.sessions", "cassandra.started_sessions", "cassandra.completed_sessions"]);
+    let use_cases = ["use_case.sessions", "use_case.starts_per_hour", "use_case.sessions_per_day", "use_case.session_lengths"];
+    let served = ["started_sessions", "completed_sessions", "starts_per_hour", "sessions_per_day", "session_lengths"];
+    let served = served.map(|name| format!("cassandra.{name}"));
+    let served = served.each_ref().map(String::as_str);
+    assert_eq!(names, [&["raw.session_events"][..], &use_cases, &served].concat());
     let end_ts = serde_json::json!({ "name": "end_ts", "type": "timestamp", "nullable": false, "role": "clustering" });
     assert_eq!(
-        tables[3]["columns"][1], end_ts,
+        tables[6]["columns"][1], end_ts,
         "completed sessions have an end, which the filter says through a computed column"
     );
 }
@@ -114,8 +118,8 @@ fn every_mistake_of_a_folder_is_told_at_once_at_its_place() {
             "pipeline.toml:22:1 error: unknown key `retenton` (did you mean `retention`?)",
             "pipeline.toml:32:43 error: there is no column `tss` (did you mean `ts`?)",
             "pipeline.toml:36:28 error: there is no column `contry` (did you mean `country`?)",
-            "pipeline.toml:57:29 error: `started_sessions.sql` does not yield `day` (did you mean `dy`?)",
-            "pipeline.toml:59:23 error: `started_sessions.sql` does not yield `sesion_id` (did you mean `session_id`?)",
+            "pipeline.toml:65:29 error: `started_sessions.sql` does not yield `day` (did you mean `dy`?)",
+            "pipeline.toml:67:23 error: `started_sessions.sql` does not yield `sesion_id` (did you mean `session_id`?)",
             "sessions.sql:7:3 error: there is no function `maxx` (did you mean `max`?)",
         ]
     );
@@ -132,7 +136,7 @@ fn every_mistake_of_a_folder_is_told_at_once_at_its_place() {
     let after = problems(&document);
     assert!(after.contains(&"pipeline.toml:51:48 error: not SQL: expected an expression, found ,".to_owned()), "{after:#?}");
     assert!(
-        after.contains(&"pipeline.toml:59:16 error: ts is timestamp in the SQL and cannot be written as int (it can be written as bigint, timestamp)".to_owned()),
+        after.contains(&"pipeline.toml:67:16 error: ts is timestamp in the SQL and cannot be written as int (it can be written as bigint, timestamp)".to_owned()),
         "{after:#?}"
     );
 }
@@ -154,7 +158,7 @@ fn doubts_are_warnings_and_stop_nothing() {
     assert_eq!((code, &document["ok"]), (Some(0), &true.into()));
     let warnings = problems(&document);
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("pipeline.toml:57:18 warning: `country` may be null"), "{warnings:?}");
+    assert!(warnings[0].starts_with("pipeline.toml:65:18 warning: `country` may be null"), "{warnings:?}");
     let said = sluice(&base, &["check", "session_events"]);
     assert!(
         said.stdout.contains("nothing is wrong, 1 warning above") && said.stderr.contains("WHERE country IS NOT NULL"),

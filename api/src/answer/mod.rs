@@ -5,7 +5,6 @@
 
 mod parameters;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,7 +13,7 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATC
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use cassandra::lookup::{self, Freshness, KeyValue, timestamp_text};
+use cassandra::lookup::{self, KeyValue, timestamp_text, write_timestamp};
 use chrono::Utc;
 use model::failure::with_causes;
 use model::{Classify, Failure};
@@ -27,7 +26,7 @@ use crate::ask::{Asked, Asker, Page};
 use crate::cursor::{Fingerprint, Position};
 use crate::endpoint::{Answer, Bounds, Endpoint};
 use crate::format::{Format, Rows};
-use crate::freshness;
+use crate::freshness::{self, Fresh};
 use crate::keys::Caller;
 use crate::problem::{Code, Problem};
 use crate::service::{Connected, Service};
@@ -38,7 +37,7 @@ struct Resolved {
     format: Format,
     given: Given,
     question: Fingerprint,
-    freshness: Option<Arc<Freshness>>,
+    fresh: Option<Arc<Fresh>>,
     now: i64,
 }
 
@@ -104,8 +103,8 @@ impl Service {
             faults.push(found);
             1
         });
-        let freshness = connected.freshness.of(&endpoint.table, deadline).await.map_err(|error| problem(&error))?;
-        let now = freshness::now(self.clock, freshness.as_deref());
+        let fresh = connected.freshness.of(&endpoint.table, deadline).await.map_err(|error| problem(&error))?;
+        let now = freshness::now(self.clock, fresh.as_deref());
         let bounds = endpoint.range.as_ref().map_or(Ok(Bounds::default()), |range| range.bounds(given.range(), now));
         let bounds = bounds.unwrap_or_else(|found| {
             faults.push(fault(found.parameter, found.detail));
@@ -125,26 +124,30 @@ impl Service {
         let limit = if matches!(endpoint.answer, Answer::Newest) { 1 } else { limit };
         let bounds = after.as_ref().map_or(bounds, |after| after.bounds);
         let asked = Asked { filters, bounds, after, limit };
-        Ok(Resolved { asked, format, given, question, freshness, now })
+        Ok(Resolved { asked, format, given, question, fresh, now })
     }
 }
 
 fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    // With those that are added further out, so that the map is not made anew while it grows.
+    let mut headers = HeaderMap::with_capacity(24);
     headers.insert(ETAG, header(etag));
     let cache = match endpoint.cache_seconds {
-        0 => "private, no-cache".to_owned(),
-        seconds => format!("private, max-age={seconds}"),
+        0 => HeaderValue::from_static("private, no-cache"),
+        seconds => header(&format!("private, max-age={seconds}")),
     };
-    headers.insert(CACHE_CONTROL, header(&cache));
+    headers.insert(CACHE_CONTROL, cache);
     headers.insert(VARY, HeaderValue::from_static("accept, authorization, x-api-key"));
-    let as_of = resolved.freshness.as_deref();
-    let version = as_of.map(|as_of| as_of.version.to_string());
-    let event_time = as_of.and_then(|as_of| as_of.newest_event).and_then(timestamp_text);
-    let named = [("sluice-version", version), ("sluice-event-time", event_time), ("sluice-now", timestamp_text(resolved.now))];
+    let fresh = resolved.fresh.as_deref();
+    let now = timestamp_text(resolved.now).map(|now| header(&now));
+    let named = [
+        ("sluice-version", fresh.map(|fresh| fresh.version.clone())),
+        ("sluice-event-time", fresh.and_then(|fresh| fresh.event_time.clone())),
+        ("sluice-now", now),
+    ];
     for (name, value) in named {
         if let Some(value) = value {
-            headers.insert(HeaderName::from_static(name), header(&value));
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
     headers
@@ -160,17 +163,23 @@ fn question(endpoint: &Endpoint, given: &Given, filters: &[KeyValue], caller: &s
 
 /// Over whatever decides an answer. It is weak: compression makes other bytes of the same answer.
 fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
-    let Resolved { asked, format, given, question, freshness, .. } = resolved;
-    let mut text = format!("{} {format:?} {:?} {} {:?}", question.text(), asked.bounds, asked.limit, given.get("cursor"));
-    if let Some(freshness) = freshness {
-        let Freshness { version, source_id, definition_hash, table_id, write_time, updated_at, newest_event } = &**freshness;
-        let _ = write!(text, " {version} {source_id} {definition_hash} {table_id:?} {write_time} {updated_at} {newest_event:?}");
-    }
-    if endpoint.has_ttl {
-        // Rows leave without a trace.
-        let _ = write!(text, " {}", Utc::now().timestamp() / 60);
-    }
-    format!("W/\"{}\"", Fingerprint::of([text.as_bytes()]).text())
+    let Resolved { asked, format, given, question, fresh, .. } = resolved;
+    let number = |number: Option<i64>| (u8::from(number.is_some()), number.unwrap_or_default().to_be_bytes());
+    let (from, to) = (number(asked.bounds.from), number(asked.bounds.to));
+    // Where rows leave without a trace.
+    let minute = if endpoint.has_ttl { Utc::now().timestamp() / 60 } else { 0 };
+    let kinds = [*format as u8, u8::from(fresh.is_some()), from.0, to.0];
+    let parts: [&[u8]; 8] = [
+        question.bytes(),
+        &kinds,
+        &from.1,
+        &to.1,
+        &asked.limit.to_be_bytes(),
+        given.get("cursor").unwrap_or_default().as_bytes(),
+        fresh.as_ref().map_or(&[], |fresh| fresh.tag.bytes()),
+        &minute.to_be_bytes(),
+    ];
+    format!("W/\"{}\"", Fingerprint::of(parts).text())
 }
 
 /// Whether the caller has the answer.
@@ -181,17 +190,16 @@ pub(crate) fn holds(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Reads the rows; also where the next page begins.
-async fn rows_of(asker: &Asker, resolved: &Resolved, deadline: Instant) -> Result<(Rows, Option<Position>), Problem> {
+async fn rows_of<'a>(asker: &'a Asker, resolved: &Resolved, deadline: Instant) -> Result<(Rows<'a>, Option<Position>), Problem> {
     let endpoint = &asker.endpoint;
     let request = &resolved.asked;
+    let mut rows = Rows::new(resolved.format, &asker.names);
     match &endpoint.answer {
-        Answer::Totals(totals) => {
-            let mut rows = Rows::new(resolved.format, totals.iter().map(|total| total.name.as_str()));
+        Answer::Totals(_) => {
             asker.totals(request, &mut rows, deadline).await.map_err(|error| problem(&error))?;
             Ok((rows, None))
         }
         Answer::Rows | Answer::Newest => {
-            let rows = Rows::new(resolved.format, endpoint.fields.iter().map(|field| field.name.as_str()));
             let Page { rows, next } = asker.page(request, rows, deadline).await.map_err(|error| problem(&error))?;
             if !matches!(endpoint.answer, Answer::Newest) {
                 return Ok((rows, next));
@@ -205,12 +213,14 @@ async fn rows_of(asker: &Asker, resolved: &Resolved, deadline: Instant) -> Resul
 }
 
 /// `{"items": [...], "count": 2, "next": null, ...}`; of one row `{"item": {...}, ...}`.
-fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows, cursor: Option<&str>) -> Vec<u8> {
+fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows<'_>, cursor: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.written().len() + 512);
     if matches!(endpoint.answer, Answer::Rows) {
         out.extend(b"{\"items\":[");
         out.extend(rows.written());
-        out.extend(format!("],\"count\":{},\"next\":{}", rows.count(), json!(cursor)).into_bytes());
+        // A cursor has no character that JSON escapes.
+        let next = cursor.map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
+        out.extend(format!("],\"count\":{},\"next\":{next}", rows.count()).into_bytes());
     } else {
         out.extend(b"{\"item\":");
         out.extend(rows.written());
@@ -220,14 +230,11 @@ fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows, cursor: Optio
         let bounds = resolved.asked.bounds;
         out.extend(format!(",\"from\":{},\"to\":{}", text(bounds.from), text(bounds.to)).into_bytes());
     }
-    let as_of = resolved.freshness.as_deref().map(|as_of| {
-        json!({
-            "version": as_of.version,
-            "event_time": as_of.newest_event.and_then(timestamp_text),
-            "written_at": timestamp_text(as_of.updated_at),
-        })
-    });
-    out.extend(format!(",\"now\":{},\"as_of\":{}}}", json!(timestamp_text(resolved.now)), json!(as_of)).into_bytes());
+    out.extend(b",\"now\":\"");
+    write_timestamp(&mut out, resolved.now);
+    out.extend(b"\",\"as_of\":");
+    out.extend(resolved.fresh.as_deref().map_or("null", |fresh| &fresh.json).as_bytes());
+    out.push(b'}');
     out
 }
 

@@ -1,8 +1,10 @@
 //! Asking Cassandra: partitions and slices of a request, in order, until the page is full.
 //!
-//! Every statement names one partition and has a limit. Partitions after the first are read ahead, a few at a time: a year of
-//! days of which most are empty costs tens of round trips after each other, not hundreds.
+//! Every statement names one partition and has a limit. As many partitions as the page will likely need are read at the same time
+//! ([`density`]), those after them a few at a time: a year of days of which most are empty costs tens of round trips after each
+//! other, not hundreds.
 
+mod density;
 mod slices;
 
 use std::collections::HashMap;
@@ -11,17 +13,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use cassandra::Store;
 use cassandra::lookup::{self, Comparison, KeyValue, Lookup, Question, Row, Selected, Value};
 use futures::{StreamExt, TryStreamExt};
-use metrics::{SharedString, counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use model::definition::Order;
 use tokio::time::Instant;
 
+use self::density::Density;
 use self::slices::Slice;
 use crate::cursor::Position;
 use crate::endpoint::{Answer, Bounds, Endpoint, TotalOf};
-use crate::format::Rows;
+use crate::format::{Names, Rows};
 use crate::metrics::{CASSANDRA_REQUESTS, CASSANDRA_SECONDS};
 
-/// Partitions that are read at a time, after the first.
+/// Partitions that are read at a time.
 const READ_AHEAD: usize = 8;
 /// Partitions whose totals are asked for at a time.
 const TOTALS_AHEAD: usize = 16;
@@ -29,10 +32,15 @@ const TOTALS_AHEAD: usize = 16;
 /// One endpoint with its statements. Statements are prepared when they are first needed; [`Asker::prepare`] needs the first.
 pub(crate) struct Asker {
     pub(crate) endpoint: Arc<Endpoint>,
+    /// Of the fields of its answers.
+    pub(crate) names: Names,
     store: Store,
-    /// The endpoint's name in metrics.
-    label: SharedString,
-    prepared: RwLock<HashMap<Shape, Lookup>>,
+    /// Where in what is selected each clustering column is.
+    places: Vec<usize>,
+    prepared: RwLock<HashMap<Shape, Arc<Lookup>>>,
+    density: Density,
+    answered: Counter,
+    seconds: Histogram,
 }
 
 /// What makes one statement different from another of the same endpoint.
@@ -50,8 +58,8 @@ pub(crate) struct Asked {
 }
 
 /// The end of a page.
-pub(crate) struct Page {
-    pub(crate) rows: Rows,
+pub(crate) struct Page<'n> {
+    pub(crate) rows: Rows<'n>,
     /// The last row, if there are more.
     pub(crate) next: Option<Position>,
 }
@@ -64,8 +72,20 @@ struct Job {
 
 impl Asker {
     pub(crate) fn new(endpoint: Arc<Endpoint>, store: Store) -> Self {
-        let label = SharedString::from(Arc::clone(&endpoint.name));
-        Self { endpoint, store, label, prepared: RwLock::default() }
+        let names = match &endpoint.answer {
+            Answer::Totals(totals) => Names::new(totals.iter().map(|total| total.name.as_str())),
+            Answer::Rows | Answer::Newest => Names::new(endpoint.fields.iter().map(|field| field.name.as_str())),
+        };
+        Self {
+            names,
+            store,
+            places: places_of_clustering(&endpoint),
+            prepared: RwLock::default(),
+            density: Density::default(),
+            answered: counter!(CASSANDRA_REQUESTS, "endpoint" => endpoint.name.clone(), "result" => "ok"),
+            seconds: histogram!(CASSANDRA_SECONDS, "endpoint" => endpoint.name.clone()),
+            endpoint,
+        }
     }
 
     /// Prepares the statement that every first page needs, and so finds that the table is there and as it is declared.
@@ -83,9 +103,9 @@ impl Asker {
         endpoint.filters.iter().filter(|filter| endpoint.partition.contains(&filter.column)).count()
     }
 
-    async fn lookup(&self, shape: &Shape) -> Result<Lookup, lookup::Error> {
+    async fn lookup(&self, shape: &Shape) -> Result<Arc<Lookup>, lookup::Error> {
         if let Some(lookup) = self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(shape) {
-            return Ok(lookup.clone());
+            return Ok(Arc::clone(lookup));
         }
         let endpoint = &self.endpoint;
         let partition = endpoint.partition.iter().map(|column| (column.name.as_str(), Comparison::Equal));
@@ -94,39 +114,14 @@ impl Asker {
         let order = |column: usize| (endpoint.clustering[column].0.name.as_str(), slices::order(endpoint, column));
         let question = Question {
             table: &endpoint.table,
-            selected: self.selected(),
+            selected: selected(endpoint),
             conditions: partition.chain(clustering).collect(),
             order: if endpoint.reverse && !is_totals { (0..endpoint.clustering.len()).map(order).collect() } else { Vec::new() },
             limited: !is_totals,
         };
-        let lookup = self.store.prepare_lookup(&question).await?;
-        self.prepared.write().unwrap_or_else(PoisonError::into_inner).insert(shape.clone(), lookup.clone());
+        let lookup = Arc::new(self.store.prepare_lookup(&question).await?);
+        self.prepared.write().unwrap_or_else(PoisonError::into_inner).insert(shape.clone(), Arc::clone(&lookup));
         Ok(lookup)
-    }
-
-    /// The fields of the answer, then those clustering columns that are not among them: a cursor needs them.
-    fn selected(&self) -> Vec<Selected<'_>> {
-        let endpoint = &self.endpoint;
-        if let Answer::Totals(totals) = &endpoint.answer {
-            let total = |of| match of {
-                &TotalOf::Rows => Selected::Count,
-                TotalOf::Integers(column) => Selected::SumOfIntegers(column),
-                TotalOf::Floats(column) => Selected::SumOfFloats(column),
-            };
-            return totals.iter().map(|of| total(&of.of)).collect();
-        }
-        let clustering = endpoint.clustering.iter().map(|(column, _)| column);
-        let hidden = clustering.filter(|column| !endpoint.fields.contains(column));
-        endpoint.fields.iter().chain(hidden).map(|column| Selected::Column(&column.name, column.cql_type)).collect()
-    }
-
-    /// Where in what is selected each clustering column is.
-    fn places_of_clustering(&self) -> Vec<usize> {
-        let selected = self.selected();
-        let place =
-            |name: &str| selected.iter().position(|column| matches!(column, Selected::Column(selected, _) if *selected == name));
-        let clustering = self.endpoint.clustering.iter();
-        clustering.map(|(column, _)| place(&column.name).expect("every clustering column is selected")).collect()
     }
 
     /// The partitions and slices of a request, in the order of their rows.
@@ -171,31 +166,38 @@ impl Asker {
         let values: Vec<&KeyValue> = values.chain(clustering).collect();
         let started = Instant::now();
         let answer = lookup.ask(&values, limit, deadline).await;
-        let result = match &answer {
-            Ok(_) => "ok",
-            Err(lookup::Error::TooLate { .. }) => "timeout",
-            Err(_) => "failed",
-        };
-        counter!(CASSANDRA_REQUESTS, "endpoint" => self.label.clone(), "result" => result).increment(1);
-        histogram!(CASSANDRA_SECONDS, "endpoint" => self.label.clone()).record(started.elapsed().as_secs_f64());
+        let failed = |result| counter!(CASSANDRA_REQUESTS, "endpoint" => endpoint.name.clone(), "result" => result).increment(1);
+        match &answer {
+            Ok(_) => self.answered.increment(1),
+            Err(lookup::Error::TooLate { .. }) => failed("timeout"),
+            Err(_) => failed("failed"),
+        }
+        self.seconds.record(started.elapsed().as_secs_f64());
         answer
     }
 
     /// A page of rows.
-    pub(crate) async fn page(&self, asked: &Asked, mut rows: Rows, deadline: Instant) -> Result<Page, lookup::Error> {
-        let places = self.places_of_clustering();
+    pub(crate) async fn page<'n>(&self, asked: &Asked, mut rows: Rows<'n>, deadline: Instant) -> Result<Page<'n>, lookup::Error> {
         let limit = asked.limit as usize;
+        let is_newest = matches!(self.endpoint.answer, Answer::Newest);
+        // One more tells whether there are more; of the newest row nobody asks that.
+        let wanted = asked.limit.saturating_add(u32::from(!is_newest));
         let mut last: Option<Position> = None;
         let mut is_more = false;
         let mut jobs = self.jobs(asked).into_iter();
-        // The first alone: most pages are full after it.
-        let first = jobs.next();
         let ask = |job: Job| async move {
-            let answer = self.run(asked, &job, Some(asked.limit.saturating_add(1)), deadline).await?;
+            let answer = self.run(asked, &job, Some(wanted), deadline).await?;
+            self.density.saw(answer.count(), wanted);
             Ok::<_, lookup::Error>((job.bucket, answer))
         };
-        let first = futures::stream::iter(first).then(ask);
-        let mut answers = std::pin::pin!(first.chain(futures::stream::iter(jobs).map(ask).buffered(READ_AHEAD)));
+        let likely = self.density.partitions_of(wanted, READ_AHEAD);
+        // One alone needs no order among answers: what keeps it is made when it is needed.
+        let alone = if likely == 1 { jobs.next() } else { None };
+        let ahead: Vec<Job> = if likely == 1 { Vec::new() } else { jobs.by_ref().take(likely).collect() };
+        let alone = futures::stream::iter(alone).then(ask);
+        let ahead = futures::stream::iter(ahead).map(ask).buffered(likely);
+        let rest = futures::stream::iter(jobs).map(ask).buffered(READ_AHEAD);
+        let mut answers = std::pin::pin!(alone.chain(ahead).chain(rest));
         while let Some((bucket, answer)) = answers.try_next().await? {
             answer.each(|row: &Row<'_, '_>| {
                 if rows.count() == limit {
@@ -204,12 +206,12 @@ impl Asker {
                 }
                 rows.row(row.values);
                 if rows.count() == limit {
-                    let clustering = places.iter().filter_map(|place| row.key(*place)).collect();
+                    let clustering = self.places.iter().filter_map(|place| row.key(*place)).collect();
                     last = Some(Position { bounds: asked.bounds, bucket, clustering });
                 }
                 Ok(())
             })?;
-            if is_more {
+            if is_more || (is_newest && rows.count() == limit) {
                 break;
             }
         }
@@ -217,7 +219,7 @@ impl Asker {
     }
 
     /// Counts and sums over all partitions, written as one row.
-    pub(crate) async fn totals(&self, asked: &Asked, rows: &mut Rows, deadline: Instant) -> Result<(), lookup::Error> {
+    pub(crate) async fn totals(&self, asked: &Asked, rows: &mut Rows<'_>, deadline: Instant) -> Result<(), lookup::Error> {
         let Answer::Totals(totals) = &self.endpoint.answer else { return Ok(()) };
         let mut sums: Vec<Sum> = totals.iter().map(|total| Sum::zero(&total.of)).collect();
         let ask = |job: Job| async move { self.run(asked, &job, None, deadline).await };
@@ -233,6 +235,29 @@ impl Asker {
         rows.row(&values);
         Ok(())
     }
+}
+
+/// The fields of the answer, then those clustering columns that are not among them: a cursor needs them.
+fn selected(endpoint: &Endpoint) -> Vec<Selected<'_>> {
+    if let Answer::Totals(totals) = &endpoint.answer {
+        let total = |of| match of {
+            &TotalOf::Rows => Selected::Count,
+            TotalOf::Integers(column) => Selected::SumOfIntegers(column),
+            TotalOf::Floats(column) => Selected::SumOfFloats(column),
+        };
+        return totals.iter().map(|of| total(&of.of)).collect();
+    }
+    let clustering = endpoint.clustering.iter().map(|(column, _)| column);
+    let hidden = clustering.filter(|column| !endpoint.fields.contains(column));
+    endpoint.fields.iter().chain(hidden).map(|column| Selected::Column(&column.name, column.cql_type)).collect()
+}
+
+/// Where in what is selected each clustering column is; a cursor holds their values. Sums have no cursors.
+fn places_of_clustering(endpoint: &Endpoint) -> Vec<usize> {
+    let selected = selected(endpoint);
+    let place =
+        |name: &str| selected.iter().position(|column| matches!(column, Selected::Column(selected, _) if *selected == name));
+    endpoint.clustering.iter().filter_map(|(column, _)| place(&column.name)).collect()
 }
 
 /// The order in which rows come, for people.

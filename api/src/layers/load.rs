@@ -3,14 +3,13 @@
 //! Contract: no request waits for others to end. What is over the bound is refused at once, so that a server under too much load
 //! answers as much as it can, as fast as it can.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use metrics::gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use metrics::{Gauge, gauge};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Deadline;
 use crate::metrics::IN_FLIGHT;
@@ -19,26 +18,29 @@ use crate::problem::{Code, Problem};
 /// After so long a refused request may come again: long enough for what is in flight to be done.
 const AGAIN: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Load {
-    free: Arc<Semaphore>,
+    free: Semaphore,
     time: Duration,
+    in_flight: Gauge,
 }
 
 /// A place among those that are worked on.
-struct Place(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+struct Place<'l> {
+    in_flight: &'l Gauge,
+    _permit: SemaphorePermit<'l>,
+}
 
 impl Load {
     pub(crate) fn new(at_a_time: usize, time: Duration) -> Self {
-        Self { free: Arc::new(Semaphore::new(at_a_time.min(Semaphore::MAX_PERMITS))), time }
+        Self { free: Semaphore::new(at_a_time.min(Semaphore::MAX_PERMITS)), time, in_flight: gauge!(IN_FLIGHT) }
     }
 
-    fn place(&self) -> Result<Place, Problem> {
-        let permit = self.free.clone().try_acquire_owned();
-        let permit =
-            permit.map_err(|_| Problem::new(Code::Overloaded, "too many requests are being answered").retry_after(AGAIN))?;
-        gauge!(IN_FLIGHT).increment(1);
-        Ok(Place(permit))
+    fn place(&self) -> Result<Place<'_>, Problem> {
+        let refusal = || Problem::new(Code::Overloaded, "too many requests are being answered").retry_after(AGAIN);
+        let permit = self.free.try_acquire().map_err(|_| refusal())?;
+        self.in_flight.increment(1);
+        Ok(Place { in_flight: &self.in_flight, _permit: permit })
     }
 
     /// Has the handler answer in time, if there is a place.
@@ -52,8 +54,8 @@ impl Load {
     }
 }
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        gauge!(IN_FLIGHT).decrement(1);
+        self.in_flight.decrement(1);
     }
 }

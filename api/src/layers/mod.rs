@@ -22,6 +22,8 @@ use std::time::Instant;
 
 use axum::routing::MethodRouter;
 
+use observe::Counted;
+
 pub use observe::RequestId;
 pub use stack::App;
 
@@ -75,10 +77,11 @@ impl Route {
 }
 
 /// What is known of a path that matched.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) access: Access,
     /// The path as it is declared.
-    pub(crate) path: Arc<str>,
+    pub(crate) path: String,
+    pub(crate) counted: Arc<Counted>,
 }

@@ -14,7 +14,8 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
+use uuid::fmt::Hyphenated;
 
 use super::{Known, Peer};
 use crate::keys::Caller;
@@ -36,12 +37,49 @@ impl RequestId {
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
         };
         let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-        Self(given.map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Into::into))
+        let new = || -> Arc<str> {
+            // From the thread's generator: one from the system would be a call of it for each request.
+            let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+            Arc::from(&*id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
+        };
+        Self(given.map_or_else(new, Into::into))
     }
 }
 
-/// Begins the record of a request, and gives the request its id.
-pub(crate) fn begin(request: &mut Request, known: Option<&Known>) -> Record {
+/// What is counted of an endpoint, looked up once: finding a metric by its labels costs more than counting.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    endpoint: Arc<str>,
+    /// Answers to GET with 200.
+    ok: Counter,
+    seconds: Histogram,
+    bytes: Counter,
+}
+
+impl Counted {
+    pub(crate) fn new(endpoint: Arc<str>) -> Self {
+        Self {
+            ok: requests(&endpoint, "GET", 200),
+            seconds: histogram!(REQUEST_SECONDS, "endpoint" => endpoint.clone()),
+            bytes: counter!(RESPONSE_BYTES, "endpoint" => endpoint.clone()),
+            endpoint,
+        }
+    }
+
+    fn request(&self, method: &'static str, status: u16) {
+        match (method, status) {
+            ("GET", 200) => self.ok.increment(1),
+            _ => requests(&self.endpoint, method, status).increment(1),
+        }
+    }
+}
+
+fn requests(endpoint: &Arc<str>, method: &'static str, status: u16) -> Counter {
+    counter!(REQUESTS, "endpoint" => endpoint.clone(), "method" => method, "status" => status.to_string())
+}
+
+/// Begins the record of a request, and gives the request its id. `elsewhere` counts where no path matched.
+pub(crate) fn begin(request: &mut Request, known: Option<&Arc<Known>>, elsewhere: &Arc<Counted>) -> Record {
     let id = RequestId::of(request);
     request.extensions_mut().insert(id.clone());
     Record {
@@ -49,6 +87,7 @@ pub(crate) fn begin(request: &mut Request, known: Option<&Known>) -> Record {
         started: Instant::now(),
         method: request.method().clone(),
         known: known.cloned(),
+        counted: known.map_or(elsewhere, |known| &known.counted).clone(),
         peer: request.extensions().get::<Peer>().copied(),
         caller: None,
         status: None,
@@ -73,7 +112,8 @@ pub(crate) struct Record {
     pub(crate) id: Arc<str>,
     started: Instant,
     method: Method,
-    known: Option<Known>,
+    known: Option<Arc<Known>>,
+    counted: Arc<Counted>,
     peer: Option<Peer>,
     caller: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -84,8 +124,6 @@ pub(crate) struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
-        // What callers make up is no label.
-        let endpoint: Arc<str> = self.known.as_ref().map_or_else(|| "none".into(), |known| known.name.clone());
         let method = match self.method {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
@@ -95,15 +133,15 @@ impl Drop for Record {
         };
         // 499 is what proxies write for a client that left.
         let status = self.status.map_or(499, |status| status.as_u16());
-        counter!(REQUESTS, "endpoint" => endpoint.clone(), "method" => method, "status" => status.to_string()).increment(1);
-        histogram!(REQUEST_SECONDS, "endpoint" => endpoint.clone()).record(elapsed.as_secs_f64());
-        counter!(RESPONSE_BYTES, "endpoint" => endpoint.clone()).increment(self.bytes);
+        self.counted.request(method, status);
+        self.counted.seconds.record(elapsed.as_secs_f64());
+        self.counted.bytes.increment(self.bytes);
         tracing::info!(
             target: "api::access",
             request = &*self.id,
             method,
             route = self.known.as_ref().map_or("", |known| &*known.path),
-            endpoint = &*endpoint,
+            endpoint = &*self.counted.endpoint,
             status,
             bytes = self.bytes,
             milliseconds = elapsed.as_secs_f64() * 1_000.0,

@@ -25,7 +25,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::access::{Gate, Passed, Stopped};
 use super::bounds::Bounds;
 use super::load::Load;
-use super::observe::{self, REQUEST_ID};
+use super::observe::{self, Counted, REQUEST_ID};
 use super::{Access, Known, Route};
 use crate::health::{Readiness, live_response};
 use crate::metrics::REJECTED;
@@ -46,14 +46,16 @@ pub struct App {
 #[derive(Debug)]
 struct Stack {
     /// By the pattern of the path.
-    known: HashMap<String, Known>,
+    known: HashMap<String, Arc<Known>>,
+    /// What is counted where no path matched: what callers make up is no label.
+    elsewhere: Arc<Counted>,
     bounds: Bounds,
     gate: Gate,
     load: Load,
 }
 
 impl Stack {
-    fn known(&self, request: &Request) -> Option<&Known> {
+    fn known(&self, request: &Request) -> Option<&Arc<Known>> {
         self.known.get(request.extensions().get::<MatchedPath>()?.as_str())
     }
 }
@@ -64,19 +66,21 @@ pub(crate) fn build(app: App, settings: &Settings, readiness: &Readiness) -> Rou
     let mut routes = Router::new();
     for Route { name, access, paths, handler } in app.routes.into_iter().chain(health(readiness)) {
         let name: Arc<str> = name.into();
+        let counted = Arc::new(Counted::new(name.clone()));
         for path in paths {
             routes = routes.route(&path.pattern, handler.clone());
-            known.insert(path.pattern, Known { name: name.clone(), access, path: path.declared.into() });
+            let path_known = Known { name: name.clone(), access, path: path.declared, counted: counted.clone() };
+            known.insert(path.pattern, Arc::new(path_known));
         }
     }
     let gate = Gate::new(settings.admission.clone(), app.pipeline, settings.total_rate, settings.failure_rate);
     let load = Load::new(settings.in_flight, settings.request_time);
-    let stack = Arc::new(Stack { known, bounds: settings.bounds.clone(), gate, load });
+    let elsewhere = Arc::new(Counted::new("none".into()));
+    let stack = Arc::new(Stack { known, elsewhere, bounds: settings.bounds.clone(), gate, load });
     let compression = CompressionLayer::new().gzip(true).zstd(true).compress_when(SizeAbove::new(COMPRESSED_FROM));
     // Of layers, the last is the outermost.
     routes
         .fallback(async || Problem::new(Code::NotFound, "there is no such path"))
-        .layer(from_fn_with_state(stack.clone(), admit))
         .layer(from_fn_with_state(stack.clone(), dress))
         .layer(compression)
         .layer(tower::util::option_layer(cors(&settings.origins)))
@@ -116,16 +120,17 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 async fn observed(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
     let known = stack.known(&request).cloned();
-    let record = observe::begin(&mut request, known.as_ref());
+    let record = observe::begin(&mut request, known.as_ref(), &stack.elsewhere);
     observe::end(record, next.run(request).await)
 }
 
 /// The form of refusals, panics among them, and the headers of every answer.
-async fn dress(State(_): State<Arc<Stack>>, request: Request, next: Next) -> Response {
+async fn dress(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<observe::RequestId>().cloned();
     let is_head = request.method() == Method::HEAD;
     let id = id.as_ref().map_or("", |id| &id.0);
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic, id));
+    let response =
+        AssertUnwindSafe(admit(&stack, request, next)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic, id));
     let mut response = problem::named(response, id);
     if is_head {
         *response.body_mut() = Body::empty();
@@ -142,9 +147,9 @@ async fn dress(State(_): State<Arc<Stack>>, request: Request, next: Next) -> Res
 }
 
 /// Bounds, key, limits, load: what is refused here no handler sees.
-async fn admit(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
+async fn admit(stack: &Stack, request: Request, next: Next) -> Response {
     let known = stack.known(&request);
-    match pass(&stack, known, request, next).await {
+    match pass(stack, known.map(Arc::as_ref), request, next).await {
         Ok((passed, mut response)) => {
             passed.describe(response.headers_mut());
             response.extensions_mut().insert(passed.caller);

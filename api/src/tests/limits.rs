@@ -84,6 +84,20 @@ async fn more_than_can_be_worked_on_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn the_work_for_a_client_that_has_gone_is_given_up() {
+    let mut settings = open_settings();
+    settings.in_flight = 1;
+    let server = serve(settings).await;
+    let mut client = server.connect().await;
+    client.write("GET /v1/held HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    server.held.came().await;
+    assert_eq!(server.get("/v1/items/1", "").await.status, 503);
+    drop(client);
+    // Nothing lets the handler go: it is its place that comes back.
+    assert_eq!(server.until("/v1/items/1", "", 200).await.text(), "item 1");
+}
+
+#[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let mut settings = open_settings();
     settings.request_time = Duration::from_millis(100);

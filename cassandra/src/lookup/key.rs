@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate};
 use uuid::Uuid;
 
 use super::Value;
+use super::text::{date_text, timestamp_text};
 use crate::cql::CqlType;
 
 /// A value of a marker.
@@ -140,17 +141,6 @@ impl Value<'_> {
             }
         })
     }
-}
-
-/// `2024-01-31`; `None` for a day that no calendar of four digits has.
-pub fn date_text(days: i32) -> Option<String> {
-    let date = NaiveDate::default().checked_add_signed(chrono::TimeDelta::days(days.into()))?;
-    Some(date.format("%Y-%m-%d").to_string())
-}
-
-/// `2024-01-31T10:00:00.000Z`.
-pub fn timestamp_text(millis: i64) -> Option<String> {
-    Some(DateTime::from_timestamp_millis(millis)?.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod freshness;
 mod key;
+mod text;
 mod value;
 
 use std::fmt::Write as _;
@@ -23,7 +24,8 @@ use scylla::statement::prepared::PreparedStatement;
 use tokio::time::Instant;
 
 pub use freshness::{Freshness, FreshnessLookup};
-pub use key::{KeyValue, NotThatType, date_text, days, millis, timestamp_text};
+pub use key::{KeyValue, NotThatType, days, millis};
+pub use text::{date_text, timestamp_text, write_date, write_timestamp};
 pub use value::Value;
 
 use crate::connect::Store;
@@ -118,7 +120,6 @@ impl Question<'_> {
 }
 
 /// A prepared question.
-#[derive(Clone)]
 pub struct Lookup {
     session: Arc<Session>,
     statement: PreparedStatement,
@@ -134,6 +135,8 @@ impl Store {
         let prepared = self.session.prepare(text).await;
         let mut statement = prepared.purpose(|| format!("prepare a read of {table}"))?;
         statement.set_is_idempotent(true);
+        // The columns are named in the statement and their types are those of the design: the answer need not say them again.
+        statement.set_use_cached_result_metadata(true);
         let types = question.selected.iter().map(Selected::cql_type).collect();
         Ok(Lookup { session: Arc::clone(&self.session), statement, types, table: table.into() })
     }
@@ -167,7 +170,9 @@ impl Lookup {
         let markers = Markers { values, limit: limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)) };
         let mut is_second = false;
         loop {
-            let asked = tokio::time::timeout_at(deadline, self.session.execute_unpaged(&self.statement, &markers)).await;
+            // The driver's future is large, and those that hold it are moved from one to the next until a task has them.
+            let asking = Box::pin(self.session.execute_unpaged(&self.statement, &markers));
+            let asked = tokio::time::timeout_at(deadline, asking).await;
             let answer = match asked {
                 Err(_) => return Err(Error::TooLate { table: self.table.to_string() }),
                 Ok(Err(error)) if !is_second && error.kind() == Failure::Transient => {

@@ -1,7 +1,9 @@
 //! The REST API over a real node, asked over real HTTP.
 
 mod kit;
+mod load;
 mod paging;
+mod session_events;
 mod who;
 
 use serde_json::json;

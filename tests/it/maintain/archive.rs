@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use model::maintenance::MaintenanceStep;
-use model::report::StageName;
+use model::report::{StageName, StageReport};
 use pipelines::commands::maintain::Order;
 use tests::kit::TestPipeline;
 
@@ -68,7 +68,9 @@ async fn old_dates_are_archived_and_leave_raw_alone() {
     assert_eq!(archived(&folder.path().join("session_events/session_events")).await, old);
 
     let again = t.run().await;
-    let downstream = again.stages.iter().filter(|stage| stage.stage > StageName::LandingToRaw);
+    // But for a view, which is what its SQL says of what raw holds.
+    let stays = |stage: &&StageReport| stage.stage > StageName::LandingToRaw && stage.target != "starts_per_hour";
+    let downstream = again.stages.iter().filter(stays);
     assert!(downstream.clone().all(|stage| stage.written == 0 && stage.counts.read == 0), "{again:#?}");
     assert_eq!((t.sql(SESSIONS).await, sorted(t.cql(STARTED).await), sorted(t.cql(COMPLETED).await)), before);
 

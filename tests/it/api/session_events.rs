@@ -1,0 +1,108 @@
+//! The shipped session events over HTTP: page by page what the lake holds, also while more comes in.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tests::kit::TestPipeline;
+use tests::session_events::{Dataset, Options};
+
+use super::kit::Api;
+
+/// A year, and a day where it leaps: the longest that is answered.
+const YEAR: &str = "hours=8784";
+
+fn ids(items: &[Value]) -> Vec<String> {
+    items.iter().map(|item| item["session_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The sessions of a player or a country in the order in which they are answered.
+struct Histories {
+    player: String,
+    country: String,
+}
+
+impl Histories {
+    async fn longest(pipeline: &TestPipeline) -> Self {
+        let most = async |query: &str| pipeline.sql(query).await.remove(0);
+        let player = most("SELECT player_id FROM sessions WHERE is_complete GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1").await;
+        let country = "SELECT country FROM session_events WHERE event = 'start' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1";
+        Self { player, country: most(country).await }
+    }
+
+    async fn completed(&self, pipeline: &TestPipeline) -> Vec<String> {
+        let query = format!(
+            "SELECT session_id FROM sessions WHERE is_complete AND player_id = '{}' \
+             ORDER BY date_trunc('millisecond', end_ts) DESC, session_id",
+            self.player
+        );
+        pipeline.sql(&query).await
+    }
+
+    async fn started(&self, pipeline: &TestPipeline) -> Vec<String> {
+        let query = format!(
+            "SELECT session_id FROM session_events WHERE event = 'start' AND country = '{}' \
+             ORDER BY date_trunc('millisecond', ts) DESC, session_id",
+            self.country
+        );
+        pipeline.sql(&query).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_players_and_a_countrys_whole_history_is_that_of_the_lake_also_while_a_sync_runs() {
+    let pipeline = TestPipeline::session_events().await;
+    let data = Dataset::generate(&Options::small(12_000, 40)).unwrap();
+    let whole = data.to_bytes();
+    let half = whole.iter().enumerate().skip(whole.len() / 2).find(|(_, byte)| **byte == b'\n').unwrap().0 + 1;
+    pipeline.serve(whole[..half].to_vec());
+    pipeline.run().await;
+    let api = Api::start_with(&pipeline, &["--rate", "10000 per second"], &[]).await;
+    api.wait_for("/readyz", 200).await;
+
+    let of = Histories::longest(&pipeline).await;
+    let (completed, started) = (of.completed(&pipeline).await, of.started(&pipeline).await);
+    assert!(completed.len() > 4 && started.len() > 40, "{} and {}", completed.len(), started.len());
+    let paths = [
+        format!("/v1/players/{}/completed-sessions?limit=2", of.player),
+        format!("/models/completed-sessions/{}?limit=3", of.player.replace('-', "").to_uppercase()),
+    ];
+    for path in &paths {
+        assert_eq!(ids(&api.pages(path).await.0), completed, "{path}");
+    }
+    let countries = [
+        format!("/v1/countries/{}/started-sessions?{YEAR}&limit=7", of.country),
+        format!("/models/started_sessions/{}/8784", of.country),
+    ];
+    for path in &countries {
+        assert_eq!(ids(&api.pages(path).await.0), started, "{path}");
+    }
+    let (_, pages) = api.pages(&format!("/v1/players/{}/completed-sessions", of.player)).await;
+    assert_eq!(pages, completed.len().div_ceil(20), "20 a page");
+
+    // While the rest of the file comes in, whoever pages sees each row that was there once, and none that is not to be there.
+    pipeline.serve(whole);
+    let mut seen = Vec::new();
+    {
+        let run = pipeline.run();
+        tokio::pin!(run);
+        loop {
+            let page = api.pages(&countries[0]);
+            tokio::pin!(page);
+            tokio::select! {
+                biased;
+                (items, _) = &mut page => seen.push(ids(&items)),
+                _ = &mut run => break,
+            }
+        }
+    }
+    let after = of.started(&pipeline).await;
+    assert!(after.len() > started.len() && !seen.is_empty(), "{} of {} passes", after.len(), seen.len());
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (started.iter().collect(), after.iter().collect());
+    for (pass, found) in seen.iter().enumerate() {
+        let once: BTreeSet<_> = found.iter().collect();
+        assert_eq!(once.len(), found.len(), "pass {pass}: a row twice");
+        assert!(before.is_subset(&once) && once.is_subset(&after), "pass {pass}: a row is missing or made up");
+    }
+    assert_eq!(ids(&api.pages(&countries[0]).await.0), of.started(&pipeline).await);
+    assert_eq!(ids(&api.pages(&paths[0]).await.0), of.completed(&pipeline).await);
+}
