@@ -64,7 +64,7 @@ await page.goBack();
 await page.waitForFunction((before) => document.querySelector('.part.tile .figure')?.textContent === before, started);
 
 // A chart has its table and its file; a row of it leads on.
-const countries = page.getByRole('region', { name: 'Started by country' });
+const countries = page.getByRole('region', { name: 'Rows of Started by country' });
 await page.getByRole('button', { name: 'Table: Started by country' }).click();
 const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV: Started by country' }).click()]);
 const rows = readFileSync(await file.path(), 'utf8').trim().split('\r\n');
