@@ -2,6 +2,7 @@
 
 mod kit;
 mod load;
+mod pages;
 mod paging;
 mod session_events;
 mod who;
