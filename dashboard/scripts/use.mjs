@@ -14,7 +14,7 @@ if (pictures) mkdirSync(pictures, { recursive: true });
 const said = [];
 
 async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1366, height: 900 }, bypassCSP: true, ...options });
+  const context = await browser.newContext({ viewport: { width: 1366, height: 900 }, ...options });
   const page = await context.newPage();
   page.on('console', (message) => message.type() === 'error' && said.push(message.text()));
   page.on('pageerror', (error) => said.push(String(error)));
