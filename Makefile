@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline serve test test-cluster crash-test check lint build dashboard dashboard-test dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ test-cluster: ## Run the tests of several nodes: one is killed, one is paused, o
 
 crash-test: ## Kill the program at every step and N=1000 times at random, compare what it leaves (SEED=..., ARGS="--step NAME")
 	@scripts/crash-test.sh $(ARGS)
+
+compose-test: ## Bring the compose file up, with ETL_DEBUG and without, and compare what the API answers with the lake (PROFILE=dev)
+	@scripts/compose-test.sh
 
 check: ## Check scripts, Dockerfile, compose file, documents and the borders between crates
 	@scripts/check.sh

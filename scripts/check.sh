@@ -17,8 +17,8 @@ check() { # WHAT COMMAND...: the command says itself what it found
 # Nothing of the environment of whoever checks.
 composed() { env -u ETL_DEBUG -u SLUICE_IMAGE "$@" "$tools/bin/docker-compose" --file docker-compose.yml config --quiet; }
 
-check 'scripts (shellcheck)' "$tools/bin/shellcheck" scripts/*.sh .ci/run
-check 'Dockerfile (hadolint)' "$tools/bin/hadolint" Dockerfile
+check 'scripts (shellcheck)' "$tools/bin/shellcheck" scripts/*.sh scripts/containers/*.sh scripts/containers/cassandra/start .ci/run
+check 'Dockerfile (hadolint)' "$tools/bin/hadolint" Dockerfile scripts/containers/cassandra/Dockerfile
 check 'compose file, nothing set' composed
 check 'compose file, ETL_DEBUG empty' composed ETL_DEBUG=
 check 'compose file, ETL_DEBUG=1 and an image' composed ETL_DEBUG=1 SLUICE_IMAGE=registry.example/sluice:1

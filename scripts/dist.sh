@@ -15,8 +15,10 @@ folder=$profile
 [[ $profile != dev ]] || folder=debug
 
 step "building with the profile $profile"
-# Without default features: those are crash points, for tests.
-build_with build --locked --workspace --profile "$profile" --no-default-features --features pipelines/stage-bins >&2
+# Without default features: those are crash points, for tests. What is not packed (the programs of the tests) is not linked: with LTO
+# each link compiles all dependencies once more.
+build_with build --locked --workspace --profile "$profile" --no-default-features --features pipelines/stage-bins \
+  --bin sluice "${stages[@]/#/--bin=}" >&2
 done_step
 
 programs=$(target_dir)/$folder

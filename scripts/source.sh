@@ -3,6 +3,7 @@
 #
 #   scripts/source.sh up      makes the file (once) and serves it, or finds it served; prints its URL
 #   scripts/source.sh down    ends the server
+#   scripts/source.sh file    makes the file (once); prints its path
 #
 # The server goes on between runs, and a new one listens on the port of the last one where it is free: what a server says of a
 # file (ETag, Last-Modified) is only believed for the URL that it was said of, so under the same URL a second run sees that
@@ -24,6 +25,7 @@ running_pid() { # prints the pid of our server, if it runs
 }
 
 make_file() {
+  mkdir -p "$demo_dir"
   [[ -f $demo_dir/$name ]] && return
   say '    making the demonstration file: 1,001,169 events, once'
   # It appears when it is whole; of what an interrupted run left, only its .part is there.
@@ -47,7 +49,6 @@ serve() { # PORT
 
 up() {
   local port=0
-  mkdir -p "$demo_dir"
   make_file
   if ! running_pid >/dev/null; then
     [[ ! -s $port_file ]] || port=$(<"$port_file")
@@ -77,5 +78,10 @@ case ${1:-} in
     up
     ;;
   down) down ;;
-  *) fail 'say what to do' 'scripts/source.sh up|down' ;;
+  file)
+    bin=$(target_dir)/debug
+    make_file
+    echo "$demo_dir/$name"
+    ;;
+  *) fail 'say what to do' 'scripts/source.sh up|down|file' ;;
 esac

@@ -28,6 +28,7 @@ if [[ -z ${CASSANDRA_HOST:-} ]]; then
 fi
 # Other readers and writers of Delta tables, which some tests start; nothing where they are there already.
 python_tools scripts/data-tools.txt >/dev/null &
+python_tools scripts/contract-tools.txt >/dev/null &
 build_with test --locked --workspace --no-run
 wait
 cargo test --locked --workspace "$@"

@@ -2,8 +2,8 @@
 //!
 //! Contract: `/livez` answers 200 as long as requests are answered at all. `/readyz` answers 200 while no part is down, and names each
 //! part. A part that is *degraded* works on what it had before: it is shown and does not take the server out of rotation, since what
-//! degraded it (a damaged file, say) would take all servers out at once. A reason is read by whoever asks, without a key: it
-//! names no secret.
+//! degraded it (a damaged file, say) would take all servers out at once. A reason is read by whoever asks, without a key, so it is
+//! a sentence of the program itself: no host, address or file can be in it. The log has those.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +19,8 @@ use crate::problem::AsItIs;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Ok,
-    Degraded(String),
-    Down(String),
+    Degraded(&'static str),
+    Down(&'static str),
 }
 
 /// All parts; clones share them.
@@ -57,12 +57,12 @@ impl Readiness {
         struct Shown {
             status: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<String>,
+            reason: Option<&'static str>,
         }
         let shown = |state: &State| match state {
             State::Ok => Shown { status: "ok", reason: None },
-            State::Degraded(reason) => Shown { status: "degraded", reason: Some(reason.clone()) },
-            State::Down(reason) => Shown { status: "down", reason: Some(reason.clone()) },
+            State::Degraded(reason) => Shown { status: "degraded", reason: Some(reason) },
+            State::Down(reason) => Shown { status: "down", reason: Some(reason) },
         };
         let parts: BTreeMap<_, _> = self.lock().iter().map(|(name, state)| (*name, shown(state))).collect();
         let is_ready = parts.values().all(|part| part.status != "down");
@@ -94,12 +94,12 @@ impl Part {
     }
 
     /// It works on what it had before.
-    pub fn degraded(&self, reason: impl Into<String>) {
-        self.set(State::Degraded(reason.into()));
+    pub fn degraded(&self, reason: &'static str) {
+        self.set(State::Degraded(reason));
     }
 
-    pub fn down(&self, reason: impl Into<String>) {
-        self.set(State::Down(reason.into()));
+    pub fn down(&self, reason: &'static str) {
+        self.set(State::Down(reason));
     }
 
     fn set(&self, state: State) {

@@ -10,6 +10,7 @@ mod answer;
 mod ask;
 mod cursor;
 mod dashboard;
+mod docs;
 pub mod endpoint;
 mod format;
 mod freshness;

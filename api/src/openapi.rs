@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::names;
 use crate::ask::order_text;
-use crate::endpoint::{Answer, Column, Endpoint, FilterValue, TotalOf};
+use crate::endpoint::{Answer, Column, Endpoint, Filter, FilterValue, TotalOf};
 use crate::format::Format;
 use crate::problem::Code;
 use crate::service::Service;
@@ -92,11 +92,47 @@ fn operation(endpoint: &Endpoint, path: &PathTemplate, index: usize) -> Value {
         "parameters": parameters,
         "responses": responses,
     });
-    let order = order_text(endpoint);
-    if matches!(endpoint.answer, Answer::Rows) && !order.is_empty() {
-        operation["description"] = json!(format!("Ordered by {order}."));
+    let description = description(endpoint);
+    if !description.is_empty() {
+        operation["description"] = json!(description);
     }
     operation
+}
+
+/// What the form of the document has no word for.
+fn description(endpoint: &Endpoint) -> String {
+    let mut said = Vec::new();
+    let order = order_text(endpoint);
+    if matches!(endpoint.answer, Answer::Rows) && !order.is_empty() {
+        said.push(format!("Ordered by {order}."));
+    }
+    if let Some(range) = &endpoint.range {
+        let ages: Vec<&str> = names(endpoint).into_iter().filter(|name| matches!(*name, "hours" | "days")).collect();
+        if !ages.is_empty() {
+            said.push(format!("Give {}, or `from` and `to`, and not both.", listed(&ages)));
+        }
+        if range.bucket.is_some() && range.default.is_none() {
+            said.push("One of them is needed.".to_owned());
+        }
+        if let Some(max) = range.max {
+            said.push(format!("At most {} are read.", range.length_text(max)));
+        }
+    }
+    said.join(" ")
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+}
+
+/// Optional filters are left out from the last on.
+fn company(endpoint: &Endpoint, filter: &Filter) -> String {
+    let before = endpoint.filters.iter().take_while(|other| other.column != filter.column);
+    let needed = before.filter(|other| other.is_optional()).last();
+    match needed.map(|other| &other.value) {
+        Some(FilterValue::Parameter { name, .. }) => format!("Only together with `{name}`"),
+        _ => String::new(),
+    }
 }
 
 fn parameter(endpoint: &Endpoint, name: &str, is_in_path: bool) -> Value {
@@ -105,19 +141,19 @@ fn parameter(endpoint: &Endpoint, name: &str, is_in_path: bool) -> Value {
         .iter()
         .find(|filter| matches!(&filter.value, FilterValue::Parameter { name: known, .. } if known == name));
     let (schema, required, description) = match (filter, name) {
-        (Some(filter), _) => (given_schema(&filter.column), !filter.is_optional(), String::new()),
+        (Some(filter), _) => (given_schema(&filter.column, is_in_path), !filter.is_optional(), company(endpoint, filter)),
         (None, "from") => (bound_schema(endpoint), false, "The earliest that is included".to_owned()),
         (None, "to") => (bound_schema(endpoint), false, "The first that is not included any more".to_owned()),
         (None, "hours") => {
-            (whole_number(1, None), false, "How far back from the pipeline's clock, instead of `from` and `to`".to_owned())
+            (ago_schema(endpoint, name), false, "How far back from the pipeline's clock, instead of `from` and `to`".to_owned())
         }
-        (None, "days") => (whole_number(1, None), false, "As `hours`, in days".to_owned()),
+        (None, "days") => (ago_schema(endpoint, name), false, "How far back from the pipeline's clock, in days".to_owned()),
         (None, "limit") => {
-            let mut schema = whole_number(1, Some(endpoint.max_page_size));
+            let mut schema = whole_number(1, endpoint.max_page_size.into());
             schema["default"] = json!(endpoint.page_size);
             (schema, false, "Rows of a page".to_owned())
         }
-        (None, _) => (json!({ "type": "string" }), false, "`next` of the page before".to_owned()),
+        (None, _) => (json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }), false, "`next` of the page before".to_owned()),
     };
     let mut parameter = json!({
         "name": name,
@@ -131,21 +167,30 @@ fn parameter(endpoint: &Endpoint, name: &str, is_in_path: bool) -> Value {
     parameter
 }
 
-fn whole_number(least: u32, most: Option<u32>) -> Value {
-    let mut schema = json!({ "type": "integer", "minimum": least });
-    if let Some(most) = most {
-        schema["maximum"] = json!(most);
-    }
-    schema
+fn whole_number(least: i64, most: i64) -> Value {
+    json!({ "type": "integer", "minimum": least, "maximum": most })
+}
+
+fn ago_schema(endpoint: &Endpoint, parameter: &str) -> Value {
+    whole_number(1, endpoint.range.as_ref().map_or(1, |range| range.most_ago(parameter)))
 }
 
 /// What a caller gives for a column.
-fn given_schema(column: &Column) -> Value {
+fn given_schema(column: &Column, is_in_path: bool) -> Value {
     match column.cql_type {
-        CqlType::Text | CqlType::Ascii => json!({ "type": "string", "minLength": 1 }),
-        CqlType::Tinyint => json!({ "type": "integer", "minimum": i8::MIN, "maximum": i8::MAX }),
-        CqlType::Smallint => json!({ "type": "integer", "minimum": i16::MIN, "maximum": i16::MAX }),
-        CqlType::Int => json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX }),
+        // In a path no control characters are taken.
+        CqlType::Text if is_in_path => json!({ "type": "string", "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$" }),
+        CqlType::Text => json!({ "type": "string", "minLength": 1 }),
+        CqlType::Ascii if is_in_path => json!({ "type": "string", "pattern": "^[ -~]+$" }),
+        CqlType::Ascii => json!({ "type": "string", "pattern": "^[\\u0000-\\u007f]+$" }),
+        CqlType::Tinyint => whole_number(i8::MIN.into(), i8::MAX.into()),
+        CqlType::Smallint => whole_number(i16::MIN.into(), i16::MAX.into()),
+        CqlType::Int => whole_number(i32::MIN.into(), i32::MAX.into()),
+        CqlType::Bigint => whole_number(i64::MIN, i64::MAX),
+        CqlType::Timeuuid => {
+            let pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-1[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$";
+            json!({ "type": "string", "pattern": pattern, "description": "A UUID of version 1" })
+        }
         _ => type_schema(column.cql_type),
     }
 }
@@ -153,9 +198,14 @@ fn given_schema(column: &Column) -> Value {
 fn bound_schema(endpoint: &Endpoint) -> Value {
     match &endpoint.range {
         Some(range) if range.column.cql_type == CqlType::Timestamp => {
-            json!({ "type": "string", "description": "An instant with its offset, or a date", "examples": ["2024-01-31T10:00:00Z", "2024-01-31"] })
+            json!({
+                "type": "string",
+                "anyOf": [{ "format": "date-time" }, { "format": "date" }],
+                "description": "An instant with its offset, or a date",
+                "examples": ["2024-01-31T10:00:00Z", "2024-01-31"],
+            })
         }
-        Some(range) => given_schema(&range.column),
+        Some(range) => given_schema(&range.column, false),
         None => json!({ "type": "string" }),
     }
 }
@@ -249,15 +299,36 @@ fn found(endpoint: &Endpoint) -> Value {
 
 fn pages() -> Value {
     let mut operation = crate::page::operation();
-    for code in [Code::Unauthorized, Code::Forbidden, Code::RateLimited, Code::Internal, Code::Unavailable] {
+    let codes = [
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::RateLimited,
+        Code::Internal,
+        Code::Unavailable,
+        Code::UriTooLong,
+        Code::HeaderTooLarge,
+        Code::BodyTooLarge,
+        Code::RequestTimeout,
+    ];
+    for code in codes {
         operation["get"]["responses"][code.status().as_str()] = problem(code);
     }
     operation
 }
 
 fn problem(code: Code) -> Value {
+    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let mut headers = json!({ "X-Request-Id": text("The request's id, as the server's log has it") });
+    if matches!(code, Code::RateLimited | Code::Unavailable | Code::Timeout) {
+        let seconds = whole_number(1, u32::MAX.into());
+        headers["Retry-After"] = json!({ "description": "Seconds after which the same request may succeed", "schema": seconds });
+    }
+    if code == Code::Unauthorized {
+        headers["WWW-Authenticate"] = text("How to send a key");
+    }
     json!({
         "description": code.title(),
+        "headers": headers,
         "content": { crate::problem::MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } },
     })
 }

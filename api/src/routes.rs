@@ -1,4 +1,4 @@
-//! The routes of a service: each path of each endpoint, and the document that describes them.
+//! The routes of a service: each path of each endpoint, the document that describes them, and the page that shows it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ impl Service {
         let paths = vec![page::PATH.into()];
         routes.push(Route { name: "pages".to_owned(), access: Access::AnyKey, paths, handler: pages });
         routes.extend(dashboard::routes());
+        routes.extend(crate::docs::routes());
         App { pipeline: self.pipeline.clone(), routes }
     }
 

@@ -1,11 +1,12 @@
 //! A request's parameters, from path and query, checked against what the endpoint takes. All faults are told at once.
 
-use cassandra::lookup::KeyValue;
+use cassandra::lookup::{KeyValue, whole_number};
 use model::definition::endpoints::{PAGE_PARAMETERS, PathTemplate, RANGE_PARAMETERS};
 use model::definition::nearest;
 use percent_encoding::percent_decode_str;
 
 use crate::endpoint::{Answer, Endpoint, FilterValue, Range, Said};
+use crate::layers::bounds::has_broken_escape;
 use crate::problem::Fault;
 
 /// What a caller said, by name; each once.
@@ -22,7 +23,7 @@ impl Given {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {
-                faults.push(fault(&String::from_utf8_lossy(name.as_bytes()), "is not encoded as UTF-8"));
+                faults.push(fault(name, "is not encoded as UTF-8, each byte of it as `%` and two digits"));
                 continue;
             };
             if given.get(&name).is_some() {
@@ -94,8 +95,8 @@ impl Given {
     pub(super) fn limit(&self, endpoint: &Endpoint) -> Result<u32, Fault> {
         let Some(text) = self.get("limit") else { return Ok(endpoint.page_size) };
         let most = endpoint.max_page_size;
-        text.parse()
-            .ok()
+        whole_number(text)
+            .and_then(|limit| u32::try_from(limit).ok())
             .filter(|limit| (1..=most).contains(limit))
             .ok_or_else(|| fault("limit", format!("must be a whole number from 1 to {most}")))
     }
@@ -132,6 +133,9 @@ pub(super) fn fault(parameter: &str, detail: impl Into<String>) -> Fault {
 
 /// A part of a query as it was meant; `None` where it is no text.
 fn decoded(part: &str) -> Option<String> {
+    if has_broken_escape(part) {
+        return None;
+    }
     let spaces = part.replace('+', " ");
     Some(percent_decode_str(&spaces).decode_utf8().ok()?.into_owned())
 }

@@ -4,9 +4,9 @@
 //! range's step, so that an hour that is asked for in part is answered as a whole.
 
 use cassandra::CqlType;
-use cassandra::lookup::{KeyValue, date_text, days, millis, timestamp_text};
+use cassandra::lookup::{KeyValue, date_text, days, millis, timestamp_text, whole_number};
 
-use super::{MILLIS_PER_DAY, Range};
+use super::{MILLIS_PER_DAY, MILLIS_PER_HOUR, Range};
 
 /// The bounds of a request, in the unit of the range's column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub(crate) struct BoundsFault {
     pub(crate) parameter: &'static str,
     pub(crate) detail: String,
 }
+
+/// Hours or days: more than any calendar has, and far from where their milliseconds overflow.
+const MOST_AGO: i64 = 10_000_000;
 
 fn fault<T>(parameter: &'static str, detail: impl Into<String>) -> Result<T, BoundsFault> {
     Err(BoundsFault { parameter, detail: detail.into() })
@@ -84,12 +87,22 @@ impl Range {
         Ok(bounds)
     }
 
+    /// The greatest number of hours, or days, that can be asked for.
+    pub(crate) fn most_ago(&self, parameter: &str) -> i64 {
+        let unit = match (self.column.cql_type, parameter) {
+            (CqlType::Date, _) => 1,
+            (_, "hours") => MILLIS_PER_HOUR,
+            _ => MILLIS_PER_DAY,
+        };
+        self.max.map_or(MOST_AGO, |max| (max / unit).clamp(1, MOST_AGO))
+    }
+
     /// How far back, in the column's unit.
     fn age(&self, said: Said<'_>) -> Result<Option<i64>, BoundsFault> {
         let (parameter, text, millis) = match (said.hours, said.days) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => return fault("days", "cannot be given together with `hours`"),
-            (Some(hours), None) => ("hours", hours, 3_600_000),
+            (Some(hours), None) => ("hours", hours, MILLIS_PER_HOUR),
             (None, Some(days)) => ("days", days, MILLIS_PER_DAY),
         };
         if said.from.is_some() || said.to.is_some() {
@@ -98,7 +111,7 @@ impl Range {
         if !self.counts_time() {
             return fault(parameter, format!("is for times, and `{}` is a number: give `from` and `to`", self.column.name));
         }
-        let number: Option<i64> = text.parse().ok().filter(|number| (1..=10_000_000).contains(number));
+        let number = whole_number(text).filter(|number| (1..=MOST_AGO).contains(number));
         let Some(number) = number else { return fault(parameter, "must be a whole number from 1") };
         if self.column.cql_type == CqlType::Date {
             return match parameter {
@@ -118,11 +131,11 @@ impl Range {
         read.or_else(|reason| fault(parameter, reason.to_string()))
     }
 
-    fn length_text(&self, length: i64) -> String {
+    pub(crate) fn length_text(&self, length: i64) -> String {
         let millis = if self.column.cql_type == CqlType::Date { length * MILLIS_PER_DAY } else { length };
         match millis {
             whole if whole % MILLIS_PER_DAY == 0 => format!("{} days", whole / MILLIS_PER_DAY),
-            hours if hours % 3_600_000 == 0 => format!("{} hours", hours / 3_600_000),
+            hours if hours % MILLIS_PER_HOUR == 0 => format!("{} hours", hours / MILLIS_PER_HOUR),
             other => format!("{} seconds", other / 1_000),
         }
     }

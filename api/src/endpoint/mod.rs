@@ -110,4 +110,5 @@ pub(crate) enum TotalOf {
 
 pub(crate) const MILLIS_PER_SECOND: i64 = 1_000;
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
+pub(crate) const MILLIS_PER_HOUR: i64 = 3_600 * MILLIS_PER_SECOND;
 pub(crate) const MILLIS_PER_DAY: i64 = SECONDS_PER_DAY * MILLIS_PER_SECOND;

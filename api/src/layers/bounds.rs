@@ -71,14 +71,18 @@ impl Bounds {
 
 /// A path is text, without control characters, once its escapes are undone.
 fn is_text(path: &str) -> Result<(), Problem> {
-    let bytes = path.as_bytes();
-    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    let broken = bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !is_escape(at));
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8();
     match decoded {
-        Ok(text) if !broken && !text.chars().any(char::is_control) => Ok(()),
+        Ok(text) if !has_broken_escape(path) && !text.chars().any(char::is_control) => Ok(()),
         _ => Err(Problem::parameter("path", "not UTF-8 text without control characters")),
     }
+}
+
+/// A `%` without two digits behind it.
+pub(crate) fn has_broken_escape(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !is_escape(at))
 }
 
 #[cfg(test)]

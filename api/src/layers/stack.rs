@@ -6,13 +6,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, LINK, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, LINK,
+    REFERRER_POLICY, RETRY_AFTER, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -128,14 +128,23 @@ async fn observed(State(stack): State<Arc<Stack>>, mut request: Request, next: N
 async fn dress(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<observe::RequestId>().cloned();
     let is_head = request.method() == Method::HEAD;
+    // Where a length stands beside it, a proxy in front may see another end of this request, and another next one.
+    let is_last = request.headers().contains_key(TRANSFER_ENCODING);
     let id = id.as_ref().map_or("", |id| &id.0);
     let response =
         AssertUnwindSafe(admit(&stack, request, next)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic, id));
     let mut response = problem::named(response, id);
     if is_head {
+        // As it would be with its body, which is not nothing.
+        if let Some(length) = response.body().size_hint().exact().filter(|_| response.status() != StatusCode::NOT_MODIFIED) {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         *response.body_mut() = Body::empty();
     }
     let headers = response.headers_mut();
+    if is_last {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // A page of documents says what it loads; anything else loads nothing.

@@ -31,7 +31,7 @@ pub use error::Error;
 pub use origin::{NoOrigin, Origin};
 pub use settings::Settings;
 
-use crate::health::Readiness;
+use crate::health::{Readiness, live_response};
 pub use crate::layers::App;
 pub use crate::layers::access::Admission;
 pub use crate::layers::bounds::Bounds;
@@ -101,7 +101,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let patience = Arc::new(settings.patience.clone());
         if let Some(listener) = metrics_listener {
-            let router = metrics_router(metrics.clone());
+            let router = metrics_router(metrics.clone(), readiness.clone());
             let serving = listener.serve(router, patience.clone(), METRICS_CONNECTIONS, settings.drain, stopped.clone());
             beside.spawn(serving);
         }
@@ -134,7 +134,9 @@ async fn bound(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }
 
-fn metrics_router(metrics: Metrics) -> Router {
+/// Health is answered here as well: whoever probes needs no TLS, and takes no connection from those who ask.
+fn metrics_router(metrics: Metrics, readiness: Readiness) -> Router {
     let render = async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render());
-    Router::new().route("/metrics", get(render))
+    let ready = async move || readiness.ready_response();
+    Router::new().route("/metrics", get(render)).route("/livez", get(async || live_response())).route("/readyz", get(ready))
 }

@@ -15,7 +15,7 @@ use crate::layers::bounds::Bounds;
 pub struct Settings {
     pub address: SocketAddr,
     pub tls: Option<TlsFiles>,
-    /// Of `/metrics`, in plain; `None` for none.
+    /// Of `/metrics`, `/livez` and `/readyz`, in plain; `None` for none.
     pub metrics_address: Option<SocketAddr>,
     pub admission: Admission,
     /// Of all keys together; `None` for no limit but load.

@@ -42,6 +42,11 @@ async fn requests_that_nobody_sends_by_accident_are_refused_with_words() {
         ("a line break", get("/v1/items/1%0d%0aX-Injected:%201", ""), 400, "invalid-parameter"),
         ("no UTF-8", get("/v1/items/%ff%fe", ""), 400, "invalid-parameter"),
         ("half an escape", get("/v1/items/%4", ""), 400, "invalid-parameter"),
+        ("an escaped slash at the end", get("/v1/others%2f", ""), 404, "not-found"),
+        ("up a folder by an escaped slash", get("/v1/..%2fothers", ""), 404, "not-found"),
+        ("up a folder, escaped twice", get("/v1/%252e%252e%252fothers", ""), 404, "not-found"),
+        ("another spelling", get("/V1/others", ""), 404, "not-found"),
+        ("a parameter of the path", get("/v1/others;v=1", ""), 404, "not-found"),
     ];
     for (what, request, status, code) in table {
         let answer = server.send(request.as_bytes()).await;
@@ -64,6 +69,11 @@ async fn what_is_no_http_gets_a_bare_status_and_the_end() {
         ("bytes in the address", b"GET /v1/items/\xff\xfe\x01 HTTP/1.1\r\n\r\n".to_vec(), 400),
         ("a space in a header", b"GET / HTTP/1.1\r\nA b: c\r\n\r\n".to_vec(), 400),
         ("a body without an end", b"GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nab".to_vec(), 400),
+        ("a blank before a colon", b"GET / HTTP/1.1\r\nHost : here\r\n\r\n".to_vec(), 400),
+        ("a header on two lines", b"GET / HTTP/1.1\r\nX: a\r\n b: c\r\n\r\n".to_vec(), 400),
+        ("a length with a sign", b"GET / HTTP/1.1\r\nContent-Length: +1\r\n\r\na".to_vec(), 400),
+        ("another coding than chunked", b"GET / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n".to_vec(), 400),
+        ("chunked, and then another", b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n".to_vec(), 400),
         ("lengths that differ", b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab".to_vec(), 400),
     ];
     for (what, request, status) in table {
@@ -71,6 +81,24 @@ async fn what_is_no_http_gets_a_bare_status_and_the_end() {
     }
     // And it answers as before.
     assert_eq!(server.get("/v1/items/1", "").await.text(), "item 1");
+}
+
+#[tokio::test]
+async fn a_request_hidden_in_the_body_of_another_is_not_answered() {
+    let server = serve(open_settings()).await;
+    let hidden = "GET /v1/items/hidden HTTP/1.1\r\nHost: here\r\n\r\n";
+    for (what, head, body) in [
+        ("a length and chunks", format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + hidden.len()), "0\r\n\r\n"),
+        ("chunks and a length", format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", 5 + hidden.len()), "0\r\n\r\n"),
+        ("a length", format!("Content-Length: {}\r\n", hidden.len()), ""),
+    ] {
+        let mut client = server.connect().await;
+        client.write(&format!("GET /v1/items/1 HTTP/1.1\r\nHost: here\r\n{head}\r\n{body}{hidden}")).await;
+        client.write(if body.is_empty() { "GET /v1/others HTTP/1.1\r\nConnection: close\r\n\r\n" } else { "" }).await;
+        let answer = client.answer().await;
+        assert!(!answer.text().contains("item hidden"), "{what}: {answer:?}");
+        assert_eq!(answer.status, 200, "{what}");
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,24 @@ async fn metrics_are_on_a_port_of_their_own_and_name_endpoints_not_paths() {
     }
 }
 
+#[tokio::test]
+async fn health_is_answered_in_plain_beside_the_metrics() {
+    let mut settings = open_settings();
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    let server = serve(settings).await;
+    // As a probe without a client library sends it.
+    let probe = async |path: &str| {
+        let mut client = Client(tokio::net::TcpStream::connect(server.metrics.unwrap()).await.unwrap());
+        client.write(&format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        client.answer().await.status
+    };
+    let cassandra = server.readiness.part("cassandra");
+    assert_eq!((probe("/livez").await, probe("/readyz").await), (200, 503));
+    cassandra.ok();
+    assert_eq!(probe("/readyz").await, 200);
+    assert_eq!(probe("/v1/others").await, 404);
+}
+
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -108,6 +126,16 @@ async fn a_line_for_each_request_and_no_secret_in_any() {
     assert_eq!(fields["key"], id);
     assert_eq!(fields["bytes"], "item hidden-player".len());
     assert_eq!(fields["whole"], true);
+}
+
+#[tokio::test]
+async fn a_head_is_that_of_the_answer_without_its_body() {
+    let server = serve(open_settings()).await;
+    for (path, status, length) in [("/v1/items/1", 200, "6"), ("/v1/text", 200, "24000"), ("/livez", 200, "15")] {
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+        let answer = server.send(request.as_bytes()).await;
+        assert_eq!((answer.status, answer.header("content-length"), answer.text()), (status, Some(length), ""), "{path}");
+    }
 }
 
 #[tokio::test]

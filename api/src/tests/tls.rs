@@ -66,6 +66,76 @@ async fn both_protocols_are_spoken_over_tls() {
     }
 }
 
+/// A server over TLS, and a connection that speaks HTTP/2.
+async fn over_http2(folder: &Folder) -> (Running, Vec<u8>, TlsStream<TcpStream>) {
+    let (files, certificate) = certificate::write(folder.0.path(), 1);
+    let mut settings = open_settings();
+    settings.tls = Some(files);
+    let server = serve(settings).await;
+    let stream = connect(&server, std::slice::from_ref(&certificate), b"h2").await.unwrap();
+    (server, certificate, stream)
+}
+
+async fn assert_answers(server: &Running, certificate: Vec<u8>) {
+    let mut client = Client(connect(server, &[certificate], b"http/1.1").await.unwrap());
+    client.write("GET /v1/items/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(client.answer().await.text(), "item 1");
+}
+
+#[tokio::test]
+async fn requests_that_are_taken_back_at_once_hold_nothing() {
+    let folder = Folder::new();
+    let (server, certificate, stream) = over_http2(&folder).await;
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    // More of them than may be worked on at a time; their handler never ends by itself.
+    let mut taken_back = 0;
+    for _ in 0..3_000 {
+        let Ok(mut ready) = client.ready().await else { break };
+        let request = axum::http::Request::get("https://localhost/v1/held").body(()).unwrap();
+        let Ok((_, mut stream)) = ready.send_request(request, false) else { break };
+        stream.send_reset(h2::Reason::CANCEL);
+        client = ready;
+        taken_back += 1;
+    }
+    assert!(taken_back > 10, "{taken_back}");
+    assert_answers(&server, certificate).await;
+}
+
+#[tokio::test]
+async fn headers_without_an_end_end_the_connection() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let folder = Folder::new();
+    let (server, certificate, mut stream) = over_http2(&folder).await;
+    let frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(id.to_be_bytes());
+        frame.extend(payload);
+        frame
+    };
+    let (settings, headers, continuation) = (4, 1, 9);
+    let mut begun = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    begun.extend(frame(settings, 0, 0, &[]));
+    begun.extend(frame(headers, 0, 1, &[0x82, 0x84, 0x87]));
+    stream.write_all(&begun).await.unwrap();
+    // A header that is named and of no use, again and again: `x: aaa...`.
+    let mut field = vec![0x00, 0x01, b'x', 0x7f, 0x81, 0x1e];
+    field.extend(std::iter::repeat_n(b'a', 0x7f + 0xf01));
+    let more = frame(continuation, 0, 1, &field);
+    let flooding = async {
+        let mut bytes = 0;
+        while bytes < 64 << 20 && stream.write_all(&more).await.is_ok() {
+            bytes += more.len();
+        }
+        bytes
+    };
+    let bytes = tokio::time::timeout(LONG, flooding).await.expect("the server closes");
+    assert!(bytes < 16 << 20, "it took {bytes} bytes of one head");
+    assert_answers(&server, certificate).await;
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_without_a_restart() {
     let folder = Folder::new();

@@ -24,16 +24,17 @@ impl KeyValue {
     /// Reads a text as a value of `cql_type`.
     pub fn parse(cql_type: CqlType, text: &str) -> Result<Self, NotThatType> {
         let number = |least: i64, most: i64, what| {
-            let number: i64 = text.parse().map_err(|_| NotThatType(what))?;
-            if (least..=most).contains(&number) { Ok(number) } else { Err(NotThatType(what)) }
+            let number = whole_number(text).filter(|number| (least..=most).contains(number));
+            number.ok_or(NotThatType(what))
         };
         let bytes = match cql_type {
             CqlType::Text => text.as_bytes().to_vec(),
             CqlType::Ascii if text.is_ascii() => text.as_bytes().to_vec(),
             CqlType::Ascii => return Err(NotThatType("must be ASCII")),
             CqlType::Uuid | CqlType::Timeuuid => {
-                let id = Uuid::try_parse(text)
-                    .map_err(|_| NotThatType("must be a UUID, as in 6f1a0ea4-6a31-4c39-a1a5-0d9e8f1c0a55"))?;
+                // With dashes or without; no braces, no `urn:`.
+                let id = Some(text).filter(|text| matches!(text.len(), 32 | 36)).and_then(|text| Uuid::try_parse(text).ok());
+                let id = id.ok_or(NotThatType("must be a UUID, as in 6f1a0ea4-6a31-4c39-a1a5-0d9e8f1c0a55"))?;
                 if cql_type == CqlType::Timeuuid && id.get_version_num() != 1 {
                     return Err(NotThatType("must be a UUID of version 1"));
                 }
@@ -109,9 +110,18 @@ impl KeyValue {
     }
 }
 
-/// A date as the days since 1970.
+/// A whole number as it is written in JSON and in the document of the API: without a plus.
+pub fn whole_number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
+}
+
+/// A date, with all of its digits, as the days since 1970.
 pub fn days(text: &str) -> Result<i32, NotThatType> {
     let what = NotThatType("must be a date, as in 2024-01-31");
+    let is_digits = |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    if text.len() != 10 || !text.bytes().enumerate().all(is_digits) {
+        return Err(what);
+    }
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| what)?;
     i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).map_err(|_| what)
 }
@@ -122,7 +132,13 @@ pub fn millis(text: &str) -> Result<i64, NotThatType> {
         return Ok(i64::from(days) * 86_400_000);
     }
     let parsed = DateTime::parse_from_rfc3339(text);
-    let what = "must be an instant with its offset, as in 2024-01-31T10:00:00Z, or a date";
+    // A plus in a query is a blank.
+    let has_lost_its_plus = text.contains('T') && text.contains(' ');
+    let what = if has_lost_its_plus {
+        "must be an instant with its offset, of which `+` is written as %2B"
+    } else {
+        "must be an instant with its offset, as in 2024-01-31T10:00:00Z, or a date"
+    };
     parsed.map(|instant| instant.timestamp_millis()).map_err(|_| NotThatType(what))
 }
 
@@ -179,6 +195,12 @@ mod tests {
             (CqlType::Tinyint, "128"),
             (CqlType::Int, "1.0"),
             (CqlType::Int, " 1"),
+            (CqlType::Int, "+1"),
+            (CqlType::Uuid, "{6f1a0ea4-6a31-4c39-a1a5-0d9e8f1c0a55}"),
+            (CqlType::Uuid, "urn:uuid:6f1a0ea4-6a31-4c39-a1a5-0d9e8f1c0a55"),
+            (CqlType::Date, "2016-1-01"),
+            (CqlType::Date, "-123-01-01"),
+            (CqlType::Date, "+016-01-01"),
             (CqlType::Bigint, "9223372036854775808"),
             (CqlType::Date, "2016-13-01"),
             (CqlType::Timestamp, "2016-11-06 10:00"),

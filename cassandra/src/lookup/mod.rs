@@ -24,7 +24,7 @@ use scylla::statement::prepared::PreparedStatement;
 use tokio::time::Instant;
 
 pub use freshness::{Freshness, FreshnessLookup};
-pub use key::{KeyValue, NotThatType, days, millis};
+pub use key::{KeyValue, NotThatType, days, millis, whole_number};
 pub use text::{date_text, timestamp_text, write_date, write_timestamp};
 pub use value::Value;
 

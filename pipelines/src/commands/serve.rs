@@ -16,7 +16,7 @@ use api::server::tls::TlsFiles;
 use api::server::{Admission, Origin, Server, Settings};
 use cassandra::Store;
 use clap::Args;
-use model::failure::with_causes;
+use model::failure::{Classify as _, Failure, with_causes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::keys::DEFAULT_FILE;
@@ -43,7 +43,7 @@ pub struct ServeArgs {
     #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 
-    /// Where metrics are, at /metrics; `none` for nowhere
+    /// Where metrics are, at /metrics, and /livez and /readyz without TLS; `none` for nowhere
     #[arg(long, env = "API_METRICS_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
     metrics_listen: Metrics,
 
@@ -99,6 +99,10 @@ struct LimitArgs {
     /// Requests of all keys together [default: no limit but load]
     #[arg(long, env = "API_TOTAL_RATE", value_name = "RATE")]
     total_rate: Option<Rate>,
+
+    /// Wrong keys from one address before it is told to wait [default: 20 at once, then 1 per second]
+    #[arg(long, value_name = "RATE")]
+    wrong_keys: Option<Rate>,
 
     /// Requests that are worked on at a time; more are answered 503
     #[arg(long, env = "API_IN_FLIGHT", default_value_t = 512, value_name = "REQUESTS")]
@@ -173,7 +177,7 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let readiness = server.readiness();
     let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
     let connecting = tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone()));
-    say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, /openapi.json describes the API", pipeline.name));
+    say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, the API at /docs", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
     }
@@ -200,10 +204,12 @@ fn settings(args: &ServeArgs) -> Result<Settings, Error> {
         if who.allow_anonymous { Admission::anonymous() } else { Keys::open(&who.keys, Some(limits.rate)).map(Admission::Keys) };
     let admission = admission.map_err(|error| api_error("read the API keys", error))?;
     let tls = who.tls_cert.clone().zip(who.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
+    let usual = Settings::new(args.listen, admission);
     Ok(Settings {
         tls,
         metrics_address: args.metrics_listen.0,
         total_rate: limits.total_rate,
+        failure_rate: limits.wrong_keys.unwrap_or(usual.failure_rate),
         in_flight: limits.in_flight,
         connections: limits.connections,
         // The answer says itself that it took too long; this is for what does not come to that.
@@ -211,7 +217,7 @@ fn settings(args: &ServeArgs) -> Result<Settings, Error> {
         origins: who.origins.iter().cloned().map(Into::into).collect(),
         lag: Duration::from_secs(limits.lag),
         drain: Duration::from_secs(limits.drain),
-        ..Settings::new(args.listen, admission)
+        ..usual
     })
 }
 
@@ -252,23 +258,25 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// is said, and may be put right while this runs.
 async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, parts: Parts, pipeline: String) {
     let mut told = String::new();
-    let mut tell = |part: &Part, reason: String| {
+    // `/readyz` is read without a key: it says what is wrong, and the log where.
+    let mut tell = |part: &Part, shown: &'static str, reason: String| {
         if reason != told {
             tracing::warn!(%reason, "not ready");
             told.clone_from(&reason);
         }
-        part.down(reason);
+        part.down(shown);
     };
     let store = loop {
         match Store::connect(&settings, ONE_TRY, |_| {}).await {
             Ok(store) => break store,
-            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
         }
         tokio::time::sleep(PAUSE).await;
     };
     parts.cassandra.ok();
     while let Err(error) = service.connect(&store).await {
-        tell(&parts.statements, format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error)));
+        let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
+        tell(&parts.statements, shown(error.failure(), NO_TABLES), reason);
         tokio::time::sleep(PAUSE).await;
     }
     parts.statements.ok();
@@ -277,7 +285,18 @@ async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, pa
         tokio::time::sleep(PAUSE).await;
         match service.probe().await {
             Ok(()) => parts.cassandra.ok(),
-            Err(error) => tell(&parts.cassandra, with_causes(&error)),
+            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
         }
+    }
+}
+
+const NOT_AS_SET_UP: &str = "Cassandra does not take the connection as it is set up; the log says why";
+const NO_TABLES: &str = "tables of the endpoints are missing in Cassandra, or are not as they are declared; the log names them";
+
+/// What passes by itself needs nobody.
+fn shown(failure: Failure, otherwise: &'static str) -> &'static str {
+    match failure {
+        Failure::Transient => "Cassandra does not answer",
+        _ => otherwise,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -14,6 +15,7 @@ pub(super) struct Api {
     pub(super) url: String,
     pub(super) metrics_url: String,
     pub(super) key: String,
+    log: Arc<Mutex<String>>,
     pub(super) client: reqwest::Client,
 }
 
@@ -51,7 +53,8 @@ impl Api {
 
     /// Starts a server with these arguments and variables; it may not be ready.
     pub(super) async fn start_with(pipeline: &TestPipeline, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let key = make_key(pipeline, &[]).await;
+        // Following pages of one row, a test is faster than what one application may ask by default.
+        let key = make_key(pipeline, &["--rate", "10000 per second"]).await;
         let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut command = pipeline.sluice(&[&["serve", &pipeline.name], &ports[..], arguments].concat()).await;
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -70,8 +73,15 @@ impl Api {
         };
         let (url, metrics_url) = (url("is served at "), url("metrics are at "));
         // What it says afterwards is read, so that it can go on saying it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, url, metrics_url, key, client: reqwest::Client::new() }
+        let log = Arc::new(Mutex::new(said));
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *written.lock().unwrap() += &(line + "\n")));
+        Self { process, url, metrics_url, key, log, client: reqwest::Client::new() }
+    }
+
+    /// What the process said on stderr until now.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
@@ -95,6 +105,19 @@ impl Api {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let answer = self.get(path).await;
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Asks until a key gets that status: a change of the keys' file is seen within two seconds.
+    pub(super) async fn becomes(&self, path: &str, key: &str, status: u16) -> Answer {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
             if answer.status == status {
                 return answer;
             }

@@ -1,5 +1,7 @@
 //! The REST API over a real node, asked over real HTTP.
 
+mod attacks;
+mod contract;
 mod kit;
 mod load;
 mod pages;
@@ -197,6 +199,6 @@ async fn every_fault_of_a_request_is_named_at_once() {
     assert_eq!(one("/orders/1?hours=2").await, "hours is given twice");
     assert_eq!(one("/v1/orders?limit=1&limit=2").await, "limit is given twice");
     assert_eq!(one("/v1/sales").await, "from is needed, or `hours`, or `days`");
-    assert_eq!(one("/v1/orders?from=%ff").await, "from is not encoded as UTF-8");
+    assert_eq!(one("/v1/orders?from=%ff").await, "from is not encoded as UTF-8, each byte of it as `%` and two digits");
     assert_eq!(api.get("/v1/nothing").await.code(), "not-found");
 }

@@ -8,19 +8,6 @@ use tests::proxy::Proxy;
 use super::kit::{Api, make_key};
 use super::{orders, shop};
 
-/// Asks until the answer has a status: a change of the keys' file is seen within two seconds.
-async fn becomes(api: &Api, path: &str, key: &str, status: u16) -> super::kit::Answer {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = api.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
-        if answer.status == status {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{path}: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
     let shop = shop(orders([(1, 1, "ann")])).await;
@@ -31,21 +18,21 @@ async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
         }
     }
     let key = make_key(&shop, &["--endpoint", "buyer", "--rate", "1 per minute", "--burst", "3"]).await;
-    becomes(&api, "/v1/buyers/ann", &key, 200).await;
+    api.becomes("/v1/buyers/ann", &key, 200).await;
     let foreign = api.get_with("/v1/buyers/ann/orders", &[("authorization", &format!("Bearer {key}"))]).await;
     assert_eq!(foreign.code(), "forbidden");
-    let limited = becomes(&api, "/v1/buyers/ann", &key, 429).await;
+    let limited = api.becomes("/v1/buyers/ann", &key, 429).await;
     assert!((30..=60).contains(&limited.header("retry-after").parse::<u64>().unwrap()), "{limited:?}");
 
     let id = |key: &str| key.split('_').nth(1).unwrap().to_owned();
     let old = make_key(&shop, &[]).await;
-    becomes(&api, "/v1/buyers/ann", &old, 200).await;
+    api.becomes("/v1/buyers/ann", &old, 200).await;
     let rotated = shop.sluice(&["keys", "rotate", &id(&old), "--grace", "0"]).await.output().unwrap();
     let new = String::from_utf8(rotated.stdout).unwrap().trim().to_owned();
-    becomes(&api, "/v1/buyers/ann", &new, 200).await;
-    becomes(&api, "/v1/buyers/ann", &old, 401).await;
+    api.becomes("/v1/buyers/ann", &new, 200).await;
+    api.becomes("/v1/buyers/ann", &old, 401).await;
     assert!(shop.sluice(&["keys", "revoke", &id(&new)]).await.output().unwrap().status.success());
-    becomes(&api, "/v1/buyers/ann", &new, 401).await;
+    api.becomes("/v1/buyers/ann", &new, 401).await;
     let kept = std::fs::read_to_string(shop.lake().parent().unwrap().join(".sluice/api-keys.json")).unwrap();
     for key in [&key, &old, &new, &api.key] {
         let secret = key.splitn(3, '_').nth(2).unwrap();
@@ -60,8 +47,20 @@ async fn cassandra_may_come_later_go_and_come_back() {
     proxy.cut();
     let address = proxy.address().to_string();
     let api = Api::start_with(&shop, &["--deadline", "2"], &[("CASSANDRA_HOST", &address)]).await;
-    let waiting = api.wait_for("/readyz", 503).await.json();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let waiting = loop {
+        let waiting = api.wait_for("/readyz", 503).await.json();
+        if waiting["parts"]["cassandra"]["reason"] != "not started yet" {
+            break waiting;
+        }
+        assert!(Instant::now() < deadline, "{waiting}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!(waiting["parts"]["cassandra"]["status"], "down", "{waiting}");
+    // It is read without a key: where Cassandra is, is for the log.
+    assert_eq!(waiting["parts"]["cassandra"]["reason"], "Cassandra does not answer");
+    assert!(!waiting.to_string().contains("127.0.0.1"), "{waiting}");
+    assert!(api.log().contains(&address), "{}", api.log());
     assert_eq!(api.get("/livez").await.status, 200);
     let refused = api.get("/v1/buyers/ann").await;
     assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("unavailable", "2"));

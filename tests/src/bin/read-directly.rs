@@ -222,7 +222,9 @@ fn said(latencies: &[Duration], readers: usize, seconds: f64, processor: f64) ->
     let micros = |latency: &Duration| usize::try_from(latency.as_micros()).unwrap_or(usize::MAX);
     let most = latencies.iter().map(micros).max().unwrap_or(0);
     let mut counts = vec![0_u64; most + 1];
-    latencies.iter().for_each(|latency| counts[micros(latency)] += 1);
+    for latency in latencies {
+        counts[micros(latency)] += 1;
+    }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "microseconds between two questions of a reader")]
     let interval = ((seconds * 1e6 * readers as f64 / latencies.len().max(1) as f64) as usize).max(1);
     for micros in interval * 2..counts.len() {

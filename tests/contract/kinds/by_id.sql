@@ -1,0 +1,1 @@
+SELECT id, at, owner, huge, data FROM things

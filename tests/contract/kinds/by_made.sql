@@ -1,0 +1,1 @@
+SELECT made, id FROM things

@@ -1,0 +1,1 @@
+SELECT flag, tiny, small, big, id, ratio FROM things

@@ -1,0 +1,1 @@
+SELECT owner, day, level, id, note, price FROM things

@@ -1,0 +1,1 @@
+SELECT place, day, level, at, id, note FROM things
