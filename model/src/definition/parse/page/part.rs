@@ -44,7 +44,7 @@ pub(super) fn part(mut reader: Reader<'_>, context: &Context<'_>, links: &mut Ve
         super::super::check_reference(&reader, endpoint, "endpoint", &context.known.endpoints);
     }
     let found = endpoint.as_ref().and_then(|name| context.endpoints.iter().find(|known| known.name == name.value));
-    let with = with(&mut reader, context, endpoint.as_ref().zip(found));
+    let given = with(&mut reader, context, endpoint.as_ref().zip(found));
     let range = range(&mut reader, context, endpoint.as_ref().zip(found));
     let aggregates = [("sum", Aggregate::Sum), ("count", Aggregate::Count)];
     let aggregate = reader.choice("aggregate", &aggregates).map(|aggregate| aggregate.value);
@@ -69,7 +69,7 @@ pub(super) fn part(mut reader: Reader<'_>, context: &Context<'_>, links: &mut Ve
         title: title?.value,
         description,
         endpoint: endpoint?.value,
-        with,
+        with: given,
         range,
         format: format.unwrap_or(if of.is_some() { NumberFormat::Percent } else { NumberFormat::Number }),
         x: text(x),
