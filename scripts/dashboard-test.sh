@@ -9,7 +9,6 @@ source "$(dirname "$0")/lib.sh"
 pictures=''
 [[ ${1:-} != --screenshots ]] || pictures=$(realpath -m "${2:?a folder for the pictures}")
 scripts/install.sh dashboard browser
-scripts/dashboard.sh
 scripts/build.sh
 bin=$(target_dir)/debug
 work=$(mktemp -d)
@@ -45,7 +44,7 @@ SESSION_EVENTS_URL=$(json_value "$work/source.json" url)/events.jsonl
 export SESSION_EVENTS_URL
 "$bin/sluice" run session_events >"$work/run.log" 2>&1 || fail "the run failed: $(tail -n 5 "$work/run.log")"
 "$bin/sluice" keys make --name 'the dashboard test' >"$work/key" 2>/dev/null
-done_step
+done_step "60,000 events"
 
 step 'using the dashboard'
 "$bin/sluice" serve session_events --listen 127.0.0.1:0 --metrics-listen none 2>"$work/serve.log" &
@@ -61,4 +60,4 @@ for ((wait = 0; wait < 600; wait++)); do
   sleep 0.1
 done
 (cd dashboard && node scripts/use.mjs "$url" "$(<"$work/key")" ${pictures:+"$pictures"})
-done_step
+done_step "$url"

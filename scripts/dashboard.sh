@@ -7,7 +7,7 @@ source "$(dirname "$0")/lib.sh"
 cd dashboard
 if [[ ${1:-} == --if-needed ]]; then
   command -v npm >/dev/null || exit 0
-  if [[ -f dist/index.html && -z $(find src public index.html package-lock.json vite.config.ts scripts -newer dist/index.html -type f -print -quit) ]]; then
+  if [[ -f dist/index.html && -z $(find src public index.html package-lock.json vite.config.ts scripts/compress.mjs -newer dist/index.html -type f -print -quit) ]]; then
     exit 0
   fi
 else
@@ -19,4 +19,4 @@ if [[ ! -f node_modules/.package-lock.json || package-lock.json -nt node_modules
   npm ci --silent --no-audit --no-fund >&2
 fi
 npm run --silent build >&2
-done_step
+done_step dashboard/dist

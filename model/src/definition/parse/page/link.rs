@@ -1,4 +1,4 @@
-//! `link = { page = "player", player_id = "{player_id}" }`.
+//! `link = { page = "customer", customer = "{customer}" }`.
 
 use std::collections::BTreeMap;
 
