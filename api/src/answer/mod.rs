@@ -157,7 +157,7 @@ fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
 fn question(endpoint: &Endpoint, given: &Given, filters: &[KeyValue], caller: &str) -> Fingerprint {
     let said = given.range();
     let range = [said.from, said.to, said.hours, said.days].map(|text| text.map_or(String::new(), |text| format!("={text}")));
-    let parts = [endpoint.name.as_bytes(), endpoint.hash.as_bytes(), caller.as_bytes()];
+    let parts = [endpoint.name.as_bytes(), endpoint.hash.bytes(), caller.as_bytes()];
     Fingerprint::of(parts.into_iter().chain(range.iter().map(String::as_bytes)).chain(filters.iter().map(KeyValue::bytes)))
 }
 

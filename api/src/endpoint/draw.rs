@@ -1,14 +1,12 @@
 //! Definition and design in, endpoint or mistakes out.
 
-use std::fmt::Write as _;
-
 use cassandra::lookup::KeyValue;
 use cassandra::{CqlType, TableDesign};
 use model::definition::endpoints::{self, Answer as Declared};
 use model::definition::{CassandraTable, nearest};
-use sha2::{Digest, Sha256};
 
 use super::{Answer, Bucket, Column, Endpoint, Filter, FilterValue, Range, SECONDS_PER_DAY, Total, TotalOf};
+use crate::cursor::Fingerprint;
 
 /// What is wrong with an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +60,8 @@ impl Endpoint {
 }
 
 /// Over whatever decides an answer, apart from rows and parameters.
-fn hash(declared: &endpoints::Endpoint, table: &CassandraTable) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{declared:?}"));
-    hash.update(table.table_hash());
-    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+fn hash(declared: &endpoints::Endpoint, table: &CassandraTable) -> Fingerprint {
+    Fingerprint::of([format!("{declared:?}").as_bytes(), table.table_hash().as_bytes()])
 }
 
 impl Drawing<'_> {

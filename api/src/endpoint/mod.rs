@@ -15,6 +15,8 @@ use model::definition::endpoints::PathTemplate;
 pub(crate) use bounds::{Bounds, Said};
 pub use draw::Mistake;
 
+use crate::cursor::Fingerprint;
+
 /// What an endpoint asks, and of what.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -37,7 +39,7 @@ pub struct Endpoint {
     /// Whether rows leave the table by themselves.
     pub(crate) has_ttl: bool,
     /// Of everything above: an answer under another definition is another answer.
-    pub(crate) hash: String,
+    pub(crate) hash: Fingerprint,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -143,6 +143,18 @@ impl Api {
         }
     }
 
+    /// How many reads of Cassandra were answered for an endpoint.
+    pub(super) async fn reads(&self, endpoint: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let mut lines = metrics.lines().filter(|line| line.starts_with("sluice_cassandra_requests_total{"));
+        let line = lines.find(|line| line.contains(&format!("endpoint=\"{endpoint}\"")) && line.contains("result=\"ok\""));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    pub(super) async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.metrics_url)).send().await.unwrap().text().await.unwrap()
+    }
+
     pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {
         let id = i32::try_from(self.process.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();

@@ -89,6 +89,12 @@ table = "orders_by_day"
 range = { column = "ts", bucket = "day", max = "366 days" }
 totals = { orders = "count()", amount = "sum(amount)" }
 
+[endpoint.newest_order]
+path = "/v1/newest-order"
+table = "orders_by_day"
+range = { column = "ts", bucket = "day", max = "366 days" }
+answer = "newest"
+
 [endpoint.buyer]
 path = "/v1/buyers/{buyer}"
 table = "buyers"
@@ -156,8 +162,11 @@ async fn an_answer_says_what_it_is_of_and_an_unchanged_one_costs_no_rows() {
     assert_eq!(api.get_with("/v1/buyers/ann", &[("accept", "text/html")]).await.code(), "not-acceptable");
 
     let etag = answer.header("etag").to_owned();
+    let reads = api.reads("orders_of_buyer").await;
+    assert!(reads > 0);
     let again = api.get_with("/v1/buyers/bob's/orders?limit=2", &[("if-none-match", &etag)]).await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
+    assert_eq!(api.reads("orders_of_buyer").await, reads, "no row was read for it");
     let other = api.get_with("/v1/buyers/ann/orders?limit=2", &[("if-none-match", &etag)]).await;
     assert_eq!(other.status, 200, "another question has another tag");
     shop.serve_at("orders", orders((30..31).map(|id| (id, id, "bob's"))));
@@ -170,6 +179,23 @@ async fn an_answer_says_what_it_is_of_and_an_unchanged_one_costs_no_rows() {
         }
     };
     assert_eq!(changed.json()["items"][0]["id"], 30);
+}
+
+/// A row of a partition alone is all that is read, and where the last days are empty, of those before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_row_is_found_behind_days_without_any_and_reads_no_day_after_it() {
+    let shop = shop(orders((0..9).map(|id| (id, id * 24, "ann")))).await;
+    let api = Api::start(&shop).await;
+    assert_eq!(api.get("/v1/newest-order?days=366").await.json()["item"]["id"], 8);
+    assert_eq!(api.reads("newest_order").await, 1, "of 367 days");
+    let before = api.get("/v1/newest-order?from=2023-06-01&to=2024-03-04T12:00:00Z").await.json();
+    assert_eq!(before["item"]["id"], 3);
+    let none = api.get("/v1/newest-order?from=2023-06-01&to=2023-09-01").await;
+    assert_eq!(none.code(), "not-found");
+    let behind = api.get("/v1/newest-order?from=2024-03-09T06:00:00Z&to=2024-04-01").await;
+    assert_eq!(behind.code(), "not-found");
+    let over = api.get("/v1/newest-order?from=2024-03-01&to=2024-04-01").await.json();
+    assert_eq!(over["item"]["id"], 8, "behind 23 days without any");
 }
 
 #[tokio::test(flavor = "multi_thread")]

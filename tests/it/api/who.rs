@@ -107,7 +107,7 @@ async fn metrics_count_what_was_asked_by_the_names_of_endpoints() {
     for path in ["/v1/buyers/ann", "/v1/buyers/ann?x=1", "/v1/buyers/ann/orders"] {
         api.get(path).await;
     }
-    let metrics = api.client.get(format!("{}/metrics", api.metrics_url)).send().await.unwrap().text().await.unwrap();
+    let metrics = api.metrics().await;
     let has = |start: &str, labels: &[&str], value: &str| {
         metrics
             .lines()

@@ -56,16 +56,18 @@ async fn a_plan_that_is_lost_in_the_middle_is_made_again_as_it_was() {
     t.stage(StageName::CreateTables).await.unwrap();
     t.stage(StageName::UrlToLanding).await.unwrap();
     let context = t.context().unwrap();
-    let loading = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]);
-    let stopping = async {
+    // By a thread of its own: it has to see the second commit before the fourth is there.
+    let (second, shutdown) = (t.lake().join("raw/shop/orders/_delta_log/00000000000000000002.json"), context.shutdown.clone());
+    let stopping = std::thread::spawn(move || {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while t.version("raw", "orders").await < 2 {
+        while !second.exists() {
             assert!(std::time::Instant::now() < deadline, "the load never got to its second commit");
-            tokio::task::yield_now().await;
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        context.shutdown.request();
-    };
-    let (loaded, ()) = tokio::join!(loading, stopping);
+        shutdown.request();
+    });
+    let loaded = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]).await;
+    stopping.join().unwrap();
     assert_eq!(model::Classify::failure(&loaded.unwrap_err()), model::Failure::Interrupted);
     std::fs::remove_file(t.lake().join("landing/shop/orders/000001/load/orders/plan.json")).unwrap();
     run_at(&t, 24 * 3).await;

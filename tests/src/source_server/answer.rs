@@ -69,6 +69,10 @@ impl Answers {
 }
 
 fn text(status: u16, reply: &Reply) -> Prepared {
+    // A body after these would be taken for the beginning of the next answer of the connection.
+    if matches!(status, 204 | 304) {
+        return Prepared { head: with_headers(Head::new(status), reply), bytes: Arc::default(), selected: 0..0 };
+    }
     let bytes = Arc::new(format!("status {status}\n").into_bytes());
     let selected = 0..bytes.len();
     Prepared { head: with_length(with_headers(Head::new(status), reply), reply, selected.len()), bytes, selected }

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kind::{NAME, text, texts};
-use super::sections::{
-    CASSANDRA, CHECK, COLUMN, ENDPOINT, FOLD, LANDING, PAGE, PART, PICKER, PIPELINE, RANGE, RAW, SOURCE, USE_CASE,
-};
+use super::sections::{CASSANDRA, CHECK, COLUMN, FOLD, LANDING, PIPELINE, RAW, SOURCE, USE_CASE};
 use super::{Default, Key, Kind, duration, percent, size, word};
 use crate::definition::defaults;
 
@@ -27,20 +25,26 @@ pub(super) const TYPES: &[&str] = &[
 ];
 
 /// A key that may be left out, and that means nothing then.
-const fn key(section: &'static str, name: &'static str, kind: Kind, description: &'static str, example: &'static str) -> Key {
+pub(super) const fn key(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    description: &'static str,
+    example: &'static str,
+) -> Key {
     Key { section, name, kind, required: false, default: Default::None, description, example }
 }
 
 impl Key {
-    const fn required(self) -> Self {
+    pub(super) const fn required(self) -> Self {
         Self { required: true, ..self }
     }
 
-    const fn default(self, value: fn() -> Value) -> Self {
+    pub(super) const fn default(self, value: fn() -> Value) -> Self {
         Self { default: Default::Value(value), ..self }
     }
 
-    const fn default_words(self, words: &'static str) -> Self {
+    pub(super) const fn default_words(self, words: &'static str) -> Self {
         Self { default: Default::Words(words), ..self }
     }
 }
@@ -61,8 +65,8 @@ fn character(byte: u8) -> Value {
     json!(char::from(byte).to_string())
 }
 
-/// All keys, in the order of the page.
-pub const KEYS: &[Key] = &[
+/// The keys of what makes tables, in the order of the page.
+pub(super) const KEYS: &[Key] = &[
     key(PIPELINE, "name", Kind::Name, "of the pipeline; its tables are kept under it", "name = \"orders\"").required(),
     key(PIPELINE, "description", Kind::Text, "for people", "description = \"What was ordered, by day\""),
     key(
@@ -464,157 +468,4 @@ pub const KEYS: &[Key] = &[
         "compaction = { class = \"TimeWindowCompactionStrategy\", compaction_window_size = 1 }",
     )
     .default_words("the server's"),
-    key(ENDPOINT, "description", Kind::Text, "for people", "description = \"Orders of a customer, newest first\""),
-    key(
-        ENDPOINT,
-        "path",
-        Kind::Other("path with `{parameters}`", || json!({ "type": "string", "pattern": "^/[^/]" })),
-        "where it is asked; a parameter named as a column of the table's key is that column",
-        "path = \"/v1/customers/{customer}/orders\"",
-    )
-    .required(),
-    key(ENDPOINT, "aliases", Kind::Texts, "further paths with the same answer", "aliases = [\"/orders/{customer}/{hours}\"]"),
-    key(ENDPOINT, "table", Kind::NameOf("a Cassandra table"), "what is asked", "table = \"orders_by_day\"").required(),
-    key(
-        ENDPOINT,
-        "where",
-        Kind::Other("table", || json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })),
-        "columns of the key that must equal something: `\"{parameter}\"` of the path or the query, `\"{parameter?}\"` that may be left out, or a value",
-        "where = { customer = \"{who}\", kind = \"{kind?}\" }",
-    )
-    .default_words("by the names of the path's parameters"),
-    key(ENDPOINT, "range", Kind::Tables, "rows between two bounds, see below", "range = { column = \"ts\", bucket = \"day\", max = \"31 days\" }")
-        .default_words("none"),
-    key(
-        ENDPOINT,
-        "answer",
-        Kind::Words(&["rows", "newest", "totals"]),
-        "rows in pages; the first row of the order; one row of counts and sums",
-        "answer = \"newest\"",
-    )
-    .default_words("`rows`; `totals` where there are `totals`"),
-    key(
-        ENDPOINT,
-        "totals",
-        Kind::Other("table", || json!({ "type": "object", "additionalProperties": { "type": "string", "pattern": "^\\s*([cC][oO][uU][nN][tT]\\s*\\(\\s*\\*?\\s*\\)|[sS][uU][mM]\\s*\\(.*\\))\\s*$" }, "minProperties": 1 })),
-        "the fields of an answer of totals: `count()` or `sum(COLUMN)`, over all rows that are asked for",
-        "totals = { orders = \"count()\", amount = \"sum(amount)\" }",
-    ),
-    key(ENDPOINT, "reverse", Kind::Flag, "against the order of the table", "reverse = true").default(|| json!(false)),
-    key(ENDPOINT, "fields", Kind::Names, "the columns of the answer, in this order", "fields = [\"order_id\", \"amount\"]")
-        .default_words("all"),
-    key(ENDPOINT, "page_size", ROWS_OF_A_PAGE, "rows of an answer where the caller gives no `limit`", "page_size = 20")
-        .default(|| json!(defaults::PAGE_SIZE)),
-    key(ENDPOINT, "max_page_size", ROWS_OF_A_PAGE, "the greatest `limit`", "max_page_size = 200")
-        .default(|| json!(defaults::MAX_PAGE_SIZE)),
-    key(
-        ENDPOINT,
-        "cache",
-        Kind::Duration(None),
-        "for how long an answer may be used again without asking whether it changed",
-        "cache = \"30 seconds\"",
-    )
-    .default_words("it is asked each time, and an unchanged answer costs no rows"),
-    key(
-        RANGE,
-        "column",
-        Kind::NameOf("a column"),
-        "the clustering column after those that are given, or the bucket itself; a time, a date or a whole number",
-        "column = \"ts\"",
-    )
-    .required(),
-    key(
-        RANGE,
-        "bucket",
-        Kind::NameOf("a column"),
-        "a column of the partition key that cuts the range into pieces, a date or a time: each piece is a partition of its own",
-        "bucket = \"day\"",
-    ),
-    key(RANGE, "bucket_width", Kind::Duration(None), "how much is in a piece", "bucket_width = \"1 hour\"")
-        .default_words("1 day"),
-    key(RANGE, "max", Kind::Duration(None), "the longest range; needed with a bucket", "max = \"31 days\"")
-        .default_words("none"),
-    key(
-        RANGE,
-        "default",
-        Kind::Duration(None),
-        "how far back from now where the caller gives no bounds",
-        "default = \"24 hours\"",
-    )
-    .default_words("with a bucket bounds must be given; else all"),
-    key(
-        RANGE,
-        "step",
-        Kind::Duration(None),
-        "values are multiples of it: bounds that the caller gives are moved outwards to the next one",
-        "step = \"1 hour\"",
-    )
-    .default_words("none"),
-    key(PAGE, "title", Kind::Text, "above the page, and where pages are listed", "title = \"Orders\"").required(),
-    key(PAGE, "description", Kind::Text, "below the title", "description = \"What was ordered, by day\""),
-    key(PAGE, "parameters", TABLES, "what its reader chooses, see below", "parameters = [{ name = \"span\", kind = \"range\", default = \"30 days\" }]"),
-    key(PAGE, "parts", TABLES, "what is on it, in this order, see below", "parts = [{ kind = \"tile\", title = \"Orders\", endpoint = \"sales\", y = \"orders\" }]").required(),
-    key(PICKER, "name", Kind::Name, "as it stands in the page's address", "name = \"span\"").required(),
-    key(PICKER, "label", Kind::Text, "before it", "label = \"Time\"").default_words("its name"),
-    key(PICKER, "kind", Kind::Words(&["text", "choice", "range"]), "typed, one of `choices`, or a range of time", "kind = \"range\"").required(),
-    key(PICKER, "choices", Kind::Texts, "of a choice", "choices = [\"new\", \"paid\"]"),
-    key(
-        PICKER,
-        "default",
-        Kind::Text,
-        "what holds until something is chosen; of a range how far back from now, as in `\"30 days\"`, and needed",
-        "default = \"30 days\"",
-    )
-    .default_words("of a text none: parts wait for it; of a choice its first"),
-    key(
-        PART,
-        "kind",
-        Kind::Words(&["tile", "lines", "bars", "distribution", "table"]),
-        "one figure; lines over `x`, a time; a bar for each `x`, the longest first; a bar for each `x` in its order; rows",
-        "kind = \"lines\"",
-    )
-    .required(),
-    key(PART, "title", Kind::Text, "above it", "title = \"Orders per day\"").required(),
-    key(PART, "description", Kind::Text, "below the title", "description = \"Without those that were cancelled\""),
-    key(PART, "endpoint", Kind::NameOf("an endpoint"), "what is asked", "endpoint = \"orders_of_day\"").required(),
-    key(
-        PART,
-        "with",
-        Kind::Other("table", || json!({ "type": "object", "additionalProperties": { "type": ["string", "integer", "boolean"] } })),
-        "values for the endpoint's parameters: a picker, as `\"{name}\"`, or a constant",
-        "with = { customer = \"{customer}\" }",
-    ),
-    key(
-        PART,
-        "range",
-        Kind::Text,
-        "of an endpoint with a range: a picker, or a length of time that is counted back from now",
-        "range = \"{span}\"",
-    )
-    .default_words("the endpoint's"),
-    key(PART, "x", FIELD, "what is on the horizontal axis, or has a bar", "x = \"day\""),
-    key(PART, "y", FIELD, "the figure; of rows with the same `x` and `group` it is summed", "y = \"orders\""),
-    key(PART, "of", FIELD, "what `y` is divided by, once both are summed", "of = \"visits\""),
-    key(PART, "group", FIELD, "a line for each of its values", "group = \"country\""),
-    key(PART, "aggregate", Kind::Words(&["sum", "count"]), "whether `y` is summed or rows are counted", "aggregate = \"count\"")
-        .default(|| json!("sum")),
-    key(PART, "format", Kind::Words(&["number", "percent", "duration"]), "how the figure is written; a duration is of seconds", "format = \"duration\"")
-        .default_words("`number`; `percent` with `of`"),
-    key(PART, "fields", Kind::Names, "the columns of a table, in this order", "fields = [\"ts\", \"amount\"]").default_words("all"),
-    key(PART, "limit", Kind::Count, "how many bars, lines or rows are shown at first", "limit = 20")
-        .default_words("20 bars, 6 lines, a page of rows"),
-    key(PART, "width", Kind::Words(&["third", "half", "full"]), "how much of the page it takes, where there is room", "width = \"half\"")
-        .default_words("`third` of a tile, else `full`"),
-    key(
-        PART,
-        "link",
-        Kind::Other("table", || json!({ "type": "object", "properties": { "page": { "type": "string" } }, "required": ["page"], "additionalProperties": { "type": "string" } })),
-        "where a bar or a row leads: a `page`, and values for its pickers, a field of the row as `\"{field}\"`; pickers that both pages have keep their value",
-        "link = { page = \"customer\", customer = \"{customer}\" }",
-    ),
 ];
-
-const FIELD: Kind = Kind::NameOf("a field that the endpoint answers");
-const TABLES: Kind = Kind::Other("list of tables", || json!({ "type": "array", "items": { "type": "object" }, "minItems": 1 }));
-const ROWS_OF_A_PAGE: Kind =
-    Kind::Other("whole number up to 10,000", || json!({ "type": "integer", "minimum": 1, "maximum": defaults::LARGEST_PAGE }));

@@ -1,15 +1,16 @@
 //! Every key of `pipeline.toml`, once: from this come the JSON Schema that editors use and the tables of docs/definition.md.
 //!
-//! A key is one entry of [`KEYS`]. Defaults are those of [`super::defaults`]; tests hold the keys and words against the reader.
+//! A key is one of [`all`]. Defaults are those of [`super::defaults`]; tests hold the keys and words against the reader.
 
+mod endpoint_keys;
 mod keys;
 mod kind;
+mod page_keys;
 mod schema;
 mod sections;
 
 use serde_json::Value;
 
-pub use keys::KEYS;
 pub use kind::Kind;
 pub use schema::schema;
 pub use sections::SECTIONS;
@@ -50,6 +51,11 @@ pub enum Default {
     Value(fn() -> Value),
 }
 
+/// All keys, in the order of the page.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    keys::KEYS.iter().chain(endpoint_keys::KEYS).chain(page_keys::KEYS)
+}
+
 /// The tables of docs/definition.md, one for each section, in its order.
 pub fn tables() -> String {
     SECTIONS
@@ -78,7 +84,7 @@ pub fn page(page: &str) -> String {
 
 fn table(header: &str) -> String {
     let mut table = "| key | type | default | meaning | example |\n|---|---|---|---|---|\n".to_owned();
-    for key in KEYS.iter().filter(|key| key.section == header) {
+    for key in all().filter(|key| key.section == header) {
         let name = if key.required { format!("**`{}`**", key.name) } else { format!("`{}`", key.name) };
         let default = match key.default {
             Default::None => String::new(),

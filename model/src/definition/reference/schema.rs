@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kind::NAME;
-use super::{Default, KEYS, Key, SECTIONS, Section};
+use super::{Default, Key, SECTIONS, Section, all};
 use crate::definition::MAX_NAME_LENGTH;
 
 /// JSON Schema, draft 2020-12. What one text refers to in another (a table, a column, a file, SQL) is beyond a schema.
@@ -66,7 +66,7 @@ fn member<'v>(at: &'v mut Value, key: &str) -> &'v mut Value {
 }
 
 fn object(section: &Section) -> Value {
-    let keys: Vec<&Key> = KEYS.iter().filter(|key| key.section == section.header).collect();
+    let keys: Vec<&Key> = all().filter(|key| key.section == section.header).collect();
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
     let mut object = json!({

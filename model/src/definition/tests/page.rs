@@ -1,7 +1,7 @@
 //! The reference page says what the code does.
 
 use super::{environment, errors, text};
-use crate::definition::reference::{self, Default, KEYS, Kind, SECTIONS, Section};
+use crate::definition::reference::{self, Default, Kind, SECTIONS, Section};
 use crate::definition::{MAX_NAME_LENGTH, URL_SCHEMES, defaults, read, sources, units};
 
 const PAGE: &str = include_str!("../../../../docs/definition.md");
@@ -40,17 +40,17 @@ fn header(section: &Section) -> String {
 fn the_reference_has_the_keys_that_the_reader_knows_and_no_others() {
     for section in SECTIONS {
         let mut read = keys(&header(section));
-        let mut listed: Vec<&str> = KEYS.iter().filter(|key| key.section == section.header).map(|key| key.name).collect();
+        let mut listed: Vec<&str> = reference::all().filter(|key| key.section == section.header).map(|key| key.name).collect();
         read.sort();
         listed.sort_unstable();
         assert_eq!(listed, read, "{}", section.header);
     }
-    assert!(KEYS.iter().all(|key| SECTIONS.iter().any(|section| section.header == key.section)));
+    assert!(reference::all().all(|key| SECTIONS.iter().any(|section| section.header == key.section)));
 }
 
 #[test]
 fn the_words_of_the_reference_are_those_that_the_reader_takes() {
-    for key in KEYS {
+    for key in reference::all() {
         let Kind::Words(words) = key.kind else { continue };
         let section = SECTIONS.iter().find(|section| section.header == key.section).unwrap();
         let said = errors(&format!("{}\n{} = \"qqqqqqqqqqqq\"\n", header(section), key.name));
@@ -83,7 +83,7 @@ fn the_page_has_the_tables_of_the_reference() {
 #[test]
 fn every_number_of_the_page_is_the_one_in_the_code() {
     let key = |section: &str, name: &str| {
-        KEYS.iter().find(|key| key.section == section && key.name == name).unwrap_or_else(|| panic!("{section} {name}"))
+        reference::all().find(|key| key.section == section && key.name == name).unwrap_or_else(|| panic!("{section} {name}"))
     };
     let default = |section: &str, name: &str| match key(section, name).default {
         Default::Value(value) => value().as_str().unwrap().to_owned(),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::broken::cases;
 use super::shipped::{OULAD, SESSION_EVENTS};
 use super::{WHOLE, errors};
-use crate::definition::reference::{self, KEYS, SECTIONS};
+use crate::definition::reference::{self, SECTIONS};
 
 /// What a schema cannot see, by what is said about it: names that refer to something, texts that must parse, numbers within a
 /// text, keys that go together across tables, and what is no TOML at all.
@@ -213,7 +213,7 @@ fn the_schema_refuses_what_is_broken_unless_no_schema_could() {
 #[test]
 fn every_key_has_an_example_that_fits_it_and_an_explanation() {
     let schema = reference::schema();
-    for key in KEYS {
+    for key in reference::all() {
         let section = SECTIONS.iter().find(|section| section.header == key.section).unwrap();
         let mut at = &schema;
         for step in section.path {
