@@ -10,12 +10,20 @@ export class Failed extends Error {
   constructor(
     message: string,
     readonly advice: string,
+    readonly status = 0,
   ) {
     super(message);
   }
 }
 
 export type Answer = { rows: Row[]; isCut: boolean; asOf: AsOf | null; now: string | null };
+
+function adviceOn(path: string, status: number): string {
+  const isPipeline = path.startsWith('/v1/_pipeline/');
+  if (status === 429 || status >= 500) return 'It is asked again by itself; /readyz says what the server lacks.';
+  if (status === 403) return isPipeline ? 'Ask for a key that may see the pipeline.' : 'Ask for a key whose scope names this endpoint.';
+  return isPipeline ? '' : 'Change what is picked above.';
+}
 
 async function ask(path: string, etag?: string): Promise<Response> {
   const headers: Record<string, string> = { authorization: `Bearer ${session.key}`, accept: 'application/json' };
@@ -30,13 +38,7 @@ async function ask(path: string, etag?: string): Promise<Response> {
   const problem = (await response.json().catch(() => null)) as Problem | null;
   if (response.status === 401) logOut(true);
   const details = problem?.errors?.map((error) => `${error.parameter} ${error.detail}`).join('; ') ?? problem?.detail;
-  const advice =
-    response.status === 429 || response.status >= 500
-      ? 'It is asked again by itself; /readyz says what the server lacks.'
-      : response.status === 403
-        ? 'Ask for a key whose scope names this endpoint.'
-        : 'Change what is picked above.';
-  throw new Failed(`${problem?.title ?? `The server answered ${response.status}`}${details ? `: ${details}` : ''}`, advice);
+  throw new Failed(`${problem?.title ?? `The server answered ${response.status}`}${details ? `: ${details}` : ''}`, adviceOn(path, response.status), response.status);
 }
 
 export async function json<T>(path: string, etag?: string): Promise<{ body: T; etag: string } | null> {

@@ -17,9 +17,12 @@ const SERIES = {
   dark: ['#4fc3c9', '#ffa45c', '#8fb0ff', '#e39bd0', '#d6d155', '#b5b5b5'],
 };
 
+// What keys or the mouse have come to.
+const picked = (isDark: boolean) => ({ itemStyle: { borderColor: isDark ? '#e9eff0' : '#172024', borderWidth: 2 } });
+
 export type Drawn = { part: Part; kind: Kind; zone: string; isDark: boolean };
 
-function base({ isDark }: Drawn): EChartsCoreOption {
+function base({ isDark }: { isDark: boolean }): EChartsCoreOption {
   const ink = isDark ? '#b6c2c6' : '#48565b';
   const rule = isDark ? '#2c383c' : '#e3e8e9';
   return {
@@ -76,9 +79,46 @@ export function lines(series: Series[], drawn: Drawn): EChartsCoreOption {
 export function bars(points: [string, number][], drawn: Drawn, isOrdered: boolean): EChartsCoreOption {
   const { option, value, category } = axes(drawn);
   const names = points.map(([x]) => x);
-  const series = [{ type: 'bar', name: drawn.part.title, data: points.map(([, y]) => y), barMaxWidth: 22, itemStyle: { borderRadius: 2 }, cursor: drawn.part.link ? 'pointer' : 'default' }];
+  const series = [{ type: 'bar', name: drawn.part.title, data: points.map(([, y]) => y), barMaxWidth: 22, itemStyle: { borderRadius: 2 }, emphasis: picked(drawn.isDark), cursor: drawn.part.link ? 'pointer' : 'default' }];
   const tooltip = { ...(option.tooltip as object), axisPointer: { type: 'shadow' }, valueFormatter: said(drawn) };
   const labelled = { ...category, data: names };
   if (isOrdered) return { ...option, tooltip, xAxis: { ...labelled, name: undefined }, yAxis: value, series };
   return { ...option, tooltip, yAxis: { ...labelled, inverse: true }, xAxis: value, series };
+}
+
+export type RunBar = { name: string; state: string; seconds: number };
+
+// A bar a run, oldest first. The states are told apart by pattern as well as by colour.
+const STATES = [
+  { state: 'Done', light: '#0b6e75', dark: '#4fc3c9' },
+  { state: 'Failed', light: '#a3241c', dark: '#ffb1aa', decal: { rotation: Math.PI / 4, dashArrayX: [1, 0], dashArrayY: [2, 4] } },
+  { state: 'Stopped', light: '#8a6200', dark: '#ffd58a', decal: { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 4] } },
+  { state: 'Cut off', light: '#8a4f7d', dark: '#e39bd0', decal: { rotation: -Math.PI / 4, dashArrayX: [1, 0], dashArrayY: [2, 4] } },
+  { state: 'Running', light: '#3d5fb3', dark: '#8fb0ff', decal: { symbol: 'circle', dashArrayX: [[6, 6], [0, 6, 6, 0]], dashArrayY: [5, 0], symbolSize: 0.8 } },
+];
+
+export function runBars(runs: RunBar[], isDark: boolean): EChartsCoreOption {
+  const { axisLabel: label, splitLine, ...option } = base({ isDark }) as Record<'axisLabel' | 'splitLine' | 'tooltip', object>;
+  const seen = STATES.filter(({ state }) => runs.some((run) => run.state === state));
+  const ink = isDark ? 'rgba(0,0,0,.45)' : 'rgba(255,255,255,.6)';
+  return {
+    ...option,
+    color: seen.map((one) => one[isDark ? 'dark' : 'light']),
+    legend: { type: 'plain', top: 0, left: 0, itemHeight: 10, itemWidth: 16, selectedMode: false, textStyle: { color: 'inherit' } },
+    grid: { left: 4, right: 12, top: 34, bottom: 4, containLabel: true },
+    tooltip: { ...option.tooltip, axisPointer: { type: 'shadow' }, valueFormatter: (value: unknown) => (typeof value === 'number' ? figure(value, 'duration') : '') },
+    xAxis: { type: 'category', data: runs.map(({ name }) => name), axisLabel: { ...label, hideOverlap: true }, axisTick: { show: false }, axisLine: { lineStyle: { color: isDark ? '#48565b' : '#b6c2c6' } } },
+    yAxis: { type: 'value', axisLabel: { ...label, formatter: (value: number) => figure(value, 'duration') }, splitLine, minInterval: 1 },
+    series: seen.map(({ state, decal }) => ({
+      type: 'bar',
+      name: state,
+      stack: 'runs',
+      data: runs.map((run) => (run.state === state ? run.seconds : null)),
+      barMaxWidth: 22,
+      barMinHeight: 2,
+      cursor: 'pointer',
+      emphasis: picked(isDark),
+      itemStyle: { borderRadius: 2, ...(decal ? { decal: { ...decal, color: ink } } : {}) },
+    })),
+  };
 }

@@ -62,3 +62,21 @@ export function span(seconds: number): string {
   const [count, unit] = seconds % 86400 === 0 ? [seconds / 86400, 'day'] : seconds % 3600 === 0 ? [seconds / 3600, 'hour'] : [seconds, 'second'];
   return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }
+
+export function counted(count: number, unit: string): string {
+  return `${numbers.format(count)} ${unit}${count === 1 ? '' : 's'}`;
+}
+
+export function size(bytes: number | null): string {
+  if (bytes === null) return '–';
+  if (bytes < 1024) return counted(bytes, 'byte');
+  const power = Math.min(4, Math.floor(Math.log(bytes) / Math.log(1024)));
+  return `${(bytes / 1024 ** power).toLocaleString('en', { maximumSignificantDigits: 3 })} ${['', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
+}
+
+export function ago(text: string, now: number): string {
+  const seconds = Math.max(0, Math.round((now - Date.parse(text)) / 1000));
+  if (seconds < 5) return 'just now';
+  const [length, unit] = ([[86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']] as const).find(([length]) => seconds >= length) ?? [1, 'second'];
+  return `${counted(Math.floor(seconds / length), unit)} ago`;
+}

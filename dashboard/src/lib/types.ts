@@ -35,6 +35,6 @@ export type Part = {
   link: { page: string; with: Record<string, { constant: string } | { field: string }> } | null;
 };
 export type Page = { name: string; title: string; description: string | null; parameters: Picker[]; parts: Part[] };
-export type Pages = { pipeline: string; version: string; clock: string; pages: Page[] };
+export type Pages = { pipeline: string; version: string; clock: string; pages: Page[]; operations?: boolean };
 export type AsOf = { version: number; event_time: string | null; written_at: string | null };
 export type Problem = { title: string; status: number; code: string; detail?: string; errors?: { parameter: string; detail: string }[] };
