@@ -97,18 +97,24 @@ const STATES = [
   { state: 'Running', light: '#3d5fb3', dark: '#8fb0ff', decal: { symbol: 'circle', dashArrayX: [[6, 6], [0, 6, 6, 0]], dashArrayY: [5, 0], symbolSize: 0.8 } },
 ];
 
+// Seconds that make round lengths of time.
+const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+
 export function runBars(runs: RunBar[], isDark: boolean): EChartsCoreOption {
   const { axisLabel: label, splitLine, ...option } = base({ isDark }) as Record<'axisLabel' | 'splitLine' | 'tooltip', object>;
   const seen = STATES.filter(({ state }) => runs.some((run) => run.state === state));
-  const ink = isDark ? 'rgba(0,0,0,.45)' : 'rgba(255,255,255,.6)';
+  const stripes = isDark ? 'rgba(0,0,0,.45)' : 'rgba(255,255,255,.6)';
+  const ink = isDark ? '#b6c2c6' : '#48565b';
+  const longest = Math.max(1, ...runs.map((run) => run.seconds));
+  const interval = STEPS.find((step) => longest / step <= 5) ?? 86400 * Math.ceil(longest / 432_000);
   return {
     ...option,
     color: seen.map((one) => one[isDark ? 'dark' : 'light']),
-    legend: { type: 'plain', top: 0, left: 0, itemHeight: 10, itemWidth: 16, selectedMode: false, textStyle: { color: 'inherit' } },
+    legend: { type: 'plain', top: 0, left: 0, itemHeight: 10, itemWidth: 16, itemGap: 24, selectedMode: false, textStyle: { color: ink } },
     grid: { left: 4, right: 12, top: 34, bottom: 4, containLabel: true },
     tooltip: { ...option.tooltip, axisPointer: { type: 'shadow' }, valueFormatter: (value: unknown) => (typeof value === 'number' ? figure(value, 'duration') : '') },
     xAxis: { type: 'category', data: runs.map(({ name }) => name), axisLabel: { ...label, hideOverlap: true }, axisTick: { show: false }, axisLine: { lineStyle: { color: isDark ? '#48565b' : '#b6c2c6' } } },
-    yAxis: { type: 'value', axisLabel: { ...label, formatter: (value: number) => figure(value, 'duration') }, splitLine, minInterval: 1 },
+    yAxis: { type: 'value', axisLabel: { ...label, formatter: (value: number) => figure(value, 'duration') }, splitLine, interval, max: Math.ceil(longest / interval) * interval },
     series: seen.map(({ state, decal }) => ({
       type: 'bar',
       name: state,
@@ -118,7 +124,7 @@ export function runBars(runs: RunBar[], isDark: boolean): EChartsCoreOption {
       barMinHeight: 2,
       cursor: 'pointer',
       emphasis: picked(isDark),
-      itemStyle: { borderRadius: 2, ...(decal ? { decal: { ...decal, color: ink } } : {}) },
+      itemStyle: { borderRadius: 2, ...(decal ? { decal: { ...decal, color: stripes } } : {}) },
     })),
   };
 }

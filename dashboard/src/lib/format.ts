@@ -31,6 +31,10 @@ export function time(text: string | null, zone: string, kind: Kind = 'timestamp'
   return date.toLocaleString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', ...clock, timeZone });
 }
 
+export function day(text: string, zone: string): string {
+  return new Date(text).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', timeZone: zone === 'UTC' ? 'UTC' : undefined });
+}
+
 export function cell(value: Value | undefined, field: Field | undefined, zone: string): string {
   if (value === null || value === undefined) return '–';
   switch (field?.kind) {
@@ -61,6 +65,11 @@ export function words(name: string): string {
 export function span(seconds: number): string {
   const [count, unit] = seconds % 86400 === 0 ? [seconds / 86400, 'day'] : seconds % 3600 === 0 ? [seconds / 3600, 'hour'] : [seconds, 'second'];
   return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
+
+// Names of tables and commands keep their small letter.
+export function sentence(text: string): string {
+  return /[._]/.test(text.split(' ')[0] ?? '') ? text : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function counted(count: number, unit: string): string {

@@ -1,6 +1,6 @@
 // What the operations API answers (model/src/operations, report.rs, plan.rs), and how it is said.
 
-import { counted, figure } from './format';
+import { counted, figure, size } from './format';
 
 export type Severity = 'ok' | 'attention' | 'failing';
 export type Finding = { severity: Severity; about: string; message: string; advice: string; command: string | null };
@@ -147,15 +147,16 @@ export function behind({ position, version, behind }: Reading): number | null {
   return version === null ? null : Math.max(0, version - (position ?? 0));
 }
 
-export type Lag = { state: 'even' | 'behind' | 'ahead' | 'unknown'; words: string };
+// `joint` stands between the words and what is read: "up to date with raw.events".
+export type Lag = { state: 'even' | 'behind' | 'ahead' | 'unknown'; words: string; joint: string };
 
 export function lag(reading: Reading): Lag {
   const { from, position, version } = reading;
-  if (position !== null && version !== null && position > version && !from.startsWith('landing.')) return { state: 'ahead', words: 'ahead of the lake' };
+  if (position !== null && version !== null && position > version && !from.startsWith('landing.')) return { state: 'ahead', words: 'ahead', joint: 'of' };
   const left = behind(reading);
-  if (left === null) return { state: 'unknown', words: 'lag not known' };
-  if (left === 0) return { state: 'even', words: 'up to date' };
-  return { state: 'behind', words: `${counted(left, from.startsWith('landing.') ? 'file' : 'version')} behind` };
+  if (left === null) return { state: 'unknown', words: version === null ? 'nothing there yet' : 'lag not known', joint: 'in' };
+  if (left === 0) return { state: 'even', words: 'up to date', joint: 'with' };
+  return { state: 'behind', words: `${counted(left, from.startsWith('landing.') ? 'file' : 'version')} behind`, joint: '' };
 }
 
 // The plan did not hold, or far less came than it allowed for (Beside::is_worth_telling).
@@ -167,8 +168,9 @@ export function isSurprise({ planned, known, fact }: Beside): boolean {
 
 const RELIED: Record<Known, string> = { exact: 'exactly', at_most: 'at most', estimated: 'about', later: 'about' };
 
-export function relied(value: number, known: Known, shown: (value: number) => string = (value) => figure(value, 'number')): string {
-  return `${RELIED[known]} ${shown(value)}`;
+export function relied(value: number, known: Known, isBytes = false): string {
+  if (!isBytes) return `${RELIED[known]} ${figure(value, 'number')}`;
+  return known === 'exact' ? size(value) : `${RELIED[known]} ${size(value)}`;
 }
 
 export function sum(counts: Counts): string {
@@ -180,6 +182,9 @@ export function closes(counts: Counts): boolean {
   return counts.read === FATE_NAMES.reduce((total, fate) => total + counts[fate], 0);
 }
 
-export function seconds(run: { started_at: string; ended_at: string | null }, now: number): number {
-  return Math.max(0, ((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000);
+// How long it took, or takes until now; null where its end was not seen.
+export function seconds({ started_at, ended_at, state }: Pick<RunSummary, 'started_at' | 'ended_at' | 'state'>, now: number): number | null {
+  if (!ended_at && state !== 'running') return null;
+  const length = Math.max(0, ((ended_at ? Date.parse(ended_at) : now) - Date.parse(started_at)) / 1000);
+  return ended_at ? Math.round(length * 10) / 10 : Math.floor(length);
 }
