@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
+import { lookAtPipeline, overflow, usePipeline } from './use-pipeline.mjs';
 
 const [url, key, pictures] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -63,6 +64,17 @@ await page.waitForFunction((before) => document.querySelector('.part.tile .figur
 await page.goBack();
 await page.waitForFunction((before) => document.querySelector('.part.tile .figure')?.textContent === before, started);
 
+// A bar leads on by keys as by the mouse.
+await page.getByRole('application', { name: /^Started by country/ }).focus();
+await page.keyboard.press('ArrowDown');
+await page.keyboard.press('ArrowDown');
+await page.getByText(/, 2 of \d+$/).waitFor({ state: 'attached' });
+await page.keyboard.press('Enter');
+await settled(page);
+assert.match(page.url(), /page=country/);
+await page.goBack();
+await settled(page);
+
 // A chart has its table and its file; a row of it leads on.
 const countries = page.getByRole('region', { name: 'Rows of Started by country' });
 await page.getByRole('button', { name: 'Table: Started by country' }).click();
@@ -95,9 +107,18 @@ const phone = await open({ viewport: { width: 390, height: 844 } });
 await phone.goto(url);
 await logIn(phone);
 await settled(phone);
-const overflow = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-assert.ok(overflow <= 0, `the page is ${overflow} px too wide for a phone`);
+await overflow(phone, 'the page on a phone');
 await shown(phone, 'sessions-phone');
+
+// The pages of the pipeline, beside a page of data that stays open.
+const tools = { settled, shown };
+const operator = await open();
+await operator.goto(url);
+await logIn(operator);
+await settled(operator);
+await usePipeline(operator, tools);
+await lookAtPipeline(other, url, 'dark', tools);
+await lookAtPipeline(phone, url, 'phone', tools);
 
 // The connection is lost, which is said; and comes back, by itself.
 assert.deepEqual(said, []);

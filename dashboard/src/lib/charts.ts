@@ -112,7 +112,7 @@ export function runBars(runs: RunBar[], isDark: boolean): EChartsCoreOption {
     color: seen.map((one) => one[isDark ? 'dark' : 'light']),
     legend: { type: 'plain', top: 0, left: 0, itemHeight: 10, itemWidth: 16, itemGap: 24, selectedMode: false, textStyle: { color: ink } },
     grid: { left: 4, right: 12, top: 34, bottom: 4, containLabel: true },
-    tooltip: { ...option.tooltip, axisPointer: { type: 'shadow' }, valueFormatter: (value: unknown) => (typeof value === 'number' ? figure(value, 'duration') : '') },
+    tooltip: { ...option.tooltip, trigger: 'item', formatter: (one: { name: string; seriesName: string; value: number }) => `${one.name}<br>${one.seriesName}, ${figure(one.value, 'duration')}` },
     xAxis: { type: 'category', data: runs.map(({ name }) => name), axisLabel: { ...label, hideOverlap: true }, axisTick: { show: false }, axisLine: { lineStyle: { color: isDark ? '#48565b' : '#b6c2c6' } } },
     yAxis: { type: 'value', axisLabel: { ...label, formatter: (value: number) => figure(value, 'duration') }, splitLine, interval, max: Math.ceil(longest / interval) * interval },
     series: seen.map(({ state, decal }) => ({

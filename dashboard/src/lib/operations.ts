@@ -4,7 +4,7 @@ import { counted, figure, size } from './format';
 
 export type Severity = 'ok' | 'attention' | 'failing';
 export type Finding = { severity: Severity; about: string; message: string; advice: string; command: string | null };
-export type Reading = { from: string; position: number | null; version: number | null; behind?: number | null };
+export type Reading = { from: string; position: number | null; version: number | null; behind: number | null };
 export type TableState = {
   name: string;
   version: number | null;
@@ -141,22 +141,14 @@ export const FATES = { accepted: 'accepted', duplicate: 'duplicate', rejected: '
 export type Fate = keyof typeof FATES;
 export const FATE_NAMES = Object.keys(FATES) as Fate[];
 
-export function behind({ position, version, behind }: Reading): number | null {
-  if (behind !== undefined) return behind;
-  // Version 0 makes a table and holds no rows; receipts begin with 1.
-  return version === null ? null : Math.max(0, version - (position ?? 0));
-}
-
 // `joint` stands between the words and what is read: "up to date with raw.events".
 export type Lag = { state: 'even' | 'behind' | 'ahead' | 'unknown'; words: string; joint: string };
 
-export function lag(reading: Reading): Lag {
-  const { from, position, version } = reading;
+export function lag({ from, position, version, behind }: Reading): Lag {
   if (position !== null && version !== null && position > version && !from.startsWith('landing.')) return { state: 'ahead', words: 'ahead', joint: 'of' };
-  const left = behind(reading);
-  if (left === null) return { state: 'unknown', words: version === null ? 'nothing there yet' : 'lag not known', joint: 'in' };
-  if (left === 0) return { state: 'even', words: 'up to date', joint: 'with' };
-  return { state: 'behind', words: `${counted(left, from.startsWith('landing.') ? 'file' : 'version')} behind`, joint: '' };
+  if (behind === null) return { state: 'unknown', words: version === null ? 'nothing there yet' : 'lag not known', joint: 'in' };
+  if (behind === 0) return { state: 'even', words: 'up to date', joint: 'with' };
+  return { state: 'behind', words: `${counted(behind, from.startsWith('landing.') ? 'file' : 'version')} behind`, joint: '' };
 }
 
 // The plan did not hold, or far less came than it allowed for (Beside::is_worth_telling).
