@@ -19,6 +19,7 @@ pub mod keys;
 pub mod layers;
 pub mod metrics;
 mod openapi;
+pub mod operations;
 pub mod page;
 pub mod problem;
 mod routes;
@@ -30,4 +31,5 @@ mod tests;
 mod watched_file;
 
 pub use endpoint::{Endpoint, Mistake};
+pub use operations::Operations;
 pub use service::Service;

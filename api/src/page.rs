@@ -5,19 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use cassandra::CqlType;
 use model::definition::pages::{LinkValue, Page, Part, PartKind};
 use model::definition::{PipelineClock, suggest};
 use serde_json::{Value, json};
 
-use crate::answer::{holds, names};
-use crate::cursor::Fingerprint;
+use crate::answer::names;
 use crate::endpoint::{Answer, Endpoint, Mistake, TotalOf};
 use crate::keys::Caller;
+use crate::openapi::document;
 use crate::service::Service;
 
 /// Where it is answered, and its name in logs and metrics.
@@ -123,17 +121,7 @@ impl Service {
 
     /// The pages that a caller may see.
     pub(crate) fn pages(&self, caller: &Caller, request: &Parts) -> Response {
-        let body = self.pages_for(caller).to_string();
-        let etag = format!("W/\"{}\"", Fingerprint::of([body.as_bytes()]).text());
-        let headers = [
-            (ETAG, HeaderValue::from_str(&etag).expect("a fingerprint is of hexadecimal digits")),
-            (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-            (VARY, HeaderValue::from_static("authorization, x-api-key")),
-        ];
-        if holds(&request.headers, &etag) {
-            return (StatusCode::NOT_MODIFIED, headers).into_response();
-        }
-        (headers, [(CONTENT_TYPE, "application/json")], body).into_response()
+        crate::operations::answer(request, &self.pages_for(caller))
     }
 
     fn pages_for(&self, caller: &Caller) -> Value {
@@ -159,7 +147,7 @@ impl Service {
             PipelineClock::NewestEvent => "newest_event",
             PipelineClock::Fixed(_) => "fixed",
         };
-        json!({ "pipeline": self.pipeline, "version": env!("CARGO_PKG_VERSION"), "clock": clock, "pages": pages })
+        json!({ "pipeline": self.pipeline, "version": env!("CARGO_PKG_VERSION"), "clock": clock, "operations": self.shows_operations(caller), "pages": pages })
     }
 }
 
@@ -181,26 +169,17 @@ fn part_json(part: &Part, endpoint: &Arc<Endpoint>) -> Value {
 
 /// For the document of the API.
 pub(crate) fn operation() -> Value {
-    json!({ "get": {
-        "operationId": "pipeline_pages",
-        "summary": "The pages of the dashboard that the key may see",
-        "tags": ["dashboard"],
-        "responses": {
-            "200": {
-                "description": "Found",
-                "headers": { "ETag": { "description": "Names this answer", "schema": { "type": "string" } } },
-                "content": { "application/json": { "schema": {
-                    "type": "object",
-                    "required": ["pipeline", "version", "clock", "pages"],
-                    "properties": {
-                        "pipeline": { "type": "string" },
-                        "version": { "type": "string", "description": "Of the program" },
-                        "clock": { "type": "string", "enum": ["wall", "newest_event", "fixed"] },
-                        "pages": { "type": "array", "items": { "type": "object", "required": ["name", "title", "parameters", "parts"] } },
-                    },
-                } } },
-            },
-            "304": { "description": "The answer that the caller has, by its `ETag`, is the present one" },
+    let pages = json!({ "type": "array", "items": { "type": "object", "required": ["name", "title", "parameters", "parts"] } });
+    let schema = json!({
+        "type": "object",
+        "required": ["pipeline", "version", "clock", "operations", "pages"],
+        "properties": {
+            "pipeline": { "type": "string" },
+            "version": { "type": "string", "description": "Of the program" },
+            "clock": { "type": "string", "enum": ["wall", "newest_event", "fixed"] },
+            "operations": { "type": "boolean", "description": "Whether the key opens the operations API" },
+            "pages": pages,
         },
-    } })
+    });
+    document("pipeline_pages", "dashboard", "The pages of the dashboard that the key may see", json!([]), schema)
 }

@@ -39,6 +39,7 @@ impl Service {
         });
         let paths = vec![page::PATH.into()];
         routes.push(Route { name: "pages".to_owned(), access: Access::AnyKey, paths, handler: pages });
+        routes.extend(self.operations_routes());
         routes.extend(dashboard::routes());
         routes.extend(crate::docs::routes());
         App { pipeline: self.pipeline.clone(), routes }

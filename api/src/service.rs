@@ -14,6 +14,7 @@ use crate::cursor::Signer;
 use crate::endpoint::Endpoint;
 use crate::freshness::Freshnesses;
 use crate::keys::live::CursorSecret;
+use crate::operations::Operations;
 use crate::problem::{Code, Problem};
 use crate::server::Admission;
 
@@ -22,6 +23,7 @@ pub struct Service {
     pub(crate) pipeline: String,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) pages: Vec<Page>,
+    pub(crate) operations: Option<Arc<dyn Operations>>,
     pub(crate) clock: PipelineClock,
     admission: Admission,
     /// Within which an answer must be there.
@@ -51,6 +53,7 @@ impl Service {
             pipeline: pipeline.to_owned(),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             pages: Vec::new(),
+            operations: None,
             clock,
             admission,
             deadline,

@@ -135,7 +135,7 @@ impl Overview {
         for (zone, table) in tables {
             for reading in &table.reads {
                 let unit = if reading.from.starts_with("landing.") { "file" } else { "version" };
-                let Some(behind) = reading.behind().filter(|behind| *behind > 0) else { continue };
+                let Some(behind) = reading.behind.filter(|behind| *behind > 0) else { continue };
                 findings.push(Finding {
                     severity: Severity::Attention,
                     about: format!("{zone}.{}", table.name),
@@ -158,6 +158,15 @@ impl Overview {
                 advice: "Requests are answered 503 meanwhile; it is tried again every two seconds. Look whether it runs, and at CASSANDRA_HOST."
                     .to_owned(),
                 command: None,
+            });
+        }
+        if serving.state == ServingState::Unprepared {
+            findings.push(Finding {
+                severity: if self.lake.is_there { Severity::Failing } else { Severity::Attention },
+                about: "cassandra".to_owned(),
+                message: format!("tables that are served are missing in Cassandra, or differ: {reason}"),
+                advice: "Requests are answered 503 until they are there. A run makes what is missing.".to_owned(),
+                command: self.run(),
             });
         }
         for node in serving.nodes.iter().filter(|node| !node.is_up) {
@@ -185,7 +194,7 @@ impl Overview {
                         .to_owned(),
                     command: Some(format!("sluice rebuild {} {about}", self.pipeline)),
                 });
-            } else if let Some(behind) = reads.behind().filter(|behind| *behind > 0) {
+            } else if let Some(behind) = reads.behind.filter(|behind| *behind > 0) {
                 findings.push(Finding {
                     severity: Severity::Attention,
                     about,
@@ -225,7 +234,8 @@ mod tests {
     }
 
     fn reading(position: u64, version: u64) -> Reading {
-        Reading { from: "raw.events".to_owned(), position: Some(position), version: Some(version) }
+        let behind = version.saturating_sub(position);
+        Reading { from: "raw.events".to_owned(), position: Some(position), version: Some(version), behind: Some(behind) }
     }
 
     fn well() -> Overview {
@@ -316,7 +326,7 @@ mod tests {
             (
                 "use_case.u: use_case.u is 2 versions behind raw.events",
                 |overview| {
-                    overview.use_cases[0].reads[0].position = Some(5);
+                    overview.use_cases[0].reads[0] = reading(5, 7);
                 },
                 Severity::Attention,
             ),
@@ -324,14 +334,14 @@ mod tests {
             (
                 "cassandra.t: the Cassandra table t is 1 version behind",
                 |overview| {
-                    overview.serving.tables[0].reads.position = Some(6);
+                    overview.serving.tables[0].reads = reading(6, 7);
                 },
                 Severity::Attention,
             ),
             (
                 "cassandra.t: the Cassandra table t was filled from a newer raw.events",
                 |overview| {
-                    overview.serving.tables[0].reads.position = Some(8);
+                    overview.serving.tables[0].reads = reading(8, 7);
                 },
                 Severity::Failing,
             ),
@@ -343,7 +353,7 @@ mod tests {
             assert!(found[0].starts_with(expected), "{found:?}");
         }
         let (health, found) = judged(|overview| {
-            overview.serving.tables[0].reads.position = Some(6);
+            overview.serving.tables[0].reads = reading(6, 7);
             overview.last_run.as_mut().unwrap().state = RunState::CutOff;
         });
         assert!(health == Severity::Failing && found.len() == 2 && found[0].starts_with("runs"), "{found:?}");
@@ -352,8 +362,8 @@ mod tests {
     #[test]
     fn while_a_run_goes_on_tables_may_be_behind() {
         let (health, found) = judged(|overview| {
-            overview.use_cases[0].reads[0].position = Some(5);
-            overview.serving.tables[0].reads.position = Some(6);
+            overview.use_cases[0].reads[0] = reading(5, 7);
+            overview.serving.tables[0].reads = reading(6, 7);
             let holder = super::super::HolderState { command: String::new(), process: 1, host: String::new(), since: now() };
             overview.holder = Some(holder);
         });

@@ -96,15 +96,8 @@ pub struct Reading {
     pub position: Option<u64>,
     /// The newest that there is.
     pub version: Option<u64>,
-}
-
-impl Reading {
-    /// How many versions (files, of a landing) are still to be taken in; `None` where one side is not known.
-    pub fn behind(&self) -> Option<u64> {
-        let version = self.version?;
-        // Version 0 makes a table and holds no rows; receipts begin with 1.
-        Some(version.saturating_sub(self.position.unwrap_or(0)))
-    }
+    /// How many are still to be taken in; commits that move no rows do not count. `None` where that is not known.
+    pub behind: Option<u64>,
 }
 
 /// Cassandra, as far as this process sees it.
@@ -128,6 +121,8 @@ pub enum ServingState {
     /// It did not answer yet.
     Waiting,
     Connected,
+    /// It answers, but tables of endpoints are missing there, or differ.
+    Unprepared,
     /// It answered before.
     Lost,
 }
@@ -174,7 +169,7 @@ pub struct RejectGroup {
     pub records: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
-    /// Some of them, the newest first.
+    /// Some of them.
     pub samples: Vec<RejectSample>,
     /// The command that lists them.
     pub list: String,

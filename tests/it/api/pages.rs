@@ -16,6 +16,7 @@ async fn a_key_sees_the_pages_whose_endpoints_it_opens_and_the_dashboard_itself_
     let api = Api::start_with(&pipeline, &[], &[]).await;
     let answer = api.get("/v1/_pipeline/pages").await;
     assert_eq!(names(&answer.json()), [("sessions", 7), ("country", 1), ("player", 1)]);
+    assert_eq!(answer.json()["operations"], true);
     let table = &answer.json()["pages"][1]["parts"][0];
     assert_eq!(table["endpoint"]["path"], "/v1/countries/{country}/started-sessions");
     assert_eq!(table["with"], json!({ "country": { "picker": "country" } }));
