@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,12 @@ lint: ## Check the format, and clippy with warnings as errors
 
 build: ## Build everything (the first time some 500 dependencies)
 	@scripts/build.sh
+
+dashboard: ## Build the dashboard with npm into dashboard/dist; the next build puts it into the program
+	@scripts/dashboard.sh
+
+dashboard-test: ## Use the dashboard of session events in Chromium, over real data (ARGS="--screenshots FOLDER")
+	@scripts/dashboard-test.sh $(ARGS)
 
 dist: ## Pack the program, its completions, licence and pipelines into dist/ (PROFILE=dist)
 	@scripts/dist.sh

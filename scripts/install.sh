@@ -2,9 +2,10 @@
 # Checks what this machine lacks and installs it: on Debian and Ubuntu as root. Elsewhere it says what to do and ends with 2.
 # Needs no network, and a fraction of a second, where nothing is missing.
 #
-#   scripts/install.sh [build] [node] [tools] [load]    default: the first three
+#   scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser]    default: the first three
 #     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
 #     load    wrk, for make bench-serving
+#     dashboard   Node.js and npm, to build it        browser   Chromium, to test it
 source "$(dirname "$0")/lib.sh"
 exit_code=2
 
@@ -62,6 +63,16 @@ check_tools() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || lacks "Python's venv" python3-venv
 }
 
+# For the dashboard alone; a program without it needs none of this.
+check_dashboard() {
+  command -v node >/dev/null || lacks 'Node.js' nodejs
+  command -v npm >/dev/null || lacks 'npm' npm
+}
+
+check_browser() {
+  command -v chromium >/dev/null || lacks 'Chromium' chromium
+}
+
 check_load() {
   command -v wrk >/dev/null || lacks 'wrk (makes the load)' wrk
 }
@@ -93,8 +104,8 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- build node tools
 for group in "$@"; do
   case $group in
-    build | node | tools | load) "check_$group" ;;
-    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [load]' ;;
+    build | node | tools | load | dashboard | browser) "check_$group" ;;
+    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser]' ;;
   esac
 done
 [[ ${#missing[@]} -eq 0 ]] || install_packages

@@ -9,6 +9,7 @@
 mod answer;
 mod ask;
 mod cursor;
+mod dashboard;
 mod docs;
 pub mod endpoint;
 mod format;
@@ -18,6 +19,8 @@ pub mod keys;
 pub mod layers;
 pub mod metrics;
 mod openapi;
+pub mod operations;
+pub mod page;
 pub mod problem;
 mod routes;
 pub mod server;
@@ -28,4 +31,5 @@ mod tests;
 mod watched_file;
 
 pub use endpoint::{Endpoint, Mistake};
+pub use operations::Operations;
 pub use service::Service;

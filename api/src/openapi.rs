@@ -32,6 +32,10 @@ impl Service {
                 },
             } })
         };
+        paths.insert(crate::page::PATH.to_owned(), crate::page::operation());
+        if self.operations.is_some() {
+            paths.extend(crate::operations::paths());
+        }
         paths.insert("/livez".to_owned(), health("livez", "Whether the program runs"));
         paths.insert("/readyz".to_owned(), health("readyz", "Whether it can answer, part by part"));
         paths.insert("/health".to_owned(), health("health", "Whether it can answer"));
@@ -51,7 +55,7 @@ impl Service {
                 },
             },
             "security": [{ "bearer": [] }, { "header": [] }],
-            "tags": [{ "name": self.pipeline }, { "name": "health" }],
+            "tags": [{ "name": self.pipeline }, { "name": "dashboard" }, { "name": "operations" }, { "name": "health" }],
         })
     }
 }
@@ -294,6 +298,37 @@ fn found(endpoint: &Endpoint) -> Value {
             Format::Csv.media_type(): { "schema": { "type": "string", "description": "A header and a row a line" } },
         },
     })
+}
+
+/// A document that the program answers by itself: no endpoint of the pipeline.
+pub(crate) fn document(id: &str, tag: &str, summary: &str, parameters: Value, schema: Value) -> Value {
+    let mut responses = Map::new();
+    let found = json!({
+        "description": "Found",
+        "headers": { "ETag": { "description": "Names this answer", "schema": { "type": "string" } } },
+        "content": { "application/json": { "schema": schema } },
+    });
+    responses.insert("200".to_owned(), found);
+    responses
+        .insert("304".to_owned(), json!({ "description": "The answer that the caller has, by its `ETag`, is the present one" }));
+    let codes = [
+        Code::InvalidParameter,
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::RateLimited,
+        Code::Internal,
+        Code::Unavailable,
+        Code::Timeout,
+        Code::UriTooLong,
+        Code::HeaderTooLarge,
+        Code::BodyTooLarge,
+        Code::RequestTimeout,
+    ];
+    for code in codes {
+        responses.insert(code.status().as_str().to_owned(), problem(code));
+    }
+    json!({ "get": { "operationId": id, "summary": summary, "tags": [tag], "parameters": parameters, "responses": responses } })
 }
 
 fn problem(code: Code) -> Value {

@@ -15,6 +15,7 @@ use crate::keys::Caller;
 use crate::layers::{Access, Route, RoutePath};
 use crate::server::App;
 use crate::service::Service;
+use crate::{dashboard, page};
 
 impl Service {
     /// What a server is to answer.
@@ -31,6 +32,15 @@ impl Service {
         let answer = async move || ([(CONTENT_TYPE, "application/json")], document.clone());
         let paths = vec!["/openapi.json".into()];
         routes.push(Route { name: "openapi".to_owned(), access: Access::AnyKey, paths, handler: get(answer) });
+        let service = Arc::clone(self);
+        let pages = get(move |Extension(caller): Extension<Caller>, request: Parts| {
+            let service = Arc::clone(&service);
+            async move { service.pages(&caller, &request) }
+        });
+        let paths = vec![page::PATH.into()];
+        routes.push(Route { name: "pages".to_owned(), access: Access::AnyKey, paths, handler: pages });
+        routes.extend(self.operations_routes());
+        routes.extend(dashboard::routes());
         routes.extend(crate::docs::routes());
         App { pipeline: self.pipeline.clone(), routes }
     }

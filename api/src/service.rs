@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cassandra::Store;
 use cassandra::lookup;
-use model::definition::PipelineClock;
+use model::definition::{Page, PipelineClock};
 use secrecy::ExposeSecret;
 
 use crate::ask::Asker;
@@ -14,6 +14,7 @@ use crate::cursor::Signer;
 use crate::endpoint::Endpoint;
 use crate::freshness::Freshnesses;
 use crate::keys::live::CursorSecret;
+use crate::operations::Operations;
 use crate::problem::{Code, Problem};
 use crate::server::Admission;
 
@@ -21,6 +22,8 @@ use crate::server::Admission;
 pub struct Service {
     pub(crate) pipeline: String,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) operations: Option<Arc<dyn Operations>>,
     pub(crate) clock: PipelineClock,
     admission: Admission,
     /// Within which an answer must be there.
@@ -49,6 +52,8 @@ impl Service {
         Self {
             pipeline: pipeline.to_owned(),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            pages: Vec::new(),
+            operations: None,
             clock,
             admission,
             deadline,

@@ -16,6 +16,7 @@ mod flow;
 pub mod lookup;
 mod mutations;
 pub mod node;
+mod nodes;
 pub mod read;
 pub mod request;
 pub mod schema;

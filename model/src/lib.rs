@@ -9,6 +9,7 @@ pub mod crash;
 pub mod definition;
 pub mod failure;
 pub mod maintenance;
+pub mod operations;
 pub mod plan;
 pub mod position;
 pub mod progress;

@@ -127,7 +127,10 @@ pub async fn check(reading: &DefinitionReading) -> Checked {
         let design = designs.iter().find(|design| design.name() == endpoint.table)?;
         checking.endpoint(endpoint, pipeline.cassandra_table(&endpoint.table)?, design)
     });
-    let endpoints = drawn.collect();
+    let endpoints: Vec<Endpoint> = drawn.collect();
+    for page in &pipeline.pages {
+        checking.page(page, &endpoints);
+    }
 
     let mut problems = reading.problems.clone();
     let is_whole = problems.is_empty();
@@ -192,6 +195,14 @@ impl Checking<'_> {
         });
         let layout = TableLayout { zone: "cassandra", name: table.name.clone(), columns: columns.collect() };
         Some((design, layout))
+    }
+
+    /// What a page says of the answers of endpoints that they do not hold.
+    fn page(&mut self, page: &definition::Page, endpoints: &[Endpoint]) {
+        for mistake in api::page::mistakes(page, endpoints) {
+            let path: Vec<String> = ["page".to_owned(), page.name.clone()].into_iter().chain(mistake.at).collect();
+            self.found.push(self.places.problem(Severity::Error, &Spot::Value(&path), mistake.message, mistake.hint));
+        }
     }
 
     /// The endpoint over its table, or why it cannot be answered from it.

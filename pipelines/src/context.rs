@@ -13,6 +13,7 @@ use zones::lake::Lake;
 use zones::landing::LandingZone;
 
 use crate::download::{Options, Request};
+use crate::recording::Recording;
 use crate::remaining::Remaining;
 
 /// Makes the progress of one stage visible.
@@ -37,6 +38,8 @@ pub struct Context {
     pub watch: Arc<dyn Watch>,
     /// Told by the runner, for whoever stops it.
     pub remaining: Remaining,
+    /// Told by the runner, for whoever looks on.
+    pub recording: Recording,
 }
 
 impl Context {
@@ -49,7 +52,17 @@ impl Context {
         watch: Arc<dyn Watch>,
     ) -> Self {
         let now = clock.now_micros();
-        Self { pipeline, lake, clock, now, slice, shutdown, watch, remaining: Remaining::default() }
+        Self {
+            pipeline,
+            lake,
+            clock,
+            now,
+            slice,
+            shutdown,
+            watch,
+            remaining: Remaining::default(),
+            recording: Recording::default(),
+        }
     }
 
     /// What this run asks of a source.

@@ -35,6 +35,11 @@ impl Remaining {
         self.list().retain(|(other, name)| (*other, name.as_str()) != (stage, target));
     }
 
+    /// What remains.
+    pub fn all(&self) -> Vec<(StageName, String)> {
+        self.list().clone()
+    }
+
     fn list(&self) -> MutexGuard<'_, Vec<(StageName, String)>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -159,6 +159,7 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
 /// One that nobody who stops the run has to be told of.
 fn ended(context: &Context, report: StageReport) -> StageReport {
     context.remaining.done(report.stage, &report.target);
+    context.recording.stage_ended(context, &report);
     report
 }
 

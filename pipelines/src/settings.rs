@@ -177,33 +177,34 @@ impl RunArgs {
 
     /// The lake's folder; a debug run has its own.
     pub fn lake_folder(&self) -> Result<PathBuf, Error> {
-        let shown = self.lake.to_string_lossy();
-        if shown.contains("://") {
-            let hint = "give --lake (LAKE_URI) the path of a folder of this machine";
-            return Err(Error::Semantics {
-                place: format!("lake {shown}"),
-                problem: "a url, and the lake must be a folder".to_owned(),
-                hint: Some(hint.to_owned()),
-            });
-        }
-        expect_text(&self.lake)?;
-        if self.slice()?.is_none() {
-            return Ok(self.lake.clone());
-        }
-        let mut name = self.lake.clone().into_os_string();
-        // `lake/` and `lake` are the same folder.
-        while name.as_encoded_bytes().last() == Some(&b'/') && name.len() > 1 {
-            let trimmed = name.to_string_lossy().trim_end_matches('/').to_owned();
-            name = trimmed.into();
-        }
-        name.push(DEBUG_SUFFIX);
-        Ok(name.into())
+        debug_lake(&self.lake, &self.debug)
     }
 
     /// The keyspace; a debug run has its own.
     pub fn keyspace(&self, pipeline: &str) -> Result<String, Error> {
         debug_keyspace(self.cassandra.cassandra_keyspace.as_deref().unwrap_or(pipeline), &self.debug)
     }
+}
+
+/// The lake's folder of a slice, as it is written in `ETL_DEBUG`.
+pub fn debug_lake(lake: &Path, slice: &str) -> Result<PathBuf, Error> {
+    let shown = lake.to_string_lossy();
+    if shown.contains("://") {
+        let hint = "give --lake (LAKE_URI) the path of a folder of this machine";
+        return Err(Error::Semantics {
+            place: format!("lake {shown}"),
+            problem: "a url, and the lake must be a folder".to_owned(),
+            hint: Some(hint.to_owned()),
+        });
+    }
+    expect_text(lake)?;
+    if Slice::parse(slice)?.is_none() {
+        return Ok(lake.to_owned());
+    }
+    // `lake/` and `lake` are the same folder.
+    let trimmed = shown.trim_end_matches('/');
+    let name = if trimmed.is_empty() { &*shown } else { trimmed };
+    Ok(format!("{name}{DEBUG_SUFFIX}").into())
 }
 
 /// The keyspace of a slice, as it is written in `ETL_DEBUG`.

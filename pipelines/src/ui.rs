@@ -21,6 +21,9 @@ pub struct Bars(MultiProgress);
 /// Plain lines.
 pub struct Lines;
 
+/// Nothing at all.
+pub struct Nobody;
+
 /// Bars where stderr is a terminal, lines elsewhere.
 pub fn for_stderr() -> std::sync::Arc<dyn Watch> {
     if std::io::stderr().is_terminal() { std::sync::Arc::new(Bars(MultiProgress::new())) } else { std::sync::Arc::new(Lines) }
@@ -66,6 +69,14 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
+}
+
+impl Watch for Nobody {
+    fn start(&self, _stage: StageName, _target: &str) -> Box<dyn Progress> {
+        Box::new(model::progress::Silent)
+    }
+
+    fn say(&self, _line: &str) {}
 }
 
 impl Watch for Lines {

@@ -82,12 +82,14 @@ fn the_shipped_pipeline_has_nothing_to_be_said_about_it_and_its_tables_are_liste
     let tables = document["tables"].as_array().unwrap();
     let names: Vec<_> =
         tables.iter().map(|table| format!("{}.{}", table["zone"].as_str().unwrap(), table["name"].as_str().unwrap())).collect();
-    let use_cases = ["use_case.sessions", "use_case.starts_per_hour"];
-    let served = ["cassandra.started_sessions", "cassandra.completed_sessions", "cassandra.starts_per_hour"];
+    let use_cases = ["use_case.sessions", "use_case.starts_per_hour", "use_case.sessions_per_day", "use_case.session_lengths"];
+    let served = ["started_sessions", "completed_sessions", "starts_per_hour", "sessions_per_day", "session_lengths"];
+    let served = served.map(|name| format!("cassandra.{name}"));
+    let served = served.each_ref().map(String::as_str);
     assert_eq!(names, [&["raw.session_events"][..], &use_cases, &served].concat());
     let end_ts = serde_json::json!({ "name": "end_ts", "type": "timestamp", "nullable": false, "role": "clustering" });
     assert_eq!(
-        tables[4]["columns"][1], end_ts,
+        tables[6]["columns"][1], end_ts,
         "completed sessions have an end, which the filter says through a computed column"
     );
 }

@@ -96,12 +96,14 @@ async fn a_plan_foretells_each_stage_and_touches_nothing() {
             "session_events/session_events",
             "session_events/quarantine",
             "session_events/sessions",
-            "session_events/starts_per_hour"
+            "session_events/starts_per_hour",
+            "session_events/sessions_per_day",
+            "session_events/session_lengths"
         ]
     );
     assert!(plan.tables[0].columns.iter().any(|(name, of)| name == "event_date" && of == "Date32"));
     let ddl: Vec<_> = plan.tables.iter().filter_map(|table| table.ddl.as_deref()).collect();
-    assert_eq!(ddl.len(), 5, "a keyspace, three tables, the checkpoints: {ddl:#?}");
+    assert_eq!(ddl.len(), 7, "a keyspace, five tables, the checkpoints: {ddl:#?}");
     assert!(ddl[0].starts_with("CREATE KEYSPACE") && ddl.iter().any(|ddl| ddl.contains("completed_sessions")), "{ddl:#?}");
     let file = &plan.sources[0].files[0];
     assert_eq!((file.state, exact(&file.bytes)), (SourceState::New, data.to_bytes().len() as u64));

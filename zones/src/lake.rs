@@ -74,6 +74,10 @@ impl Lake {
         self.root.join("_sluice").join(&self.pipeline)
     }
 
+    pub(crate) fn hold_folder(&self) -> PathBuf {
+        self.state_folder().join(HOLD)
+    }
+
     /// The key directory of a use-case table.
     pub fn keys_folder(&self, table: &str) -> PathBuf {
         self.state_folder().join("keys").join(table)
@@ -151,7 +155,7 @@ impl Lake {
     /// The same on other terms.
     pub fn hold_on(&self, terms: &Terms) -> Result<Hold, Error> {
         self.expect_format()?;
-        let hold = hold::take(&self.state_folder().join(HOLD), terms, &self.guard)?;
+        let hold = hold::take(&self.hold_folder(), terms, &self.guard)?;
         format::upgrade(&self.state_folder())?;
         Ok(hold)
     }

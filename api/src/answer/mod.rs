@@ -183,7 +183,7 @@ fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
 }
 
 /// Whether the caller has the answer.
-fn holds(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn holds(headers: &HeaderMap, etag: &str) -> bool {
     let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let sent = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     sent.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || weak(tag) == weak(etag))

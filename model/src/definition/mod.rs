@@ -10,6 +10,7 @@ pub mod endpoints;
 mod error;
 mod hash;
 mod names;
+pub mod pages;
 mod parse;
 mod path;
 mod places;
@@ -32,6 +33,7 @@ pub use endpoints::Endpoint;
 pub use error::{DefinitionErrors, Problem, Severity};
 pub use hash::load_hash;
 pub use names::{MAX_NAME_LENGTH, nearest, suggest};
+pub use pages::Page;
 pub use parse::{DefinitionText, Reading as DefinitionReading, URL_SCHEMES, read, read_all};
 pub use path::{FieldPath, Step};
 pub use places::{Places, Spot};
@@ -57,6 +59,8 @@ pub struct Pipeline {
     pub cassandra: Vec<CassandraTable>,
     /// What the REST API answers.
     pub endpoints: Vec<Endpoint>,
+    /// What the dashboard shows of the data.
+    pub pages: Vec<Page>,
     /// SHA-256 (hex) over everything that decides what a load yields; a half-done load is only resumed under the same one.
     pub hash: String,
 }

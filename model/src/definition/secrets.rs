@@ -14,7 +14,7 @@ use super::names::nearest;
 use super::variables::is_variable_name;
 
 /// Sections whose values are no secrets.
-const OPEN_SECTIONS: [&str; 6] = ["pipeline", "landing", "raw", "use_case", "cassandra", "endpoint"];
+const OPEN_SECTIONS: [&str; 7] = ["pipeline", "landing", "raw", "use_case", "cassandra", "endpoint", "page"];
 
 /// What stays visible in a masked line of a file that does not parse: the mistake is often among these.
 const STRUCTURE: &str = "\"'{}[],=.";

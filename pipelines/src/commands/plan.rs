@@ -55,16 +55,16 @@ pub async fn run(arguments: PlanArgs) -> ExitCode {
 async fn of(opened: &Opened, offline: bool) -> Result<RunPlan, Error> {
     let context = &opened.context;
     if !opened.has_cassandra() {
-        return make(context, Serving::NotNeeded).await;
+        return make(context, Serving::NotNeeded, Sources::Asked).await;
     }
     let settings = opened.cassandra_settings()?;
     if offline {
-        return make(context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }).await;
+        return make(context, Serving::NotRead { settings: &settings, reason: "not asked (--offline)" }, Sources::Asked).await;
     }
     let connecting = Store::connect(&settings, CONNECT, |_| {});
     match signals::unless_stopped(&context.shutdown, connecting).await? {
-        Ok(store) => make(context, Serving::Read(&store)).await,
-        Err(error) => make(context, Serving::NotRead { settings: &settings, reason: &error.to_string() }).await,
+        Ok(store) => make(context, Serving::Read(&store), Sources::Asked).await,
+        Err(error) => make(context, Serving::NotRead { settings: &settings, reason: &error.to_string() }, Sources::Asked).await,
     }
 }
 
@@ -76,8 +76,16 @@ pub enum Serving<'s> {
     NotRead { settings: &'s cassandra::Settings, reason: &'s str },
 }
 
+/// Whether sources are asked what they have.
+#[derive(Debug, Clone, Copy)]
+pub enum Sources<'s> {
+    Asked,
+    /// Their urls are not known here, and why.
+    Unknown(&'s str),
+}
+
 /// Makes the plan.
-pub async fn make(context: &Context, serving: Serving<'_>) -> Result<RunPlan, Error> {
+pub async fn make(context: &Context, serving: Serving<'_>, sources: Sources<'_>) -> Result<RunPlan, Error> {
     let started = Instant::now();
     let mut plan = RunPlan {
         schema: PLAN_SCHEMA,
@@ -104,7 +112,10 @@ pub async fn make(context: &Context, serving: Serving<'_>) -> Result<RunPlan, Er
             .push(format!("the debug lake holds the slice {kept}: a run would start it afresh, which this plan does not"));
     }
     upstream::tables(context, serving, &mut plan).await?;
-    upstream::sources(context, &mut plan).await?;
+    match sources {
+        Sources::Asked => upstream::sources(context, &mut plan).await?,
+        Sources::Unknown(reason) => upstream::unknown_sources(context, reason, &mut plan),
+    }
     upstream::loads(context, &mut plan).await?;
     downstream::use_cases(context, &mut plan).await?;
     downstream::sends(context, serving, &mut plan).await?;

@@ -113,13 +113,13 @@ fn grouped(groups: &[Group], format: Format) -> Columns {
         ("first", instants(of().map(|group| group.first))),
         ("last", instants(of().map(|group| group.last))),
         ("stopped", Arc::new(of().map(|group| Some(group.is_stopped)).collect::<BooleanArray>()) as ArrayRef),
-        ("example", texts(of().map(|group| group.example.record.as_str()))),
+        ("example", texts(of().map(|group| group.examples[0].record.as_str()))),
     ];
     if format != Format::Table {
-        columns.push(("example_detail", texts(of().map(|group| group.example.detail.as_str()))));
-        columns.push(("example_receipt", numbers(of().map(|group| group.example.receipt))));
-        columns.push(("example_entry", texts(of().map(|group| group.example.entry.as_str()))));
-        columns.push(("example_position", numbers(of().map(|group| group.example.position))));
+        columns.push(("example_detail", texts(of().map(|group| group.examples[0].detail.as_str()))));
+        columns.push(("example_receipt", numbers(of().map(|group| group.examples[0].receipt))));
+        columns.push(("example_entry", texts(of().map(|group| group.examples[0].entry.as_str()))));
+        columns.push(("example_position", numbers(of().map(|group| group.examples[0].position))));
         columns.push(("condition", texts(of().map(|group| group.condition.as_str()))));
     }
     columns

@@ -32,12 +32,16 @@ async fn work(arguments: &RunArgs, stage: Option<StageName>) -> Result<RunReport
     let _hold = opened.hold().await?;
     prepare_slice(&opened).await?;
     context.remaining.expect(&context.pipeline, stage);
+    let keyspace = opened.has_cassandra().then(|| opened.keyspace.clone());
+    context.recording.begin(context, started, keyspace.clone(), stage);
     let stages = stages(&opened, stage).await.map_err(|error| match context.lake.confirm_hold() {
         // Whatever failed then: files that it had begun are the other run's now.
         Err(taken @ zones::Error::TakenOver { .. }) => taken.into(),
         _ => error,
-    })?;
-    Ok(runner::report(context, opened.has_cassandra().then(|| opened.keyspace.clone()), started, stages))
+    });
+    let report = stages.map(|stages| runner::report(context, keyspace, started, stages));
+    context.recording.end(context, report.as_ref());
+    report
 }
 
 async fn stages(opened: &Opened, stage: Option<StageName>) -> Result<Vec<StageReport>, Error> {

@@ -3,27 +3,32 @@
 //! It starts whether Cassandra is there or not, says on `/readyz` what it waits for, and answers 503 meanwhile. At the first signal it
 //! ends in order: not ready any more, nothing new accepted, what is in flight answered. At the second it ends at once.
 
+mod onlooker;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use api::Service;
 use api::health::Part;
 use api::keys::{Keys, Rate};
 use api::server::tls::TlsFiles;
 use api::server::{Admission, Origin, Server, Settings};
+use api::{Operations, Service};
 use cassandra::Store;
 use clap::Args;
 use model::failure::{Classify as _, Failure, with_causes};
 use tokio::signal::unix::{SignalKind, signal};
+use zones::lake::Lake;
 
+use self::onlooker::Onlooker;
 use super::keys::DEFAULT_FILE;
 use super::{fail, node, say};
 use crate::checking::check;
 use crate::error::{Boxed, Error};
-use crate::settings::{CassandraArgs, LogFormat, debug_keyspace};
+use crate::settings::{CassandraArgs, LogFormat, debug_keyspace, debug_lake};
 use crate::{folder, logs};
 
 #[derive(Debug, Args)]
@@ -35,7 +40,11 @@ pub struct ServeArgs {
     #[arg(long, env = "SLUICE_PIPELINES", default_value = "pipelines", value_name = "FOLDER")]
     pipelines: PathBuf,
 
-    /// With a slice, the keyspace of debug runs is served
+    /// Folder of the lake, which the pages about the pipeline look at; what it serves is read from Cassandra alone
+    #[arg(long, env = "LAKE_URI", default_value = "./lake", value_name = "FOLDER")]
+    lake: PathBuf,
+
+    /// With a slice, the keyspace and the lake of debug runs are served
     #[arg(long, env = "ETL_DEBUG", default_value = "", hide_default_value = true, value_name = "SLICE")]
     debug: String,
 
@@ -150,7 +159,14 @@ pub async fn run(args: ServeArgs) -> ExitCode {
 async fn served(args: ServeArgs) -> Result<(), Error> {
     logs::start_as(&args.log, args.log_format);
     let folder = folder::find(&args.pipeline, &args.pipelines)?;
-    let reading = folder::read_all(&folder, &|name| std::env::var(name).ok().or_else(|| Some(NO_SOURCE.to_owned())))?;
+    let unset = Mutex::new(BTreeSet::new());
+    let variable = |name: &str| {
+        std::env::var(name).ok().or_else(|| {
+            unset.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+            Some(NO_SOURCE.to_owned())
+        })
+    };
+    let reading = folder::read_all(&folder, &variable)?;
     let checked = check(&reading).await.into_result(&reading.places)?;
     let pipeline = reading.pipeline;
     if checked.endpoints.is_empty() {
@@ -172,11 +188,19 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let server = Server::bind(settings).await.map_err(|error| api_error("start the API", error))?;
     let address = server.address().map_err(|error| api_error("start the API", error))?;
     let deadline = Duration::from_secs(args.limits.deadline);
-    let service = Arc::new(Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline));
+    let service = Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline);
+    let pipeline = Arc::new(pipeline);
+    let lake = Lake::new(debug_lake(&args.lake, &args.debug)?, &pipeline.name);
+    let unset = unset.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let onlooker = Arc::new(Onlooker::new(Arc::clone(&pipeline), lake, &args.debug, cassandra.clone(), &unset)?);
+    let service = service.with_pages(pipeline.pages.clone()).with_operations(Arc::clone(&onlooker) as Arc<dyn Operations>);
+    let service = Arc::new(service);
     let readiness = server.readiness();
     let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
-    let connecting = tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone()));
-    say(&format!("{} is served at {scheme}://{address}; /openapi.json describes it, /docs shows it", pipeline.name));
+    let connecting =
+        tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone(), Arc::clone(&onlooker)));
+    let looking = tokio::spawn(async move { onlooker.look_on().await });
+    say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, the API at /docs", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
     }
@@ -189,6 +213,7 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let app = service.app();
     let ended = server.run(app, stopped()).await;
     connecting.abort();
+    looking.abort();
     ended.map_err(|error| api_error("serve", error))
 }
 
@@ -255,7 +280,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Connects, prepares what is asked, and from then on looks whether Cassandra answers. Never gives up: what has to be put right
 /// is said, and may be put right while this runs.
-async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, parts: Parts, pipeline: String) {
+async fn keep_connected(
+    service: Arc<Service>,
+    settings: cassandra::Settings,
+    parts: Parts,
+    pipeline: String,
+    onlooker: Arc<Onlooker>,
+) {
     let mut told = String::new();
     // `/readyz` is read without a key: it says what is wrong, and the log where.
     let mut tell = |part: &Part, shown: &'static str, reason: String| {
@@ -268,23 +299,37 @@ async fn keep_connected(service: Arc<Service>, settings: cassandra::Settings, pa
     let store = loop {
         match Store::connect(&settings, ONE_TRY, |_| {}).await {
             Ok(store) => break store,
-            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
+            Err(error) => {
+                onlooker.disconnected(&with_causes(&error));
+                tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+            }
         }
         tokio::time::sleep(PAUSE).await;
     };
     parts.cassandra.ok();
+    onlooker.connected(&store);
     while let Err(error) = service.connect(&store).await {
+        onlooker.unprepared(&with_causes(&error));
         let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
         tell(&parts.statements, shown(error.failure(), NO_TABLES), reason);
         tokio::time::sleep(PAUSE).await;
     }
     parts.statements.ok();
+    onlooker.connected(&store);
     tracing::info!("ready");
     loop {
         tokio::time::sleep(PAUSE).await;
+        let asked = Instant::now();
         match service.probe().await {
-            Ok(()) => parts.cassandra.ok(),
-            Err(error) => tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error)),
+            Ok(()) => {
+                parts.cassandra.ok();
+                onlooker.connected(&store);
+                onlooker.answered(asked.elapsed());
+            }
+            Err(error) => {
+                onlooker.disconnected(&with_causes(&error));
+                tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+            }
         }
     }
 }

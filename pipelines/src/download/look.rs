@@ -46,7 +46,9 @@ pub async fn look(request: &Request<'_>) -> Result<Vec<FileAtSource>, Error> {
         let latest = latests.of(&address.location)?;
         work.push((address, latest));
     }
-    let looks = stream::iter(&work).map(|(address, latest)| of_one(request, client.as_ref(), address, latest.as_ref()));
+    let client = client.as_ref();
+    let looks =
+        stream::iter(work).map(|(address, latest)| async move { of_one(request, client, &address, latest.as_ref()).await });
     files.extend(looks.buffered(AT_ONCE).collect::<Vec<_>>().await);
     Ok(files)
 }

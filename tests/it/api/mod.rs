@@ -4,6 +4,8 @@ mod attacks;
 mod contract;
 mod kit;
 mod load;
+mod operations;
+mod pages;
 mod paging;
 mod session_events;
 mod who;
@@ -115,6 +117,14 @@ fn orders(orders: impl IntoIterator<Item = (u64, u64, &'static str)>) -> String 
 
 /// The shop after a run over these orders.
 async fn shop(served: String) -> TestPipeline {
+    let shop = shop_folder().await;
+    shop.serve_at("orders", served);
+    shop.run().await;
+    shop
+}
+
+/// The shop before its first run.
+async fn shop_folder() -> TestPipeline {
     let by_buyer = format!("SELECT {COLUMNS} FROM orders");
     let by_day = "SELECT day, ts, id, buyer, amount FROM orders";
     let buyers = "SELECT buyer, count(*) AS orders, max(ts) AS latest FROM orders GROUP BY buyer";
@@ -125,10 +135,7 @@ async fn shop(served: String) -> TestPipeline {
         ("buyers.sql", buyers),
         ("c_buyers.sql", "SELECT buyer, orders, latest FROM buyers"),
     ];
-    let shop = TestPipeline::written("shop", &files).await;
-    shop.serve_at("orders", served);
-    shop.run().await;
-    shop
+    TestPipeline::written("shop", &files).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,8 @@ async fn a_dry_run_changes_nothing_and_foretells_everything() {
         ("raw.session_events", "raw/session_events/session_events"),
         ("use_case.sessions", "use_case/session_events/sessions"),
         ("use_case.starts_per_hour", "use_case/session_events/starts_per_hour"),
+        ("use_case.sessions_per_day", "use_case/session_events/sessions_per_day"),
+        ("use_case.session_lengths", "use_case/session_events/session_lengths"),
         ("lake", ""),
     ] {
         for kind in [MaintenanceStep::Vacuum, MaintenanceStep::Orphans, MaintenanceStep::Checkpoint] {

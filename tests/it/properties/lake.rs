@@ -8,12 +8,12 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::DateTime;
 use futures::TryStreamExt;
+use model::Classify;
 use model::clock::Clock;
 use model::definition::{self, DefinitionText, Pipeline};
-use model::report::{StageName, StageReport};
+use model::report::StageReport;
 use model::shutdown::Shutdown;
-use model::{Classify, Progress};
-use pipelines::context::{Context, Watch};
+use pipelines::context::Context;
 use pipelines::runner;
 use tempfile::TempDir;
 use tests::kit::chain;
@@ -83,7 +83,14 @@ impl CaseLake {
     /// The whole chain, once; the sums of each stage must close.
     pub(super) async fn run(&self) -> Vec<StageReport> {
         let lake = Lake::new(self.root(), &self.pipeline.name);
-        let context = Context::new(self.pipeline.clone(), lake, self.clock.clone(), None, Shutdown::default(), Arc::new(Nobody));
+        let context = Context::new(
+            self.pipeline.clone(),
+            lake,
+            self.clock.clone(),
+            None,
+            Shutdown::default(),
+            Arc::new(pipelines::ui::Nobody),
+        );
         let reports = Box::pin(runner::run(&context, std::future::pending())).await;
         let reports = reports.unwrap_or_else(|error| panic!("{:?}: {}", error.failure(), chain(&error)));
         for report in &reports {
@@ -168,14 +175,4 @@ fn count(rows: &RecordBatch, columns: Columns, step: i64, into: &mut Rows) {
         let text: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
         *into.entry(text.join(" | ")).or_default() += step;
     }
-}
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn start(&self, _stage: StageName, _target: &str) -> Box<dyn Progress> {
-        Box::new(model::progress::Silent)
-    }
-
-    fn say(&self, _line: &str) {}
 }

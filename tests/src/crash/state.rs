@@ -17,7 +17,8 @@
 //!   after the kill;
 //! - of write times in Cassandra what [`Times`] says, for the steps that say so, what another writer's clock said, and how many
 //!   commits without rows a checkpoint has passed;
-//! - `_sluice/.../hold/` and `.lock`: they name processes, and count them.
+//! - `_sluice/.../hold/` and `.lock`: they name processes, and count them;
+//! - `_sluice/.../runs/`: a run that was killed and the one after it are two.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -185,7 +186,7 @@ fn kept(folder: &Path) -> Vec<String> {
     walk(folder, &mut |path| {
         let name = path.strip_prefix(folder).expect("below the folder").display().to_string();
         let is_run = name.starts_with("keys/") && path.extension().is_some_and(|ending| ending == "run");
-        if !is_run && !name.starts_with("hold/") {
+        if !is_run && !name.starts_with("hold/") && !name.starts_with("runs/") {
             lines.push(name);
         }
     });

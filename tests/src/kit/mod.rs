@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::Progress;
 use model::clock::Clock;
 use model::failure::Classify;
 use model::plan::RunPlan;
@@ -25,7 +24,7 @@ use model::slice::Slice;
 use model::verify::Verification;
 use pipelines::commands::plan::{self, Serving};
 use pipelines::commands::verify::{self, Choice, Mending};
-use pipelines::context::{Context, Watch};
+use pipelines::context::Context;
 use pipelines::{Error, folder, runner};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -138,7 +137,7 @@ impl TestPipeline {
     pub fn context(&self) -> Result<Context, Error> {
         let pipeline = folder::read(&self.definition, &|name| self.variable(name))?;
         let lake = Lake::new(self.lake(), &pipeline.name);
-        Ok(Context::new(Arc::new(pipeline), lake, Clock::Wall, self.slice, Shutdown::default(), Arc::new(Nobody)))
+        Ok(Context::new(Arc::new(pipeline), lake, Clock::Wall, self.slice, Shutdown::default(), Arc::new(pipelines::ui::Nobody)))
     }
 
     pub async fn store(&self) -> cassandra::Store {
@@ -175,7 +174,7 @@ impl TestPipeline {
     pub async fn plan(&self) -> RunPlan {
         let context = self.context().unwrap();
         let store = self.store().await;
-        match Box::pin(plan::make(&context, Serving::Read(&store))).await {
+        match Box::pin(plan::make(&context, Serving::Read(&store), plan::Sources::Asked)).await {
             Ok(plan) => plan,
             Err(error) => panic!("{}", chain(&error)),
         }
@@ -319,17 +318,6 @@ fn shown(value: Option<&CqlValue>) -> String {
         Some(CqlValue::Uuid(id)) => id.to_string(),
         Some(other) => format!("{other:?}"),
     }
-}
-
-/// Nobody watches a test.
-struct Nobody;
-
-impl Watch for Nobody {
-    fn start(&self, _stage: StageName, _target: &str) -> Box<dyn Progress> {
-        Box::new(model::progress::Silent)
-    }
-
-    fn say(&self, _line: &str) {}
 }
 
 /// A plain session, without anything of ours.

@@ -174,6 +174,16 @@ pub(super) fn state(path: &Path, shutdown: &Shutdown) -> Result<Sign, Error> {
     Ok(Sign::Silent(holder))
 }
 
+/// The holder, where it gave a sign of life within the time of three.
+pub(super) fn living(path: &Path) -> Option<Holder> {
+    let last = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+    let holder = read(path)?;
+    let sign = Duration::from_millis(holder.silence_millis) / SIGNS;
+    // In the future: the clock was set back since.
+    let is_living = last != SystemTime::UNIX_EPOCH && SystemTime::now().duration_since(last).map_or(true, |age| age < sign * 3);
+    is_living.then_some(holder)
+}
+
 fn host() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }

@@ -26,6 +26,7 @@ use model::shutdown::Shutdown;
 pub use file::Holder;
 
 use crate::error::Error;
+use crate::lake::Lake;
 use file::{Sign, epochs, file_of, remove_older, state};
 
 /// How long a sign of life counts where nobody says otherwise: a machine may be out of breath for that long.
@@ -106,6 +107,15 @@ pub(crate) fn take(folder: &Path, terms: &Terms, guard: &Guard) -> Result<Hold, 
         return Ok(start(Held { folder: folder.to_owned(), epoch, file }, terms.silence, guard, replaced));
     }
     Err(Error::Held { path: shown(folder), holder: file::described(None) })
+}
+
+/// Who holds the lake, as far as signs of life tell: one that died a moment ago is still named.
+///
+/// For onlookers: it touches no lock, which would be in the way of whoever takes the hold.
+pub fn look(lake: &Lake) -> Result<Option<Holder>, Error> {
+    let folder = lake.hold_folder();
+    let Some(epoch) = epochs(&folder)?.into_iter().max() else { return Ok(None) };
+    Ok(file::living(&file_of(&folder, epoch)))
 }
 
 /// The pipeline's folder, of which a hold's folder is a part.

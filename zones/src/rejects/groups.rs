@@ -13,6 +13,9 @@ use crate::error::Error;
 /// More kinds than this are not told apart by their details.
 pub const MOST_GROUPS: usize = 500;
 
+/// Of each group so many records are shown.
+const EXAMPLES: usize = 5;
+
 /// What is common to some records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
@@ -26,12 +29,13 @@ pub struct Group {
     pub records: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
-    pub example: Example,
+    /// Some of them, the first that were found.
+    pub examples: Vec<Example>,
     /// The condition that these records meet, for `--where`.
     pub condition: String,
 }
 
-/// The first of a group.
+/// One of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Example {
     pub receipt: i64,
@@ -74,14 +78,17 @@ pub async fn groups(quarantine: &Table, filter: &Filter) -> Result<Vec<Group>, E
                     records: 0,
                     first: at,
                     last: at,
-                    example: Example {
+                    examples: Vec::new(),
+                });
+                if group.examples.len() < EXAMPLES {
+                    group.examples.push(Example {
                         receipt: numbers(&rows, "receipt").value(row),
                         entry: text(&rows, "entry").value(row).to_owned(),
                         position: numbers(&rows, "position").value(row),
                         detail: detail.to_owned(),
                         record: list::shown(records(&rows).value(row), list::SHOWN_BYTES),
-                    },
-                });
+                    });
+                }
                 group.records += 1;
                 group.first = group.first.min(at);
                 group.last = group.last.max(at);

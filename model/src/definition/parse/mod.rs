@@ -4,6 +4,7 @@ mod cassandra;
 mod columns;
 mod csv;
 mod endpoint;
+mod page;
 mod raw;
 mod reading;
 mod source;
@@ -147,6 +148,8 @@ struct Known<'t> {
     raw: Names<'t>,
     use_cases: Names<'t>,
     cassandra: Names<'t>,
+    endpoints: Names<'t>,
+    pages: Names<'t>,
     files: &'t BTreeMap<String, String>,
     variables: Lookup<'t>,
     /// What `ttl` and retention count by; wall time where the file says something that is no clock.
@@ -191,6 +194,8 @@ impl<'t> Known<'t> {
             raw: names("raw"),
             use_cases: names("use_case"),
             cassandra: names("cassandra"),
+            endpoints: names("endpoint"),
+            pages: names("page"),
             files,
             variables,
             clock: clock.and_then(|clock| clock_of(clock.get_ref())).unwrap_or(PipelineClock::Wall),
@@ -291,6 +296,9 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
     });
     let mut paths = Vec::new();
     let endpoints = each(&mut file, "endpoint", |name, reader| endpoint::endpoint(name, reader, known, &sound, &mut paths));
+    let mut links = Vec::new();
+    let pages = each(&mut file, "page", |name, reader| page::page(name, reader, known, &endpoints, &mut links));
+    page::check_links(&file, &pages, &links, known);
     note_cycles(&file, &use_cases);
     if known.sources.all.is_empty() && !file.meant("source") {
         file.complain(&(0..0), Complaint::new("a pipeline needs at least one source").hint("add [source.NAME] with its `url`"));
@@ -308,6 +316,7 @@ fn pipeline<'t>(root: &'t DeTable<'t>, problems: &'t Problems<'t>, known: &Known
         use_cases,
         cassandra,
         endpoints,
+        pages,
         hash: String::new(),
     };
     pipeline.hash = hash::pipeline_hash(&pipeline);

@@ -5,6 +5,7 @@
 mod endpoint_keys;
 mod keys;
 mod kind;
+mod page_keys;
 mod schema;
 mod sections;
 
@@ -52,7 +53,7 @@ pub enum Default {
 
 /// All keys, in the order of the page.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    keys::KEYS.iter().chain(endpoint_keys::KEYS)
+    keys::KEYS.iter().chain(endpoint_keys::KEYS).chain(page_keys::KEYS)
 }
 
 /// The tables of docs/definition.md, one for each section, in its order.

@@ -15,6 +15,9 @@ pub(super) const FOLD: &str = "[use_case.NAME.columns]";
 pub(super) const CASSANDRA: &str = "[cassandra.NAME]";
 pub(super) const ENDPOINT: &str = "[endpoint.NAME]";
 pub(super) const RANGE: &str = "[endpoint.NAME.range]";
+pub(super) const PAGE: &str = "[page.NAME]";
+pub(super) const PICKER: &str = "[[page.NAME.parameters]]";
+pub(super) const PART: &str = "[[page.NAME.parts]]";
 
 /// In the order of the page; an outer section comes before those within it.
 pub const SECTIONS: &[Section] = &[
@@ -67,7 +70,56 @@ pub const SECTIONS: &[Section] = &[
             || json!({ "if": { "required": ["bucket"] }, "then": { "required": ["max"] }, "else": { "properties": { "bucket_width": false } } }),
         ),
     },
+    Section {
+        header: PAGE,
+        path: &["page", "*"],
+        description: "A page of the dashboard",
+        together: Some(|| json!({ "required": ["parts"] })),
+    },
+    Section {
+        header: PICKER,
+        path: &["page", "*", "parameters", "[]"],
+        description: "What the reader of a page chooses",
+        together: Some(|| {
+            json!({ "allOf": [
+                {
+                    "if": { "properties": { "kind": { "const": "choice" } } },
+                    "then": { "required": ["choices"] },
+                    "else": { "properties": { "choices": false } },
+                },
+                { "if": { "properties": { "kind": { "const": "range" } } }, "then": { "required": ["default"] } },
+            ] })
+        }),
+    },
+    Section {
+        header: PART,
+        path: &["page", "*", "parts", "[]"],
+        description: "A tile, a chart or a table over what an endpoint answers",
+        together: Some(of_parts),
+    },
 ];
+
+/// Keys that only some kinds of parts have, and those that they need.
+fn of_parts() -> Value {
+    let of = |kind: &str, needed: &[&str], refused: &[&str]| {
+        let refused: serde_json::Map<String, Value> = refused.iter().map(|key| ((*key).to_owned(), json!(false))).collect();
+        let mut then = json!({ "required": needed, "properties": refused });
+        if kind != "table" {
+            then["anyOf"] = json!([
+                { "required": ["y"], "not": { "required": ["aggregate"], "properties": { "aggregate": { "const": "count" } } } },
+                { "required": ["aggregate"], "properties": { "aggregate": { "const": "count" }, "y": false } },
+            ]);
+        }
+        json!({ "if": { "properties": { "kind": { "const": kind } } }, "then": then })
+    };
+    json!({ "allOf": [
+        of("tile", &[], &["x", "group", "fields", "link"]),
+        of("lines", &["x"], &["fields", "link"]),
+        of("bars", &["x"], &["group", "fields"]),
+        of("distribution", &["x"], &["of", "group", "fields", "link"]),
+        of("table", &[], &["x", "y", "of", "group", "aggregate", "format"]),
+    ] })
+}
 
 /// Keys that only one format has.
 fn of_csv() -> Value {

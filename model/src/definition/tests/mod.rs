@@ -74,6 +74,35 @@ path = "/v1/days/{date}/orders"
 table = "orders_by_day"
 where = { day = "{date}", ts = "{at?}" }
 totals = { orders = "count()", amount = "sum(amount)" }
+
+[page.sales]
+title = "Sales"
+parameters = [{ name = "span", kind = "range", default = "7 days" }, { name = "state", kind = "choice", choices = ["new", "paid"] }]
+
+[[page.sales.parts]]
+kind = "lines"
+title = "Orders over time"
+endpoint = "orders"
+range = "{span}"
+x = "ts"
+aggregate = "count"
+
+[[page.sales.parts]]
+kind = "table"
+title = "Orders"
+endpoint = "orders"
+link = { page = "day", date = "{ts}" }
+
+[page.day]
+title = "A day"
+parameters = [{ name = "date", kind = "text" }]
+
+[[page.day.parts]]
+kind = "tile"
+title = "Amount"
+endpoint = "orders_of_day"
+with = { date = "{date}" }
+y = "amount"
 "#;
 
 fn text(toml: &str) -> DefinitionText {

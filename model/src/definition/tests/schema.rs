@@ -96,6 +96,13 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "does not divide the bucket",
     "is less than `page_size`",
     "an answer of totals needs",
+    "this page has no picker",
+    "is not a picker of kind",
+    "] has no parameter",
+    "] has no picker",
+    "] has no range",
+    "] needs ",
+    "is not one of `choices`",
 ];
 
 /// Why a value is not what the schema asks for, if it is not.

@@ -18,6 +18,10 @@ pub(super) fn session_events(toml: &str) -> DefinitionText {
         ("completed_sessions.sql", include_str!("../../../../pipelines/session_events/completed_sessions.sql")),
         ("starts_per_hour.sql", include_str!("../../../../pipelines/session_events/starts_per_hour.sql")),
         ("starts_per_hour_by_day.sql", include_str!("../../../../pipelines/session_events/starts_per_hour_by_day.sql")),
+        ("sessions_per_day.sql", include_str!("../../../../pipelines/session_events/sessions_per_day.sql")),
+        ("sessions_per_day_by_day.sql", include_str!("../../../../pipelines/session_events/sessions_per_day_by_day.sql")),
+        ("session_lengths.sql", include_str!("../../../../pipelines/session_events/session_lengths.sql")),
+        ("session_lengths_by_day.sql", include_str!("../../../../pipelines/session_events/session_lengths_by_day.sql")),
     ];
     let files: BTreeMap<_, _> = files.map(|(name, sql)| (name.to_owned(), sql.to_owned())).into();
     DefinitionText { path: "pipelines/session_events/pipeline.toml".into(), toml: toml.to_owned(), files }
@@ -113,7 +117,8 @@ fn the_shipped_sessions_fold_as_the_file_says() {
 #[test]
 fn the_shipped_cassandra_tables_have_their_keys_and_types() {
     let pipeline = shipped();
-    let [started, completed, per_hour] = pipeline.cassandra.as_slice() else { panic!("three tables") };
+    let [started, completed, per_hour, per_day, lengths] = pipeline.cassandra.as_slice() else { panic!("five tables") };
+    assert!([per_day, lengths].iter().all(|table| table.partition_key == ["day"]), "what pages show is asked for by day");
     assert_eq!((started.name.as_str(), &started.from), ("started_sessions", &Origin::Raw("session_events".into())));
     assert_eq!(started.partition_key, ["country", "day"]);
     assert_eq!(started.clustering, [("ts".into(), Order::Desc), ("session_id".into(), Order::Asc)]);
@@ -141,6 +146,8 @@ fn the_shipped_endpoints_are_those_of_the_exercise() {
             vec!["/v1/countries/{country}/started-sessions", "/models/started_sessions/{country}/{hours}"],
             vec!["/v1/starts-per-hour"],
             vec!["/v1/starts"],
+            vec!["/v1/sessions-per-day"],
+            vec!["/v1/session-lengths"],
         ]
     );
     let started = &pipeline.endpoints[1];

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::Schema;
 use cassandra::schema::{Ddl, ddl};
-use model::plan::{Amount, RunPlan, SourcePlan, SourceState, TableChange, TableToMake};
+use model::plan::{Amount, FileAtSource, RunPlan, SourcePlan, SourceState, TableChange, TableToMake};
 use std::time::Duration;
 use zones::delta::{Made, Table};
 use zones::plan;
@@ -74,6 +74,15 @@ pub(super) async fn sources(context: &Context, plan: &mut RunPlan) -> Result<(),
         plan.sources.push(SourcePlan { source: source.name.clone(), files, bytes });
     }
     Ok(())
+}
+
+/// The sources, of which nothing is known.
+pub(super) fn unknown_sources(context: &Context, reason: &str, plan: &mut RunPlan) {
+    for source in &context.pipeline.sources {
+        let (because, bytes) = (reason.to_owned(), Amount::later("known after landing"));
+        let file = FileAtSource { url: String::new(), state: SourceState::Unknown, because, bytes: bytes.clone() };
+        plan.sources.push(SourcePlan { source: source.name.clone(), files: vec![file], bytes });
+    }
 }
 
 /// What landing-to-raw would load, and what retention would remove.

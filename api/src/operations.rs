@@ -1,0 +1,173 @@
+//! The operations API: how the pipeline is, for a dashboard and for whoever watches over it.
+//!
+//! Contract: a key whose scope names `_pipeline` opens it, and no other does. What it answers is looked at elsewhere ([`Operations`]):
+//! this crate reads no lake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get};
+use futures::future::BoxFuture;
+use model::operations::{OPERATIONS_SCHEMA, Overview, Rejects, RunRecord, RunSummary};
+use model::plan::RunPlan;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::answer::holds;
+use crate::cursor::Fingerprint;
+use crate::keys::Caller;
+use crate::layers::{Access, Route};
+use crate::openapi::document;
+use crate::problem::{Code, Problem};
+use crate::service::Service;
+
+/// Its name in scopes, logs and metrics.
+pub(crate) const NAME: &str = "_pipeline";
+
+/// So many runs are answered where the caller gives no `limit`, and at most.
+const RUNS: usize = 50;
+const MOST_RUNS: usize = 500;
+
+/// Who looks at the lake and at runs.
+pub trait Operations: Send + Sync {
+    /// What was seen last.
+    fn overview(&self) -> Arc<Overview>;
+
+    /// The newest runs, the newest first.
+    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<RunSummary>, Unanswered>>;
+
+    /// One run; `None` where none of that name is on record.
+    fn run(&self, id: String) -> BoxFuture<'_, Result<Option<RunRecord>, Unanswered>>;
+
+    /// What was set aside.
+    fn rejects(&self) -> BoxFuture<'_, Result<Arc<Rejects>, Unanswered>>;
+
+    /// What a run would do now.
+    fn plan(&self) -> BoxFuture<'_, Result<Arc<RunPlan>, Unanswered>>;
+}
+
+/// Why there is no answer, for the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered(pub String);
+
+impl From<Unanswered> for Problem {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::new(Code::Unavailable, unanswered.0).retry_after(Duration::from_secs(5))
+    }
+}
+
+impl Service {
+    /// Takes who looks at the lake; without anybody there is no operations API.
+    #[must_use]
+    pub fn with_operations(mut self, operations: Arc<dyn Operations>) -> Self {
+        self.operations = Some(operations);
+        self
+    }
+
+    /// Whether a caller sees it.
+    pub(crate) fn shows_operations(&self, caller: &Caller) -> bool {
+        self.operations.is_some() && caller.may(&self.pipeline, NAME)
+    }
+
+    pub(crate) fn operations_routes(&self) -> Vec<Route> {
+        let Some(operations) = &self.operations else { return Vec::new() };
+        let of = || Arc::clone(operations);
+        let seen = of();
+        let status = get(async move |request: Parts| answer(&request, &*seen.overview()));
+        let seen = of();
+        let runs = get(async move |request: Parts| -> Result<Response, Problem> {
+            let runs = seen.runs(limit(&request)?).await?;
+            Ok(answer(&request, &json!({ "schema": OPERATIONS_SCHEMA, "runs": runs })))
+        });
+        let seen = of();
+        let run = get(async move |Path(id): Path<String>, request: Parts| -> Result<Response, Problem> {
+            let found = seen.run(id).await?.ok_or_else(|| Problem::new(Code::NotFound, "no run of that name is on record"))?;
+            Ok(answer(&request, &found))
+        });
+        let seen = of();
+        let rejects =
+            get(async move |request: Parts| -> Result<Response, Problem> { Ok(answer(&request, &*seen.rejects().await?)) });
+        let seen = of();
+        let plan = get(async move |request: Parts| -> Result<Response, Problem> { Ok(answer(&request, &*seen.plan().await?)) });
+        [("status", status), ("runs", runs), ("runs/{id}", run), ("rejects", rejects), ("plan", plan)].map(route).into()
+    }
+}
+
+fn route((path, handler): (&str, MethodRouter)) -> Route {
+    let paths = vec![format!("/v1/_pipeline/{path}").as_str().into()];
+    Route { name: NAME.to_owned(), access: Access::Scoped, paths, handler }
+}
+
+/// A document, or that it is the one which the caller has.
+pub(crate) fn answer(request: &Parts, document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).expect("a document is plain data");
+    let etag = format!("W/\"{}\"", Fingerprint::of([body.as_slice()]).text());
+    let mut headers = HeaderMap::new();
+    headers.insert(ETAG, HeaderValue::from_str(&etag).expect("a fingerprint is of hexadecimal digits"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("authorization, x-api-key"));
+    if holds(&request.headers, &etag) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (headers, body).into_response()
+}
+
+fn limit(request: &Parts) -> Result<usize, Problem> {
+    let mut limit = None;
+    for pair in request.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name != "limit" {
+            return Err(Problem::parameter(name, "is not known; there is: limit"));
+        }
+        if limit.is_some() {
+            return Err(Problem::parameter(name, "is given twice"));
+        }
+        let number = value.parse().ok().filter(|number| (1..=MOST_RUNS).contains(number) && value.as_bytes()[0] != b'+');
+        limit = Some(number.ok_or_else(|| Problem::parameter(name, format!("is not a whole number from 1 to {MOST_RUNS}")))?);
+    }
+    Ok(limit.unwrap_or(RUNS))
+}
+
+/// For the document of the API: paths and their operations.
+pub(crate) fn paths() -> Vec<(String, Value)> {
+    let limit = json!([{ "name": "limit", "in": "query", "required": false, "description": "So many runs",
+        "schema": { "type": "integer", "minimum": 1, "maximum": MOST_RUNS, "default": RUNS } }]);
+    let id = json!([{ "name": "id", "in": "path", "required": true, "description": "As the list of runs has it",
+        "schema": { "type": "string", "pattern": "^[0-9]{17}$" } }]);
+    let documents: [(&str, &str, &str, Value, &[&str]); 5] = [
+        (
+            "status",
+            "pipeline_status",
+            "What each zone holds, how far each table is behind, and what is wrong",
+            json!([]),
+            &["schema", "pipeline", "health", "findings", "lake", "landings", "raw", "use_cases", "serving"],
+        ),
+        ("runs", "pipeline_runs", "The newest runs, the newest first", limit, &["schema", "runs"]),
+        (
+            "runs/{id}",
+            "pipeline_run",
+            "One run: its stages, its accounting, what was planned beside what came",
+            id,
+            &["schema", "id", "state", "report"],
+        ),
+        (
+            "rejects",
+            "pipeline_rejects",
+            "Records that were set aside, in groups of what is wrong with them",
+            json!([]),
+            &["schema", "records", "groups"],
+        ),
+        ("plan", "pipeline_plan", "What a run would do now", json!([]), &["schema", "is_up_to_date", "problems"]),
+    ];
+    let described = |(path, id, summary, parameters, required): (&str, &str, &str, Value, &[&str])| {
+        let schema = json!({ "type": "object", "required": required });
+        (format!("/v1/_pipeline/{path}"), document(id, "operations", summary, parameters, schema))
+    };
+    documents.into_iter().map(described).collect()
+}

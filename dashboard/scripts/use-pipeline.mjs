@@ -1,0 +1,113 @@
+// Uses the pages of the pipeline as somebody who operates it would; called by use.mjs.
+import assert from 'node:assert/strict';
+
+const VERDICTS = /^(All is well|Needs attention|Failing)$/;
+const NAMES = ['_status', '_runs', '_rejects', '_plan'];
+
+async function entry(page, name) {
+  await page.getByRole('navigation', { name: 'Pipeline' }).getByRole('link', { name }).click();
+}
+
+export async function overflow(page, what) {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(wide <= 0, `${what} is ${wide} px too wide`);
+}
+
+async function status(page, { settled, shown }) {
+  await entry(page, /^Pipeline/);
+  await settled(page);
+  assert.match(page.url(), /page=_status/);
+  assert.match(await page.title(), /^Pipeline/);
+  const verdict = await page.locator('#verdict').innerText();
+  assert.match(verdict, VERDICTS);
+  const badge = page.getByRole('navigation', { name: 'Pipeline' }).getByText(verdict.toLowerCase());
+  assert.equal(await badge.count(), verdict === 'All is well' ? 0 : 1, 'the entry bears what the verdict says');
+
+  // The picture: a card for each table, an edge for each reading, and a row for each card.
+  const picture = page.locator('.zones');
+  await page.waitForFunction(() => document.querySelectorAll('.edges > path').length > 0);
+  assert.equal(await picture.locator('.edges > path').count(), await picture.locator('[data-port]').count());
+  const cards = await picture.locator('[data-card]').count();
+  const rows = await page.getByRole('region', { name: 'Tables of the pipeline' }).locator('tbody tr').count();
+  assert.ok(rows === cards || rows === cards + 1, `${rows} rows for ${cards} cards and perhaps the quarantine`);
+  await shown(page, 'status-light');
+
+  // What was found leads to where it is seen; where nothing was, the last run does.
+  const found = page.locator('.findings a');
+  const lead = (await found.count()) ? found.first() : page.locator('.verdict a');
+  await lead.click();
+  await settled(page);
+  assert.match(page.url(), /page=_(run|runs|rejects|plan)\b/);
+  await page.goBack();
+  await page.locator('#verdict').waitFor();
+}
+
+async function runs(page, { settled, shown }) {
+  await entry(page, 'Runs');
+  await settled(page);
+  const rows = page.getByRole('region', { name: 'Rows of the runs' });
+  await rows.locator('tbody tr').first().waitFor();
+  await shown(page, 'runs-light');
+
+  // A bar leads on by keys, and says which it is.
+  await page.getByRole('application').focus();
+  await page.keyboard.press('End');
+  await page.getByText(/: (Done|Failed|Stopped|Cut off|Running), .*, \d+ of \d+$/).waitFor({ state: 'attached' });
+  await page.keyboard.press('Enter');
+  await settled(page);
+  const byKeys = page.url();
+  await page.goBack();
+
+  await rows.locator('tbody a').first().click();
+  await settled(page);
+  assert.equal(page.url(), byKeys, 'the newest bar and the first row are the same run');
+  await page.getByText('The accounting closes').waitFor();
+  const loads = await page.getByRole('region', { name: 'Numbers of the stages' }).getByText('landing-to-raw').count();
+  assert.equal(await page.getByText(/read [\d,]+ = accepted [\d,]+/).count(), loads);
+  await shown(page, 'run-light');
+  await page.goBack();
+  await rows.waitFor();
+
+  await page.goto(`${new URL(page.url()).origin}/?page=_run&id=no-such-run`);
+  await page.getByText('There is no run').waitFor();
+}
+
+async function rejects(page, { settled, shown }) {
+  await entry(page, 'Rejects');
+  await settled(page);
+  const groups = page.locator('.reject');
+  if (await groups.count()) {
+    await groups.first().locator('summary').click();
+    await groups.first().locator('pre').first().waitFor();
+    assert.equal(await groups.first().getByRole('button', { name: /^Copy the command/ }).count(), 2);
+  } else {
+    await page.getByText('Nothing is set aside').waitFor();
+  }
+  await shown(page, 'rejects-light');
+}
+
+async function plan(page, { settled, shown }) {
+  await entry(page, 'Plan');
+  await settled(page);
+  assert.match(await page.locator('#plan').innerText(), /^(Up to date|A run would)/);
+  await page.getByRole('button', { name: 'Plan again' }).click();
+  await page.getByRole('button', { name: 'Plan again' }).waitFor();
+  await shown(page, 'plan-light');
+}
+
+export async function usePipeline(page, tools) {
+  await status(page, tools);
+  await runs(page, tools);
+  await rejects(page, tools);
+  await plan(page, tools);
+}
+
+// Each page on its own, as another person with another screen sees it.
+export async function lookAtPipeline(page, url, look, { settled, shown }) {
+  for (const name of NAMES) {
+    await page.goto(`${url}/?page=${name}`);
+    await settled(page);
+    await overflow(page, `${name} (${look})`);
+    await shown(page, `${name.slice(1)}-${look}`);
+  }
+}

@@ -1,0 +1,168 @@
+//! The operations API: what it says of a pipeline while things happen to it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::kit::{TestPipeline, program};
+use tests::source_server::Reply;
+
+use super::kit::{Api, make_key};
+use super::{orders, shop_folder};
+
+const STATUS: &str = "/v1/_pipeline/status";
+
+/// Asks until the status is as it should be: it is looked at every few seconds.
+async fn until(api: &Api, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = api.get(STATUS).await.json();
+        if is_so(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "{what}: {status:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn run(pipeline: &TestPipeline) -> Option<i32> {
+    pipeline.sluice(&["run", &pipeline.name]).await.output().unwrap().status.code()
+}
+
+fn found(status: &Value) -> Vec<(&str, &str)> {
+    let findings = status["findings"].as_array().unwrap();
+    findings.iter().map(|finding| (finding["about"].as_str().unwrap(), finding["message"].as_str().unwrap())).collect()
+}
+
+fn state_of(run: &Value) -> &str {
+    run["state"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_how_a_pipeline_is_from_before_its_first_run_on() {
+    let shop = shop_folder().await;
+    shop.serve_at("orders", orders((1..=100).map(|id| (id, id % 50, "ann"))));
+    let api = Api::start_with(&shop, &[], &[]).await;
+    let empty = until(&api, "nothing is there", |status| status["serving"]["state"] == "unprepared").await;
+    assert_eq!(empty["health"], "attention");
+    assert!(found(&empty).contains(&("lake", &*format!("there is nothing of shop in the lake at {}", shop.lake().display()))));
+    assert_eq!((&empty["raw"][0]["version"], &empty["last_run"]), (&Value::Null, &Value::Null));
+    assert_eq!(api.get("/v1/_pipeline/runs").await.json()["runs"], json!([]));
+    assert_eq!(api.get("/v1/_pipeline/rejects").await.json()["records"], 0);
+
+    assert_eq!(run(&shop).await, Some(0));
+    let well = until(&api, "all is well", |status| status["health"] == "ok" && status["holder"].is_null()).await;
+    assert_eq!(found(&well), []);
+    let landed = &well["landings"][0];
+    assert_eq!((&landed["source"], &landed["files"], &landed["newest"]["receipt"]), (&json!("orders"), &json!(1), &json!(1)));
+    let (raw, buyers) = (&well["raw"][0], &well["use_cases"][0]);
+    assert_eq!((&raw["rows"], &raw["newest_event"]), (&json!(100), &json!("2024-03-03T01:00:00Z")));
+    assert_eq!(raw["reads"], json!([{ "from": "landing.orders", "position": 1, "version": 1, "behind": 0 }]));
+    assert_eq!(
+        (&buyers["rows"], &buyers["reads"][0]["from"], &buyers["reads"][0]["behind"]),
+        (&json!(1), &json!("raw.orders"), &json!(0))
+    );
+    let served = well["serving"]["tables"].as_array().unwrap();
+    assert!(served.len() == 3 && served.iter().all(|table| table["reads"]["behind"] == 0), "{served:?}");
+    assert!(well["serving"]["nodes"].as_array().unwrap().iter().any(|node| node["is_up"] == true));
+
+    // The run is on record, with its accounting and what was planned beside what came.
+    let runs = api.get("/v1/_pipeline/runs").await.json();
+    let listed = &runs["runs"][0];
+    assert_eq!(
+        (state_of(listed), &listed["counts"]["accepted"], &listed["accounting_closes"]),
+        ("done", &json!(100), &json!(true))
+    );
+    let whole = api.get(&format!("/v1/_pipeline/runs/{}", listed["id"].as_str().unwrap())).await.json();
+    let stages = whole["report"]["stages"].as_array().unwrap();
+    let load = stages.iter().find(|stage| stage["stage"] == "landing-to-raw").unwrap();
+    assert_eq!((&load["counts"]["read"], &load["planned"]["rows"]["fact"]), (&json!(100), &json!(100)));
+    assert_eq!((&whole["remaining"], &whole["command"]), (&json!([]), &json!("sluice run shop")));
+    assert_eq!(api.get("/v1/_pipeline/runs/00000000000000001").await.code(), "not-found");
+    assert_eq!(api.get("/v1/_pipeline/runs/..%2f..%2fformat").await.code(), "not-found");
+    assert_eq!(api.get("/v1/_pipeline/runs?limit=0").await.code(), "invalid-parameter");
+
+    // Nothing changed: no body. And a run that finds nothing to do is a run.
+    let etag = api.get(STATUS).await.header("etag").to_owned();
+    assert_eq!(api.get_with(STATUS, &[("if-none-match", &etag)]).await.status, 304);
+    let plan = api.get("/v1/_pipeline/plan").await.json();
+    assert_eq!((&plan["is_up_to_date"], &plan["problems"]), (&json!(true), &json!([])), "{plan:#}");
+    assert_eq!(run(&shop).await, Some(0));
+    until(&api, "a second run", |status| status["last_run"]["counts"]["read"] == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do_it() {
+    let shop = shop_folder().await;
+    let good = orders((1..=20).map(|id| (id, id, "bob")));
+    shop.serve_at("orders", good.clone());
+    let api = Api::start_with(&shop, &[], &[]).await;
+    assert_eq!(run(&shop).await, Some(0));
+
+    // Records that cannot be taken.
+    let bad = "{\"id\":77,\"ts\":\"2024-03-02T00:00:00Z\",\"buyer\":\"eve\",\"price\":\"dear\"}";
+    shop.serve_at("orders", format!("{good}\n{bad}\nno json\n"));
+    assert_eq!(run(&shop).await, Some(0));
+    let status = until(&api, "rejects", |status| status["last_run"]["counts"]["rejected"] == 2).await;
+    assert_eq!(status["health"], "attention");
+    assert_eq!(found(&status), [("runs", "2 of 22 records of the last run were set aside")]);
+    let rejects = api.get("/v1/_pipeline/rejects").await.json();
+    assert_eq!((&rejects["records"], rejects["groups"].as_array().unwrap().len()), (&json!(2), 2));
+    let group = rejects["groups"].as_array().unwrap().iter().find(|group| group["reason"] == "wrong_type").unwrap();
+    assert!(group["samples"][0]["record"].as_str().unwrap().contains("\"price\":\"dear\""), "{group:#}");
+    for command in [&group["list"], &group["replay"]] {
+        let words = command.as_str().unwrap().replacen("sluice", "\"$SLUICE\"", 1);
+        let mut shell = std::process::Command::new("sh");
+        let environment = shop.sluice(&[]).await;
+        shell.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SLUICE", program("sluice"));
+        let said = shell.args(["-c", &words]).current_dir(shop.definition().parent().unwrap()).output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+        // Before the definition is mended a replay finds the same again.
+        assert!(said.status.success() && text.contains("wrong_type") || text.contains('1'), "{words}: {text}");
+    }
+
+    // A source that is gone.
+    shop.server.always("/orders", Reply::status(404));
+    assert_eq!(run(&shop).await, Some(2));
+    let status = until(&api, "a failure", |status| state_of(&status["last_run"]) == "failed").await;
+    assert_eq!(status["health"], "failing");
+    let finding = &status["findings"][0];
+    assert!(finding["message"].as_str().unwrap().starts_with("the last run failed: ") && found(&status)[0].1.contains("404"));
+    assert_eq!(finding["command"], "sluice run shop");
+
+    // A run that is killed is seen while it goes on, and known for what it is afterwards.
+    shop.server.always("/orders", Reply::normal().without_validators().stall_after(10));
+    shop.serve_at("orders", format!("{good}\n{}", orders([(99, 99, "cy")])));
+    shop.server.always("/orders", Reply::normal().without_validators().stall_after(10));
+    let mut going = shop.sluice(&["run", "shop", "--silence", "4"]).await;
+    let mut going = going.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let status = until(&api, "it goes on", |status| state_of(&status["last_run"]) == "running").await;
+    assert_eq!(status["holder"]["process"], going.id());
+    let run = api.get(&format!("/v1/_pipeline/runs/{}", status["last_run"]["id"].as_str().unwrap())).await.json();
+    assert!(run["remaining"].as_array().unwrap().contains(&json!(["landing-to-raw", "orders"])), "{run:#}");
+    going.kill().unwrap();
+    going.wait().unwrap();
+    let status = until(&api, "it was cut off", |status| state_of(&status["last_run"]) == "cut_off").await;
+    assert_eq!((&status["holder"], &status["health"]), (&Value::Null, &json!("failing")));
+    shop.server.always("/orders", Reply::normal());
+    assert_eq!(self::run(&shop).await, Some(0));
+    until(&api, "it is well again", |status| status["health"] == "ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_for_endpoints_does_not_see_how_the_pipeline_is() {
+    let shop = shop_folder().await;
+    let api = Api::start_with(&shop, &[], &[]).await;
+    assert_eq!(api.get("/v1/_pipeline/pages").await.json()["operations"], true);
+    let narrow = make_key(&shop, &["--endpoint", "orders"]).await;
+    let seen = api.becomes("/v1/_pipeline/pages", &narrow, 200).await;
+    assert_eq!(seen.json()["operations"], false);
+    let bearer = format!("Bearer {narrow}");
+    for path in ["status", "runs", "runs/00000000000000001", "rejects", "plan"] {
+        let answer = api.get_with(&format!("/v1/_pipeline/{path}"), &[("authorization", &bearer)]).await;
+        assert_eq!(answer.code(), "forbidden", "{path}");
+    }
+    let operator = make_key(&shop, &["--endpoint", "_pipeline"]).await;
+    assert_eq!(api.becomes(STATUS, &operator, 200).await.json()["pipeline"], "shop");
+    let bearer = format!("Bearer {operator}");
+    assert_eq!(api.get_with("/v1/orders", &[("authorization", &bearer)]).await.code(), "forbidden");
+}
