@@ -373,8 +373,9 @@ fn under_the_name_of_a_stage_the_program_is_that_stage() {
         let help = String::from_utf8(help.stdout).unwrap();
         assert!(help.contains(&format!("Usage: {stage} ")), "{help}");
         // What it does with a pipeline is what `sluice STAGE` does: here both miss it.
-        let own = Command::new(&link).arg("nowhere").current_dir(&base).output().unwrap();
-        let by_command = sluice(&base, &[stage, "nowhere"]);
+        let arguments = ["nowhere", "--pipelines", "none"];
+        let own = Command::new(&link).args(arguments).output().unwrap();
+        let by_command = sluice(&base, &[&[stage], &arguments[..]].concat());
         assert_eq!((own.status.code(), String::from_utf8(own.stderr).unwrap()), (by_command.code, by_command.stderr), "{stage}");
     }
 }

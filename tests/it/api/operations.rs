@@ -1,5 +1,6 @@
 //! The operations API: what it says of a pipeline while things happen to it.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -24,8 +25,22 @@ async fn until(api: &Api, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-async fn run(pipeline: &TestPipeline) -> Option<i32> {
-    pipeline.sluice(&["run", &pipeline.name]).await.output().unwrap().status.code()
+/// The program, told where the source is.
+async fn sluice(pipeline: &TestPipeline, arguments: &[&str]) -> Command {
+    let mut command = pipeline.sluice(arguments).await;
+    command.env("ORDERS_URL", pipeline.server.url("/orders"));
+    command
+}
+
+/// A server that is told as well.
+async fn serve(pipeline: &TestPipeline) -> Api {
+    Api::start_with(pipeline, &[], &[("ORDERS_URL", &pipeline.server.url("/orders"))]).await
+}
+
+/// Runs the pipeline by the program, which keeps runs on record.
+async fn run(pipeline: &TestPipeline, code: i32) {
+    let ran = sluice(pipeline, &["run", &pipeline.name]).await.output().unwrap();
+    assert_eq!(ran.status.code(), Some(code), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 fn found(status: &Value) -> Vec<(&str, &str)> {
@@ -41,7 +56,7 @@ fn state_of(run: &Value) -> &str {
 async fn it_says_how_a_pipeline_is_from_before_its_first_run_on() {
     let shop = shop_folder().await;
     shop.serve_at("orders", orders((1..=100).map(|id| (id, id % 50, "ann"))));
-    let api = Api::start_with(&shop, &[], &[]).await;
+    let api = serve(&shop).await;
     let empty = until(&api, "nothing is there", |status| status["serving"]["state"] == "unprepared").await;
     assert_eq!(empty["health"], "attention");
     assert!(found(&empty).contains(&("lake", &*format!("there is nothing of shop in the lake at {}", shop.lake().display()))));
@@ -49,7 +64,7 @@ async fn it_says_how_a_pipeline_is_from_before_its_first_run_on() {
     assert_eq!(api.get("/v1/_pipeline/runs").await.json()["runs"], json!([]));
     assert_eq!(api.get("/v1/_pipeline/rejects").await.json()["records"], 0);
 
-    assert_eq!(run(&shop).await, Some(0));
+    run(&shop, 0).await;
     let well = until(&api, "all is well", |status| status["health"] == "ok" && status["holder"].is_null()).await;
     assert_eq!(found(&well), []);
     let landed = &well["landings"][0];
@@ -86,33 +101,33 @@ async fn it_says_how_a_pipeline_is_from_before_its_first_run_on() {
     assert_eq!(api.get_with(STATUS, &[("if-none-match", &etag)]).await.status, 304);
     let plan = api.get("/v1/_pipeline/plan").await.json();
     assert_eq!((&plan["is_up_to_date"], &plan["problems"]), (&json!(true), &json!([])), "{plan:#}");
-    assert_eq!(run(&shop).await, Some(0));
+    run(&shop, 0).await;
     until(&api, "a second run", |status| status["last_run"]["counts"]["read"] == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do_it() {
     let shop = shop_folder().await;
-    let good = orders((1..=20).map(|id| (id, id, "bob")));
+    let good = orders((1..=100).map(|id| (id, id % 20, "bob")));
     shop.serve_at("orders", good.clone());
-    let api = Api::start_with(&shop, &[], &[]).await;
-    assert_eq!(run(&shop).await, Some(0));
+    let api = serve(&shop).await;
+    run(&shop, 0).await;
 
     // Records that cannot be taken.
-    let bad = "{\"id\":77,\"ts\":\"2024-03-02T00:00:00Z\",\"buyer\":\"eve\",\"price\":\"dear\"}";
+    let bad = "{\"id\":777,\"ts\":\"2024-03-02T00:00:00Z\",\"buyer\":\"eve\",\"price\":\"dear\"}";
     shop.serve_at("orders", format!("{good}\n{bad}\nno json\n"));
-    assert_eq!(run(&shop).await, Some(0));
+    run(&shop, 0).await;
     let status = until(&api, "rejects", |status| status["last_run"]["counts"]["rejected"] == 2).await;
     assert_eq!(status["health"], "attention");
-    assert_eq!(found(&status), [("runs", "2 of 22 records of the last run were set aside")]);
+    assert_eq!(found(&status), [("runs", "2 of 102 records of the last run were set aside")]);
     let rejects = api.get("/v1/_pipeline/rejects").await.json();
     assert_eq!((&rejects["records"], rejects["groups"].as_array().unwrap().len()), (&json!(2), 2));
     let group = rejects["groups"].as_array().unwrap().iter().find(|group| group["reason"] == "wrong_type").unwrap();
     assert!(group["samples"][0]["record"].as_str().unwrap().contains("\"price\":\"dear\""), "{group:#}");
     for command in [&group["list"], &group["replay"]] {
         let words = command.as_str().unwrap().replacen("sluice", "\"$SLUICE\"", 1);
-        let mut shell = std::process::Command::new("sh");
-        let environment = shop.sluice(&[]).await;
+        let mut shell = Command::new("sh");
+        let environment = sluice(&shop, &[]).await;
         shell.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SLUICE", program("sluice"));
         let said = shell.args(["-c", &words]).current_dir(shop.definition().parent().unwrap()).output().unwrap();
         let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
@@ -122,7 +137,7 @@ async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do
 
     // A source that is gone.
     shop.server.always("/orders", Reply::status(404));
-    assert_eq!(run(&shop).await, Some(2));
+    run(&shop, 2).await;
     let status = until(&api, "a failure", |status| state_of(&status["last_run"]) == "failed").await;
     assert_eq!(status["health"], "failing");
     let finding = &status["findings"][0];
@@ -131,10 +146,10 @@ async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do
 
     // A run that is killed is seen while it goes on, and known for what it is afterwards.
     shop.server.always("/orders", Reply::normal().without_validators().stall_after(10));
-    shop.serve_at("orders", format!("{good}\n{}", orders([(99, 99, "cy")])));
+    shop.serve_at("orders", format!("{good}\n{}", orders([(999, 99, "cy")])));
     shop.server.always("/orders", Reply::normal().without_validators().stall_after(10));
-    let mut going = shop.sluice(&["run", "shop", "--silence", "4"]).await;
-    let mut going = going.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut going = sluice(&shop, &["run", "shop", "--silence", "4"]).await;
+    let mut going = going.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let status = until(&api, "it goes on", |status| state_of(&status["last_run"]) == "running").await;
     assert_eq!(status["holder"]["process"], going.id());
     let run = api.get(&format!("/v1/_pipeline/runs/{}", status["last_run"]["id"].as_str().unwrap())).await.json();
@@ -144,14 +159,14 @@ async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do
     let status = until(&api, "it was cut off", |status| state_of(&status["last_run"]) == "cut_off").await;
     assert_eq!((&status["holder"], &status["health"]), (&Value::Null, &json!("failing")));
     shop.server.always("/orders", Reply::normal());
-    assert_eq!(self::run(&shop).await, Some(0));
+    self::run(&shop, 0).await;
     until(&api, "it is well again", |status| status["health"] == "ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_for_endpoints_does_not_see_how_the_pipeline_is() {
     let shop = shop_folder().await;
-    let api = Api::start_with(&shop, &[], &[]).await;
+    let api = serve(&shop).await;
     assert_eq!(api.get("/v1/_pipeline/pages").await.json()["operations"], true);
     let narrow = make_key(&shop, &["--endpoint", "orders"]).await;
     let seen = api.becomes("/v1/_pipeline/pages", &narrow, 200).await;
