@@ -146,7 +146,8 @@ export type Lag = { state: 'even' | 'behind' | 'ahead' | 'unknown'; words: strin
 
 export function lag({ from, position, version, behind }: Reading): Lag {
   if (position !== null && version !== null && position > version && !from.startsWith('landing.')) return { state: 'ahead', words: 'ahead', joint: 'of' };
-  if (behind === null) return { state: 'unknown', words: version === null ? 'nothing there yet' : 'lag not known', joint: 'in' };
+  if (version === null) return { state: 'unknown', words: 'nothing there yet', joint: 'in' };
+  if (behind === null) return { state: 'unknown', words: 'not known how far', joint: 'behind' };
   if (behind === 0) return { state: 'even', words: 'up to date', joint: 'with' };
   return { state: 'behind', words: `${counted(behind, from.startsWith('landing.') ? 'file' : 'version')} behind`, joint: '' };
 }
