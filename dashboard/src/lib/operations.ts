@@ -21,7 +21,7 @@ export type NodeState = { address: string; datacenter: string | null; rack: stri
 export type ServedTable = { name: string; reads: Reading; written_at: string | null; newest_event: string | null };
 export type Serving = {
   keyspace: string | null;
-  state: 'not_needed' | 'waiting' | 'connected' | 'lost';
+  state: 'not_needed' | 'waiting' | 'connected' | 'unprepared' | 'lost';
   reason: string | null;
   nodes: NodeState[];
   milliseconds: number | null;
@@ -135,6 +135,7 @@ export const SERVING_STATES: Record<Serving['state'], string> = {
   not_needed: 'Not needed',
   waiting: 'Has not answered yet',
   connected: 'Connected',
+  unprepared: 'Answers, but tables are missing or differ',
   lost: 'Lost',
 };
 export const FATES = { accepted: 'accepted', duplicate: 'duplicate', rejected: 'rejected', dropped: 'dropped', sliced_off: 'sliced off', too_old: 'too old' } as const;
