@@ -180,5 +180,5 @@ export function closes(counts: Counts): boolean {
 export function seconds({ started_at, ended_at, state }: Pick<RunSummary, 'started_at' | 'ended_at' | 'state'>, now: number): number | null {
   if (!ended_at && state !== 'running') return null;
   const length = Math.max(0, ((ended_at ? Date.parse(ended_at) : now) - Date.parse(started_at)) / 1000);
-  return ended_at ? Math.round(length * 100) / 100 : Math.floor(length);
+  return ended_at ? Math.max(0.01, Math.round(length * 100) / 100) : Math.floor(length);
 }
