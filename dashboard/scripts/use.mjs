@@ -111,7 +111,7 @@ await overflow(phone, 'the page on a phone');
 await shown(phone, 'sessions-phone');
 
 // The pages of the pipeline, beside a page of data that stays open.
-const tools = { settled, shown };
+const tools = { settled, shown, said };
 const operator = await open();
 await operator.goto(url);
 await logIn(operator);

@@ -21,7 +21,7 @@ export type NodeState = { address: string; datacenter: string | null; rack: stri
 export type ServedTable = { name: string; reads: Reading; written_at: string | null; newest_event: string | null };
 export type Serving = {
   keyspace: string | null;
-  state: 'not_needed' | 'waiting' | 'connected' | 'lost';
+  state: 'not_needed' | 'waiting' | 'connected' | 'unprepared' | 'lost';
   reason: string | null;
   nodes: NodeState[];
   milliseconds: number | null;
@@ -135,6 +135,7 @@ export const SERVING_STATES: Record<Serving['state'], string> = {
   not_needed: 'Not needed',
   waiting: 'Has not answered yet',
   connected: 'Connected',
+  unprepared: 'Answers, but tables are missing or differ',
   lost: 'Lost',
 };
 export const FATES = { accepted: 'accepted', duplicate: 'duplicate', rejected: 'rejected', dropped: 'dropped', sliced_off: 'sliced off', too_old: 'too old' } as const;
@@ -146,7 +147,8 @@ export type Lag = { state: 'even' | 'behind' | 'ahead' | 'unknown'; words: strin
 
 export function lag({ from, position, version, behind }: Reading): Lag {
   if (position !== null && version !== null && position > version && !from.startsWith('landing.')) return { state: 'ahead', words: 'ahead', joint: 'of' };
-  if (behind === null) return { state: 'unknown', words: version === null ? 'nothing there yet' : 'lag not known', joint: 'in' };
+  if (version === null) return { state: 'unknown', words: 'nothing there yet', joint: 'in' };
+  if (behind === null) return { state: 'unknown', words: 'not known how far', joint: 'behind' };
   if (behind === 0) return { state: 'even', words: 'up to date', joint: 'with' };
   return { state: 'behind', words: `${counted(behind, from.startsWith('landing.') ? 'file' : 'version')} behind`, joint: '' };
 }
@@ -178,5 +180,5 @@ export function closes(counts: Counts): boolean {
 export function seconds({ started_at, ended_at, state }: Pick<RunSummary, 'started_at' | 'ended_at' | 'state'>, now: number): number | null {
   if (!ended_at && state !== 'running') return null;
   const length = Math.max(0, ((ended_at ? Date.parse(ended_at) : now) - Date.parse(started_at)) / 1000);
-  return ended_at ? Math.round(length * 10) / 10 : Math.floor(length);
+  return ended_at ? Math.max(0.01, Math.round(length * 100) / 100) : Math.floor(length);
 }
