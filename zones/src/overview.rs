@@ -56,7 +56,9 @@ impl Onlooker {
                 received_at: receipt.received_at,
             });
             let bytes = receipts.iter().map(|receipt| receipt.size).sum();
-            Ok(LandingState { source: source.to_owned(), files: receipts.len() as u64, bytes, newest })
+            let landings = pipeline.landings.iter().filter(|landing| landing.source == source);
+            let landings = landings.map(|landing| landing.name.clone()).collect();
+            Ok(LandingState { source: source.to_owned(), landings, files: receipts.len() as u64, bytes, newest })
         };
         pipeline.sources.iter().map(|source| of(&source.name)).collect()
     }

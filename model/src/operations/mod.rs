@@ -56,6 +56,8 @@ pub struct HolderState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LandingState {
     pub source: String,
+    /// The landings of its files, by which tables name what they read.
+    pub landings: Vec<String>,
     /// Files that landed, each with a receipt.
     pub files: u64,
     pub bytes: u64,
