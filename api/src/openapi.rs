@@ -301,7 +301,7 @@ fn found(endpoint: &Endpoint) -> Value {
 }
 
 /// A document that the program answers by itself: no endpoint of the pipeline.
-pub(crate) fn document(id: &str, tag: &str, summary: &str, parameters: Value, schema: Value) -> Value {
+pub(crate) fn document(id: &str, tag: &str, summary: &str, parameters: &Value, schema: &Value) -> Value {
     let mut responses = Map::new();
     let found = json!({
         "description": "Found",

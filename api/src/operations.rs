@@ -167,7 +167,7 @@ pub(crate) fn paths() -> Vec<(String, Value)> {
     ];
     let described = |(path, id, summary, parameters, required): (&str, &str, &str, Value, &[&str])| {
         let schema = json!({ "type": "object", "required": required });
-        (format!("/v1/_pipeline/{path}"), document(id, "operations", summary, parameters, schema))
+        (format!("/v1/_pipeline/{path}"), document(id, "operations", summary, &parameters, &schema))
     };
     documents.into_iter().map(described).collect()
 }

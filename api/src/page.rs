@@ -181,5 +181,5 @@ pub(crate) fn operation() -> Value {
             "pages": pages,
         },
     });
-    document("pipeline_pages", "dashboard", "The pages of the dashboard that the key may see", json!([]), schema)
+    document("pipeline_pages", "dashboard", "The pages of the dashboard that the key may see", &json!([]), &schema)
 }

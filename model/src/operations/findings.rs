@@ -41,8 +41,8 @@ impl Overview {
         self.findings = findings;
     }
 
-    fn run(&self) -> Option<String> {
-        Some(format!("sluice run {}", self.pipeline))
+    fn run(&self) -> String {
+        format!("sluice run {}", self.pipeline)
     }
 
     fn judge_lake(&self, findings: &mut Vec<Finding>) {
@@ -62,7 +62,7 @@ impl Overview {
             let advice = "Run the pipeline, or start the server where the lake is: LAKE_URI or --lake names its folder.";
             let mut finding = finding(format!("there is nothing of {} in the lake at {}", self.pipeline, self.lake.path), advice);
             finding.severity = Severity::Attention;
-            finding.command = self.run();
+            finding.command = Some(self.run());
             findings.push(finding);
         }
     }
@@ -121,7 +121,7 @@ impl Overview {
                     length(usual.every.as_secs())
                 ),
                 "Look at what starts runs (cron, a timer, a scheduler).",
-                self.run(),
+                Some(self.run()),
             );
         }
     }
@@ -141,7 +141,7 @@ impl Overview {
                     about: format!("{zone}.{}", table.name),
                     message: format!("{zone}.{} is {} behind {}", table.name, counted(behind, unit), reading.from),
                     advice: "The next run takes them in.".to_owned(),
-                    command: self.run(),
+                    command: Some(self.run()),
                 });
             }
         }
@@ -166,7 +166,7 @@ impl Overview {
                 about: "cassandra".to_owned(),
                 message: format!("tables that are served are missing in Cassandra, or differ: {reason}"),
                 advice: "Requests are answered 503 until they are there. A run makes what is missing.".to_owned(),
-                command: self.run(),
+                command: Some(self.run()),
             });
         }
         for node in serving.nodes.iter().filter(|node| !node.is_up) {
@@ -200,7 +200,7 @@ impl Overview {
                     about,
                     message: format!("the Cassandra table {name} is {} behind {}", counted(behind, "version"), reads.from),
                     advice: "Applications see the older state until the next run sends them.".to_owned(),
-                    command: self.run(),
+                    command: Some(self.run()),
                 });
             }
         }
@@ -280,7 +280,7 @@ mod tests {
     fn judged(change: impl FnOnce(&mut Overview)) -> (Severity, Vec<String>) {
         let mut overview = well();
         change(&mut overview);
-        overview.judge(Some(Usual { every: Duration::from_secs(3600) }), now() + Duration::from_secs(60));
+        overview.judge(Some(Usual { every: Duration::from_hours(1) }), now() + Duration::from_mins(1));
         (
             overview.health,
             overview.findings.into_iter().map(|finding| format!("{}: {}", finding.about, finding.message)).collect(),
@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn each_fault_is_found_and_the_worst_is_first() {
-        let cases: [(&str, fn(&mut Overview), Severity); 9] = [
+        type Case = (&'static str, fn(&mut Overview), Severity);
+        let cases: [Case; 9] = [
             (
                 "runs: the last run failed: disk full",
                 |overview| {
@@ -319,7 +320,7 @@ mod tests {
             (
                 "runs: no run has begun for 3 hours; usually one does every 60 minutes",
                 |overview| {
-                    overview.last_run.as_mut().unwrap().started_at -= Duration::from_secs(3 * 3600);
+                    overview.last_run.as_mut().unwrap().started_at -= Duration::from_hours(3);
                 },
                 Severity::Attention,
             ),

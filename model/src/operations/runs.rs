@@ -117,7 +117,7 @@ impl Usual {
         let mut pauses: Vec<Duration> = newest.windows(2).filter_map(|pair| (pair[0] - pair[1]).to_std().ok()).collect();
         pauses.sort_unstable();
         let every = *pauses.get(pauses.len() / 2)?;
-        let is_habit = every >= Duration::from_secs(60) && pauses.iter().all(|pause| *pause <= every * 2);
+        let is_habit = every >= Duration::from_mins(1) && pauses.iter().all(|pause| *pause <= every * 2);
         is_habit.then_some(Self { every })
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_habit_needs_runs_at_like_distances() {
         let daily = Usual::of(&at(&[144, 120, 95, 72, 48, 24, 0])).unwrap();
-        assert_eq!(daily.every, Duration::from_secs(24 * 3600));
+        assert_eq!(daily.every, Duration::from_hours(24));
         assert_eq!(Usual::of(&at(&[48, 24, 0])), None, "too few");
         assert_eq!(Usual::of(&at(&[100, 99, 98, 50, 49, 1, 0])), None, "by hand");
         assert_eq!(Usual::of(&at(&[0, 0, 0, 0, 0, 0, 0])), None, "one after another");

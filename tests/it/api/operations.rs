@@ -14,7 +14,7 @@ const STATUS: &str = "/v1/_pipeline/status";
 
 /// Asks until the status is as it should be: it is looked at every few seconds.
 async fn until(api: &Api, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let status = api.get(STATUS).await.json();
         if is_so(&status) {
