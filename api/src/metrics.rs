@@ -38,6 +38,16 @@ pub const CASSANDRA_REQUESTS: &str = "sluice_cassandra_requests_total";
 pub const CASSANDRA_SECONDS: &str = "sluice_cassandra_request_duration_seconds";
 /// Reads that were tried again.
 pub const CASSANDRA_RETRIES: &str = "sluice_cassandra_retries_total";
+/// How the pipeline is: 0 well, 1 to be looked at, 2 failing.
+pub const PIPELINE_HEALTH: &str = "sluice_pipeline_health";
+/// Rows of a Delta table, by `table`.
+pub const TABLE_ROWS: &str = "sluice_table_rows";
+/// Versions (files, of a landing) that a table has still to take in, by `table` and `from`.
+pub const TABLE_BEHIND: &str = "sluice_table_behind";
+/// The newest event that is in a table, by `table`.
+pub const TABLE_NEWEST_EVENT: &str = "sluice_table_newest_event_timestamp_seconds";
+/// When the newest run on record began.
+pub const LAST_RUN: &str = "sluice_last_run_timestamp_seconds";
 /// 1; the version is its label.
 pub const BUILD_INFO: &str = "sluice_build_info";
 
@@ -102,6 +112,15 @@ fn describe() {
     describe_counter!(CASSANDRA_REQUESTS, Unit::Count, "Reads from Cassandra, by endpoint and result.");
     describe_histogram!(CASSANDRA_SECONDS, Unit::Seconds, "How long a read from Cassandra takes, retries included, by endpoint.");
     describe_counter!(CASSANDRA_RETRIES, Unit::Count, "Reads from Cassandra that were tried again.");
+    describe_gauge!(PIPELINE_HEALTH, Unit::Count, "How the pipeline is: 0 well, 1 to be looked at, 2 failing.");
+    describe_gauge!(TABLE_ROWS, Unit::Count, "Rows of a Delta table, by table.");
+    describe_gauge!(
+        TABLE_BEHIND,
+        Unit::Count,
+        "Versions, or landed files, that a table has still to take in, by table and from."
+    );
+    describe_gauge!(TABLE_NEWEST_EVENT, Unit::Seconds, "When the newest event that is in a table was, by table.");
+    describe_gauge!(LAST_RUN, Unit::Seconds, "When the newest run on record began.");
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the program's version is its label.");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

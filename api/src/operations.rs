@@ -12,8 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use model::operations::{OPERATIONS_SCHEMA, Overview, Rejects, RunRecord, RunSummary};
+use metrics::gauge;
+use model::operations::{OPERATIONS_SCHEMA, Overview, Reading, Rejects, RunRecord, RunSummary, Severity};
 use model::plan::RunPlan;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,6 +24,7 @@ use crate::answer::holds;
 use crate::cursor::Fingerprint;
 use crate::keys::Caller;
 use crate::layers::{Access, Route};
+use crate::metrics::{LAST_RUN, PIPELINE_HEALTH, TABLE_BEHIND, TABLE_NEWEST_EVENT, TABLE_ROWS};
 use crate::openapi::document;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
@@ -59,6 +62,44 @@ impl From<Unanswered> for Problem {
     fn from(unanswered: Unanswered) -> Self {
         Self::new(Code::Unavailable, unanswered.0).retry_after(Duration::from_secs(5))
     }
+}
+
+/// Tells in metrics what was seen.
+pub fn measure(overview: &Overview) {
+    let health = match overview.health {
+        Severity::Ok => 0.0,
+        Severity::Attention => 1.0,
+        Severity::Failing => 2.0,
+    };
+    gauge!(PIPELINE_HEALTH).set(health);
+    if let Some(run) = &overview.last_run {
+        gauge!(LAST_RUN).set(seconds(run.started_at));
+    }
+    let tables =
+        overview.raw.iter().map(|table| ("raw", table)).chain(overview.use_cases.iter().map(|table| ("use_case", table)));
+    for (zone, table) in tables.chain(overview.quarantine.iter().map(|table| ("", table))) {
+        let name = if zone.is_empty() { table.name.clone() } else { format!("{zone}.{}", table.name) };
+        if let Some(rows) = table.rows {
+            gauge!(TABLE_ROWS, "table" => name.clone()).set(rows as f64);
+        }
+        reads(&name, &table.reads, table.newest_event);
+    }
+    for table in &overview.serving.tables {
+        reads(&format!("cassandra.{}", table.name), std::slice::from_ref(&table.reads), table.newest_event);
+    }
+}
+
+fn reads(table: &str, reads: &[Reading], newest_event: Option<DateTime<Utc>>) {
+    if let Some(newest) = newest_event {
+        gauge!(TABLE_NEWEST_EVENT, "table" => table.to_owned()).set(seconds(newest));
+    }
+    for (reading, behind) in reads.iter().filter_map(|reading| Some((reading, reading.behind?))) {
+        gauge!(TABLE_BEHIND, "table" => table.to_owned(), "from" => reading.from.clone()).set(behind as f64);
+    }
+}
+
+fn seconds(instant: DateTime<Utc>) -> f64 {
+    instant.timestamp_millis() as f64 / 1000.0
 }
 
 impl Service {

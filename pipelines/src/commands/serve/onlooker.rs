@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::Operations;
-use api::operations::Unanswered;
+use api::operations::{Unanswered, measure};
 use cassandra::Store;
 use cassandra::lookup::FreshnessLookup;
 use chrono::{DateTime, Utc};
@@ -140,6 +140,7 @@ impl Onlooker {
         let mut eyes = overview::Onlooker::new(self.lake.clone());
         loop {
             let overview = self.look(&mut eyes).await;
+            measure(&overview);
             let pause = if overview.holder.is_some() { LOOK_WHILE_RUNNING } else { LOOK };
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(overview);
             tokio::time::sleep(pause).await;
