@@ -82,7 +82,7 @@ COPY --from=build /out/sluice /usr/local/bin/sluice
 
 # Under the name of a stage the program is that stage's.
 FROM program AS stages
-USER root
+USER 0:0
 RUN for stage in create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra; do \
     ln -s sluice "/usr/local/bin/$stage"; done
 USER 10001:10001

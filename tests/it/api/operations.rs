@@ -80,6 +80,14 @@ async fn it_says_how_a_pipeline_is_from_before_its_first_run_on() {
     assert!(served.len() == 3 && served.iter().all(|table| table["reads"]["behind"] == 0), "{served:?}");
     assert!(well["serving"]["nodes"].as_array().unwrap().iter().any(|node| node["is_up"] == true));
 
+    let metrics = api.metrics().await;
+    for line in ["sluice_pipeline_health 0", "sluice_table_rows{table=\"raw.orders\"} 100", "sluice_last_run_timestamp_seconds "]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let behind: Vec<&str> = metrics.lines().filter(|line| line.starts_with("sluice_table_behind{")).collect();
+    assert!(behind.len() == 5 && behind.iter().all(|line| line.ends_with(" 0")), "{behind:?}");
+
     // The run is on record, with its accounting and what was planned beside what came.
     let runs = api.get("/v1/_pipeline/runs").await.json();
     let listed = &runs["runs"][0];
