@@ -17,8 +17,8 @@ use crate::endpoint::Bounds;
 pub(crate) const LIFETIME_SECONDS: i64 = 3_600;
 /// Of the signature, which is cut: 128 bits.
 const SIGNATURE_BYTES: usize = 16;
-/// No cursor of ours is near this; longer ones are not looked at.
-const MOST_BYTES: usize = 4_096;
+/// Of a cursor as text: an address may have 8 KiB. None is made that is longer.
+const MOST_BYTES: usize = 7 * 1_024;
 
 /// What signs cursors. The same for all programs that serve the same callers.
 pub(crate) struct Signer {
@@ -71,6 +71,7 @@ impl Fingerprint {
     }
 }
 
+/// What stands before the values of the clustering columns, which follow as they are.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     #[serde(rename = "q")]
@@ -83,8 +84,6 @@ struct Payload {
     to: Option<i64>,
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     bucket: Option<i64>,
-    #[serde(rename = "c")]
-    clustering: Vec<String>,
 }
 
 impl Signer {
@@ -93,21 +92,26 @@ impl Signer {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
     }
 
-    /// `now` is in seconds since 1970.
-    pub(crate) fn sign(&self, question: &Fingerprint, position: &Position, now: i64) -> String {
+    /// `now` is in seconds since 1970. `None` where the key of the last row is too long for an address.
+    pub(crate) fn sign(&self, question: &Fingerprint, position: &Position, now: i64) -> Option<String> {
         let payload = Payload {
             question: question.text(),
             expires: now + LIFETIME_SECONDS,
             from: position.bounds.from,
             to: position.bounds.to,
             bucket: position.bucket,
-            clustering: position.clustering.iter().map(|value| URL_SAFE_NO_PAD.encode(value.bytes())).collect(),
         };
         let payload = serde_json::to_vec(&payload).expect("texts and numbers are JSON");
-        let signature = hmac::sign(&self.key, &payload);
+        let mut signed = Vec::new();
+        for part in std::iter::once(payload.as_slice()).chain(position.clustering.iter().map(KeyValue::bytes)) {
+            signed.extend(u32::try_from(part.len()).ok()?.to_be_bytes());
+            signed.extend(part);
+        }
+        let signature = hmac::sign(&self.key, &signed);
         let mut cursor = signature.as_ref()[..SIGNATURE_BYTES].to_vec();
-        cursor.extend(payload);
-        URL_SAFE_NO_PAD.encode(cursor)
+        cursor.extend(signed);
+        let cursor = URL_SAFE_NO_PAD.encode(cursor);
+        (cursor.len() <= MOST_BYTES).then_some(cursor)
     }
 
     /// Reads a cursor of `question`, over a table of that many clustering columns.
@@ -116,10 +120,12 @@ impl Signer {
             return Err(Refused::Unreadable);
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refused::Unreadable)?;
-        let (signature, payload) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or(Refused::Unreadable)?;
-        let expected = hmac::sign(&self.key, payload);
+        let (signature, signed) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or(Refused::Unreadable)?;
+        let expected = hmac::sign(&self.key, signed);
         aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..SIGNATURE_BYTES], signature)
             .map_err(|_| Refused::Unreadable)?;
+        let mut parts = parts(signed).ok_or(Refused::Unreadable)?.into_iter();
+        let payload = parts.next().ok_or(Refused::Unreadable)?;
         let payload: Payload = serde_json::from_slice(payload).map_err(|_| Refused::Unreadable)?;
         if payload.question != question.text() {
             return Err(Refused::Foreign);
@@ -127,17 +133,24 @@ impl Signer {
         if now >= payload.expires {
             return Err(Refused::Expired);
         }
-        let values = payload.clustering.iter().map(|value| URL_SAFE_NO_PAD.decode(value));
-        let values = values.collect::<Result<Vec<_>, _>>().map_err(|_| Refused::Unreadable)?;
+        let values: Vec<KeyValue> = parts.map(KeyValue::of_cell).collect();
         if values.len() != clustering {
             return Err(Refused::Foreign);
         }
-        Ok(Position {
-            bounds: Bounds { from: payload.from, to: payload.to },
-            bucket: payload.bucket,
-            clustering: values.iter().map(|value| KeyValue::of_cell(value)).collect(),
-        })
+        let bounds = Bounds { from: payload.from, to: payload.to };
+        Ok(Position { bounds, bucket: payload.bucket, clustering: values })
     }
+}
+
+/// What was put one after another, each with its length before it.
+fn parts(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        parts.push(part);
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(parts)
 }
 
 #[cfg(test)]
@@ -159,7 +172,7 @@ mod tests {
     fn a_cursor_is_read_by_who_signed_it_for_the_question_that_it_is_of_until_it_expires() {
         let signer = Signer::new(&[7; 32]);
         let question = Fingerprint::of([b"players".as_slice(), b"1"]);
-        let cursor = signer.sign(&question, &position(), 1_000);
+        let cursor = signer.sign(&question, &position(), 1_000).unwrap();
         assert_eq!(signer.read(&cursor, &question, 2, 1_000 + LIFETIME_SECONDS - 1), Ok(position()));
         assert_eq!(signer.read(&cursor, &question, 2, 1_000 + LIFETIME_SECONDS), Err(Refused::Expired));
         assert_eq!(Signer::new(&[8; 32]).read(&cursor, &question, 2, 1_000), Err(Refused::Unreadable));
@@ -173,7 +186,7 @@ mod tests {
     fn a_cursor_with_any_bit_flipped_or_any_part_missing_is_refused() {
         let signer = Signer::new(&[7; 32]);
         let question = Fingerprint::of([b"players".as_slice()]);
-        let whole = URL_SAFE_NO_PAD.decode(signer.sign(&question, &position(), 1_000)).unwrap();
+        let whole = URL_SAFE_NO_PAD.decode(signer.sign(&question, &position(), 1_000).unwrap()).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);
@@ -186,5 +199,18 @@ mod tests {
         for text in ["", "%", "äöü", &"A".repeat(1 << 20)] {
             assert_eq!(signer.read(text, &question, 2, 1_000), Err(Refused::Unreadable));
         }
+    }
+
+    #[test]
+    fn a_long_key_has_a_cursor_that_is_read_again_and_one_that_fits_no_address_has_none() {
+        let signer = Signer::new(&[7; 32]);
+        let question = Fingerprint::of([b"notes".as_slice()]);
+        let of = |length: usize| {
+            let clustering = vec![KeyValue::parse(CqlType::Text, &"ä".repeat(length / 2)).unwrap()];
+            Position { bounds: Bounds::default(), bucket: None, clustering }
+        };
+        let cursor = signer.sign(&question, &of(5_000), 1_000).unwrap();
+        assert_eq!(signer.read(&cursor, &question, 1, 1_000), Ok(of(5_000)));
+        assert_eq!(signer.sign(&question, &of(5_400), 1_000), None);
     }
 }

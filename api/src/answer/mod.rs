@@ -62,7 +62,14 @@ impl Service {
             return Ok(response(StatusCode::NOT_MODIFIED, headers, Vec::new()));
         }
         let (body, next) = rows_of(asker, &resolved, deadline).await?;
-        let cursor = next.map(|next| self.signer().sign(&resolved.question, &next, Utc::now().timestamp()));
+        let sign = |next: Position| {
+            let signed = self.signer().sign(&resolved.question, &next, Utc::now().timestamp());
+            signed.ok_or_else(|| {
+                let detail = "the key of the last row of this page is too long for a cursor; ask with another limit or range";
+                Problem::new(Code::Internal, detail)
+            })
+        };
+        let cursor = next.map(sign).transpose()?;
         if let Some(cursor) = &cursor {
             let query = resolved.given.next_query(&endpoint.paths[path], cursor);
             let link = format!("<{}?{query}>; rel=\"next\"", request.uri.path());
