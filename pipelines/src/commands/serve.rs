@@ -169,11 +169,6 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let reading = folder::read_all(&folder, &variable)?;
     let checked = check(&reading).await.into_result(&reading.places)?;
     let pipeline = reading.pipeline;
-    if checked.endpoints.is_empty() {
-        let hint = "add [endpoint.NAME]; docs/api.md says how".to_owned();
-        let problem = "it has no endpoints to serve".to_owned();
-        return Err(Error::Semantics { place: format!("pipeline {}", pipeline.name), problem, hint: Some(hint) });
-    }
     let keyspace = args.cassandra.cassandra_keyspace.as_deref().unwrap_or(&pipeline.name);
     let keyspace = debug_keyspace(keyspace, &args.debug)?;
     let cassandra = args.cassandra.settings(keyspace, node::recorded())?;
@@ -188,6 +183,7 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let server = Server::bind(settings).await.map_err(|error| api_error("start the API", error))?;
     let address = server.address().map_err(|error| api_error("start the API", error))?;
     let deadline = Duration::from_secs(args.limits.deadline);
+    let has_endpoints = !checked.endpoints.is_empty();
     let service = Service::new(&pipeline.name, checked.endpoints, pipeline.clock, admission, deadline);
     let pipeline = Arc::new(pipeline);
     let lake = Lake::new(debug_lake(&args.lake, &args.debug)?, &pipeline.name);
@@ -197,12 +193,20 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
     let service = Arc::new(service);
     let readiness = server.readiness();
     let parts = Parts { cassandra: readiness.part("cassandra"), statements: readiness.part("statements") };
-    let connecting =
-        tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone(), Arc::clone(&onlooker)));
+    let connecting = if pipeline.cassandra.is_empty() {
+        parts.cassandra.ok();
+        parts.statements.ok();
+        tokio::spawn(std::future::ready(()))
+    } else {
+        tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone(), Arc::clone(&onlooker)))
+    };
     let looking = tokio::spawn(async move { onlooker.look_on().await });
     say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, the API at /docs", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
+    }
+    if !has_endpoints {
+        say("it has no endpoints, so only how the pipeline is is shown: add [endpoint.NAME]; docs/api.md says how");
     }
     if !has_keys {
         say(&format!(

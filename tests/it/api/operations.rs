@@ -8,7 +8,7 @@ use tests::kit::{TestPipeline, program};
 use tests::source_server::Reply;
 
 use super::kit::{Api, make_key};
-use super::{orders, shop_folder};
+use super::{SHOP, orders, shop_folder};
 
 const STATUS: &str = "/v1/_pipeline/status";
 
@@ -188,4 +188,19 @@ async fn a_key_that_is_for_endpoints_does_not_see_how_the_pipeline_is() {
     assert_eq!(api.becomes(STATUS, &operator, 200).await.json()["pipeline"], "shop");
     let bearer = format!("Bearer {operator}");
     assert_eq!(api.get_with("/v1/orders", &[("authorization", &bearer)]).await.code(), "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_serves_nothing_is_shown_all_the_same() {
+    let (lake_only, _) = SHOP.split_once("[cassandra.").unwrap();
+    let buyers = "SELECT buyer, count(*) AS orders, max(ts) AS latest FROM orders GROUP BY buyer";
+    let shop = TestPipeline::written("shop", &[("pipeline.toml", lake_only), ("buyers.sql", buyers)]).await;
+    shop.serve_at("orders", orders([(1, 1, "ann"), (2, 2, "bob")]));
+    let api = serve(&shop).await;
+    api.wait_for("/readyz", 200).await;
+    run(&shop, 0).await;
+    let status = until(&api, "the run is seen", |status| state_of(&status["last_run"]) == "done").await;
+    assert_eq!((&status["serving"]["state"], &status["health"]), (&json!("not_needed"), &json!("ok")));
+    assert_eq!((&status["use_cases"][0]["rows"], &status["serving"]["tables"]), (&json!(2), &json!([])));
+    assert!(api.log().contains("it has no endpoints"), "{}", api.log());
 }

@@ -1,0 +1,1 @@
+SELECT customer, ordered_at, order_id, amount FROM orders

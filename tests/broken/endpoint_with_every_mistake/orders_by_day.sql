@@ -1,0 +1,1 @@
+SELECT day, ordered_at, order_id, country, amount FROM orders
