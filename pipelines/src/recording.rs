@@ -44,6 +44,7 @@ impl Recording {
             started_at: DateTime::from_timestamp_micros(context.now).unwrap_or_default(),
             ended_at: None,
             error: None,
+            attempts: 1,
             report: runner::report(context, keyspace.clone(), started, Vec::new()),
             remaining: context.remaining.all(),
         };
@@ -80,8 +81,11 @@ impl Recording {
                     Some(RunError { message: with_causes(error), hint: error.hint(), exit_code: failure.exit_code() });
             }
         }
+        // What is tried again and again, on a full disk say, is told once.
+        let before = open.runs.before(&open.record.id).filter(|before| open.record.repeats(before));
+        open.record.attempts += before.as_ref().map_or(0, |before| before.attempts);
         open.write();
-        if let Err(error) = open.runs.prune() {
+        if let Err(error) = before.map_or(Ok(()), |before| open.runs.remove(&before.id)).and_then(|()| open.runs.prune()) {
             tracing::warn!(error = with_causes(&error), "old records of runs stay");
         }
     }

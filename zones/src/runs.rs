@@ -43,17 +43,28 @@ impl Runs {
         let path = self.file(&record.id);
         let beside = self.folder.join(BESIDE);
         let json = serde_json::to_vec(record).expect("a record is plain data");
-        fs::write(&beside, json).map_err(Error::io("write", &beside))?;
+        fs::write(&beside, json).map_err(|error| {
+            // What little room there is, is for the run.
+            let _ = fs::remove_file(&beside);
+            Error::io("write", &beside)(error)
+        })?;
         fs::rename(&beside, &path).map_err(Error::io("rename into place", &path))
     }
 
     /// Removes all but the newest.
     pub fn prune(&self) -> Result<(), Error> {
-        for id in self.ids()?.into_iter().skip(KEPT) {
-            let path = self.file(&id);
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        }
-        Ok(())
+        self.ids()?.into_iter().skip(KEPT).try_for_each(|id| self.remove(&id))
+    }
+
+    pub fn remove(&self, id: &str) -> Result<(), Error> {
+        let path = self.file(id);
+        fs::remove_file(&path).map_err(Error::io("remove", &path))
+    }
+
+    /// The record of the run before that one, where it can be read.
+    pub fn before(&self, id: &str) -> Option<RunRecord> {
+        let ids = self.ids().ok()?;
+        read(&self.file(ids.iter().find(|other| other.as_str() < id)?))
     }
 
     /// The names of all that are on record, the newest first.

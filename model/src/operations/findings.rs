@@ -79,7 +79,11 @@ impl Overview {
                     || "Run it again: it goes on where it stopped.".to_owned(),
                     |hint| format!("To mend it: {hint}. Then run it again: it goes on where it stopped."),
                 );
-                found(Severity::Failing, format!("the last run failed: {said}"), &hint, Some(run.command.clone()));
+                let often = match run.attempts {
+                    0 | 1 => String::new(),
+                    times => format!(", as {} before it", counted(u64::from(times) - 1, "run")),
+                };
+                found(Severity::Failing, format!("the last run failed{often}: {said}"), &hint, Some(run.command.clone()));
             }
             RunState::CutOff => found(
                 Severity::Failing,
@@ -254,6 +258,7 @@ mod tests {
                 started_at: now(),
                 ended_at: Some(now()),
                 error: None,
+                attempts: 1,
                 fetched: 0,
                 counts: Counts::default(),
                 merged: 0,
@@ -295,7 +300,7 @@ mod tests {
     #[test]
     fn each_fault_is_found_and_the_worst_is_first() {
         type Case = (&'static str, fn(&mut Overview), Severity);
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             (
                 "runs: the last run failed: disk full",
                 |overview| {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
-use crate::report::{RunReport, StageName};
+use crate::report::{Outcome, RunReport, StageName};
 
 /// One run, from its beginning; written anew after each stage and at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,10 +24,17 @@ pub struct RunRecord {
     pub ended_at: Option<DateTime<Utc>>,
     /// Of a run that did not end well.
     pub error: Option<RunError>,
+    /// How often in a row it failed with this error before it had done anything; those before are not on record any more.
+    #[serde(default = "once")]
+    pub attempts: u32,
     /// With the stages that have ended.
     pub report: RunReport,
     /// Stages and targets that have not ended, in their order.
     pub remaining: Vec<(StageName, String)>,
+}
+
+fn once() -> u32 {
+    1
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +65,7 @@ pub struct RunSummary {
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
     pub error: Option<RunError>,
+    pub attempts: u32,
     /// Bytes that were fetched.
     pub fetched: u64,
     /// Records by fate.
@@ -73,6 +81,17 @@ pub struct RunSummary {
 }
 
 impl RunRecord {
+    /// Whether this one failed as that one did, and neither had done anything.
+    pub fn repeats(&self, before: &Self) -> bool {
+        let did_nothing = |record: &Self| record.report.stages.iter().all(|report| report.outcome == Outcome::UpToDate);
+        self.state == RunState::Failed
+            && before.state == RunState::Failed
+            && self.error == before.error
+            && self.command == before.command
+            && did_nothing(self)
+            && did_nothing(before)
+    }
+
     pub fn summary(&self) -> RunSummary {
         let of = |stages: &'static [StageName]| self.report.stages.iter().filter(move |report| stages.contains(&report.stage));
         let surprises = self.report.stages.iter().flat_map(|report| {
@@ -89,6 +108,7 @@ impl RunRecord {
             started_at: self.started_at,
             ended_at: self.ended_at,
             error: self.error.clone(),
+            attempts: self.attempts,
             fetched: of(&[StageName::UrlToLanding]).map(|report| report.bytes).sum(),
             counts: of(&[StageName::LandingToRaw]).map(|report| report.counts).sum(),
             merged: of(&[StageName::RawToUseCase]).map(|report| report.written).sum(),

@@ -117,7 +117,8 @@ async fn a_lake_that_was_moved_goes_on_where_it_was() {
     let mut files = Vec::new();
     walk(&shop.lake, &mut files);
     let lake = shop.lake.display().to_string();
-    for file in &files {
+    // Records of runs say where the lake was then.
+    for file in files.iter().filter(|file| !file.starts_with(shop.lake.join("_sluice/shop/runs"))) {
         let bytes = std::fs::read(file).unwrap();
         assert!(!String::from_utf8_lossy(&bytes).contains(&lake), "{} names the lake's place", file.display());
     }
