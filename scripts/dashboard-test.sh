@@ -6,10 +6,13 @@
 # CASSANDRA_HOST names a Cassandra that runs already; else the local node is started. Lakes, keyspaces and keys are this test's own.
 source "$(dirname "$0")/lib.sh"
 
+started=$EPOCHREALTIME
 pictures=''
 [[ ${1:-} != --screenshots ]] || pictures=$(realpath -m "${2:?a folder for the pictures}")
 scripts/install.sh dashboard browser
+use_node || fail 'no Node.js that is new enough, and none could be fetched' 'Node.js 20.19, 22.12 or newer, with npm: https://nodejs.org'
 scripts/build.sh
+dashboard_packages
 bin=$(target_dir)/debug
 work=$(mktemp -d)
 pids=()
@@ -85,5 +88,7 @@ step 'using the dashboard'
 serve session_events
 sessions=$url
 serve oulad
-(cd dashboard && node scripts/use.mjs "$sessions" "$url" "$(<"$work/key")" ${pictures:+"$pictures"})
+(cd dashboard && KEY=$(<"$work/key") node scripts/use.mjs "$sessions" "$url" ${pictures:+"$pictures"})
 done_step
+
+say "${bold}==> all of it: $(seconds_since "$started") s${plain}"

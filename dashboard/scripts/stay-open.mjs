@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 
 const MINUTE = 60_000;
 // More than the collector leaves about by chance, less than one list of answers a minute would come to.
-const SPARE = 2 * 1024 * 1024;
+const SPARE = 3 * 1024 * 1024;
 
 async function held(session) {
   for (let round = 0; round < 2; round++) await session.send('HeapProfiler.collectGarbage');
@@ -35,14 +35,14 @@ async function stay(name, url, step, { open, logIn, settled }) {
   await logIn(page);
   await settled(page);
   const session = await page.context().newCDPSession(page);
-  await pass(3 * MINUTE);
+  await pass(10 * MINUTE);
   const before = await held(session);
   const askedBefore = asked;
   await pass(60 * MINUTE);
   const after = await held(session);
   assert.ok(asked - askedBefore >= 3600 / 15, `${name} asked only ${asked - askedBefore} times in an hour`);
   assert.ok(after.bytes <= Math.max(before.bytes * 1.2, before.bytes + SPARE), `${name} grew from ${before.bytes} to ${after.bytes} bytes in an hour`);
-  assert.ok(after.nodes <= before.nodes * 1.05, `${name} grew from ${before.nodes} to ${after.nodes} nodes in an hour`);
+  assert.ok(after.nodes <= before.nodes * 1.1, `${name} grew from ${before.nodes} to ${after.nodes} nodes in an hour`);
   assert.ok(after.listeners <= before.listeners, `${name} grew from ${before.listeners} to ${after.listeners} listeners in an hour`);
   await page.context().close();
   const mib = (bytes) => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;

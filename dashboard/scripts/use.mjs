@@ -1,6 +1,6 @@
 // Uses the dashboard as a person would, in Chromium, and fails at the first thing that is not as it should be.
 //
-//   node scripts/use.mjs SESSIONS OULAD KEY [SCREENSHOTS]    servers of the two pipelines, and a key of both
+//   KEY=... node scripts/use.mjs SESSIONS OULAD [SCREENSHOTS]    servers of the two pipelines, and a key of both
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { launch } from './browser.mjs';
@@ -8,7 +8,8 @@ import { stayOpen } from './stay-open.mjs';
 import { useOulad } from './use-oulad.mjs';
 import { lookAtPipeline, usePipeline } from './use-pipeline.mjs';
 
-const [url, oulad, key, pictures] = process.argv.slice(2);
+const [url, oulad, pictures] = process.argv.slice(2);
+const key = process.env.KEY;
 const tools = await launch({ servers: [url, oulad], key, pictures });
 const { browser, said, open, opened, logIn, settled, shown } = tools;
 
