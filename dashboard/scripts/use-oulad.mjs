@@ -7,6 +7,10 @@ export async function useOulad(url, { opened, settled, overflow, shown, said }) 
   const lines = page.getByRole('img', { name: /^Clicks per day/ });
   await lines.waitFor();
   assert.doesNotMatch(await lines.getAttribute('aria-label'), /: 0 values/);
+  // What a point is of is a day, wherever on the line it stands.
+  await lines.hover();
+  await lines.getByText(/^\d{1,2} \w+ 201[45]/).first().waitFor();
+  await page.mouse.move(0, 0);
   assert.ok((await page.getByRole('region', { name: 'Rows of Most used items' }).locator('tbody tr').count()) > 0);
   await shown(page, 'course-light');
 
