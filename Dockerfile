@@ -53,6 +53,13 @@ FROM serving-files AS packed-source
 COPY dist/image/session_events.jsonl.bz2 /files/session_events.jsonl.bz2
 COPY dist/image/serve-files /usr/local/bin/serve-files
 
+FROM node:22-bookworm-slim AS dashboard
+WORKDIR /build
+COPY dashboard/package.json dashboard/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY dashboard ./
+RUN npm run build
+
 FROM rust:1.95-bookworm AS sources
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
@@ -62,6 +69,7 @@ COPY cassandra cassandra
 COPY api api
 COPY pipelines pipelines
 COPY tests tests
+COPY --from=dashboard /build/dist dashboard/dist
 
 # What serves the demonstration file is built along: it shares every dependency.
 FROM sources AS build
@@ -82,7 +90,7 @@ COPY --from=build /out/sluice /usr/local/bin/sluice
 
 # Under the name of a stage the program is that stage's.
 FROM program AS stages
-USER 0:0
+USER 0
 RUN for stage in create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra; do \
     ln -s sluice "/usr/local/bin/$stage"; done
 USER 10001:10001

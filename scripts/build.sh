@@ -11,7 +11,7 @@ link_stages() {
 }
 
 scripts/install.sh build
-scripts/dashboard.sh --if-needed || say '    the dashboard could not be built; the program says so at /'
+scripts/dashboard.sh --if-needed || say '    without the dashboard: it could not be built, see above; make dashboard tries again'
 if [[ ! -d $(target_dir)/debug/build ]]; then
   say "    the first build compiles some 500 dependencies: about 20 minutes on two cores, once"
 fi

@@ -5,7 +5,7 @@
 #   scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser]    default: the first three
 #     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
 #     load    wrk, for make bench-serving
-#     dashboard   Node.js and npm, to build it        browser   Chromium, to test it
+#     dashboard   npm, to build it; it brings a Node.js that is new enough        browser   Chromium, to test it
 source "$(dirname "$0")/lib.sh"
 exit_code=2
 
@@ -65,12 +65,11 @@ check_tools() {
 
 # For the dashboard alone; a program without it needs none of this.
 check_dashboard() {
-  command -v node >/dev/null || lacks 'Node.js' nodejs
-  command -v npm >/dev/null || lacks 'npm' npm
+  has_node || command -v npm >/dev/null || lacks 'npm (builds the dashboard)' npm
 }
 
 check_browser() {
-  command -v chromium >/dev/null || lacks 'Chromium' chromium
+  [[ -n ${CHROMIUM:-} ]] || command -v chromium >/dev/null || lacks 'Chromium (tests the dashboard)' chromium
 }
 
 check_load() {

@@ -95,6 +95,51 @@ python_tools() { # LIST
   printf '%s' "$tools"
 }
 
+# Node.js as Vite needs it (20.19, 22.12 or newer), and npm: whether the machine has both.
+has_node() {
+  local version major minor
+  version=$(node --version 2>/dev/null) && command -v npm >/dev/null || return 1
+  IFS=. read -r major minor _ <<<"${version#v}"
+  [[ $major -gt 22 || ($major -eq 22 && $minor -ge 12) || ($major -eq 20 && $minor -ge 19) ]]
+}
+
+# Puts such a Node.js on the path: that of the machine; or, where that is older, one from npm, shared by all clones. Ends with 1
+# where there is not even npm, or no such program for this processor.
+use_node() {
+  local version=22.23.3 npm=10.9.9 cache tools lock cpu
+  ! has_node || return 0
+  command -v npm >/dev/null || return 1
+  case $(uname -m) in
+    x86_64) cpu=x64 ;;
+    aarch64) cpu=arm64 ;;
+    *) return 1 ;;
+  esac
+  cache=${SLUICE_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
+  tools=$cache/node-$version
+  if [[ ! -e $tools/ready ]]; then
+    mkdir -p "$cache"
+    exec {lock}>"$tools.lock"
+    flock "$lock"
+    if [[ ! -e $tools/ready ]]; then
+      say "    fetching Node.js $version, once"
+      rm -rf "$tools"
+      mkdir "$tools"
+      # With an npm of its own: packages for other versions are left out by what runs npm.
+      npm install --silent --no-audit --no-fund --no-update-notifier --ignore-scripts --prefix "$tools" "node-linux-$cpu@$version" "npm@$npm" >&2 &&
+        "$tools/node_modules/.bin/node" --version >/dev/null && touch "$tools/ready" || return 1
+    fi
+    exec {lock}>&-
+  fi
+  PATH=$tools/node_modules/.bin:$PATH
+}
+
+# What the dashboard is built and tested with, as its lock file says. What was installed from this lock file is not installed again.
+dashboard_packages() {
+  if [[ ! -f dashboard/node_modules/.package-lock.json || dashboard/package-lock.json -nt dashboard/node_modules/.package-lock.json ]]; then
+    (cd dashboard && npm ci --silent --no-audit --no-fund >&2)
+  fi
+}
+
 # The archive of the Open University data set cannot be made here; a small one of its shape can.
 need_oulad_url() {
   [[ -z ${OULAD_URL:-} ]] || return 0

@@ -27,4 +27,6 @@ say ''
 say "  KEY=\$(cat $key_file)"
 say "  curl -H \"Authorization: Bearer \$KEY\" 'http://$address/v1/starts-per-hour?hours=24&limit=5'"
 say ''
+say "Or in a browser, with that key: http://$address/"
+say ''
 exec "$sluice" serve session_events "$@"

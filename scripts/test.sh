@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# make test: every test, in the one build that the pipeline uses too.
+# make test: every test, in the one build that the pipeline uses too; then the dashboard in Chromium, unless arguments choose tests.
+#
+#   scripts/test.sh [ARGUMENT...]    of cargo test
 #
 # Tests that need a Cassandra share the one of CASSANDRA_HOST, or a node of their own beside that of the pipeline: it starts while
 # the tests are compiled, and ends with them. Its data go when the next tests start, so that its logs can be read until then.
@@ -32,3 +34,17 @@ python_tools scripts/contract-tools.txt >/dev/null &
 build_with test --locked --workspace --no-run
 wait
 cargo test --locked --workspace "$@"
+[[ $# -eq 0 ]] || exit 0
+
+# CI has a browser, or fails; elsewhere the tests are through without.
+if ! scripts/install.sh dashboard browser || [[ ! -f dashboard/dist/index.html ]]; then
+  [[ -z ${CI:-} ]] || fail 'the dashboard could not be built, or there is no Chromium to use it in'
+  say 'the dashboard was not used: it could not be built, or there is no Chromium; with both: make dashboard-test'
+  exit 0
+fi
+if [[ -z ${CASSANDRA_HOST:-} ]]; then
+  CASSANDRA_HOST=$(json_value "$node_dir/node.json" host)
+  CASSANDRA_PORT=$(json_value "$node_dir/node.json" port)
+  export CASSANDRA_HOST CASSANDRA_PORT
+fi
+scripts/dashboard-test.sh

@@ -1,44 +1,17 @@
 // Uses the dashboard as a person would, in Chromium, and fails at the first thing that is not as it should be.
 //
-//   node scripts/use.mjs URL KEY [SCREENSHOTS]    a server of session events, and a key of it
+//   KEY=... node scripts/use.mjs SESSIONS OULAD [SCREENSHOTS]    servers of the two pipelines, and a key of both
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
-import { lookAtPipeline, overflow, usePipeline } from './use-pipeline.mjs';
+import { readFileSync } from 'node:fs';
+import { launch } from './browser.mjs';
+import { stayOpen } from './stay-open.mjs';
+import { useOulad } from './use-oulad.mjs';
+import { lookAtPipeline, usePipeline } from './use-pipeline.mjs';
 
-const [url, key, pictures] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
-if (pictures) mkdirSync(pictures, { recursive: true });
-const said = [];
-
-async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1366, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.on('console', (message) => message.type() === 'error' && said.push(message.text()));
-  page.on('pageerror', (error) => said.push(String(error)));
-  page.on('request', (request) => assert.ok(/^(blob|data):/.test(request.url()) || request.url().startsWith(url), `it asks ${request.url()}`));
-  return page;
-}
-
-async function logIn(page, wanted = key) {
-  await page.getByLabel('API key').fill(wanted);
-  await page.getByRole('button', { name: 'Log in' }).click();
-}
-
-async function settled(page) {
-  await page.waitForFunction(() => document.querySelectorAll('.part').length > 0 && !document.querySelector('[aria-busy=true]'));
-}
-
-async function shown(page, name) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).slice(0, 3).join(' ')}`);
-  assert.deepEqual(told, [], `axe on ${name}`);
-  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
-}
+const [url, oulad, pictures] = process.argv.slice(2);
+const key = process.env.KEY;
+const tools = await launch({ servers: [url, oulad], key, pictures });
+const { browser, said, open, opened, logIn, settled, shown } = tools;
 
 const page = await open();
 await page.goto(url);
@@ -93,30 +66,21 @@ await settled(page);
 await shown(page, 'player-light');
 
 // The address is all there is to share: whoever logs in with it sees the same.
-const shared = page.url();
-const other = await open({ colorScheme: 'dark' });
-await other.goto(shared);
-await logIn(other);
-await settled(other);
+const other = await opened(page.url(), { colorScheme: 'dark' });
 assert.equal(await other.locator('.part.table').innerText(), await page.locator('.part.table').innerText());
-await other.goto(url);
-await settled(other);
-await shown(other, 'sessions-dark');
-
-const phone = await open({ viewport: { width: 390, height: 844 } });
-await phone.goto(url);
-await logIn(phone);
-await settled(phone);
-await overflow(phone, 'the page on a phone');
-await shown(phone, 'sessions-phone');
+const phone = await opened(page.url(), { viewport: { width: 390, height: 844 } });
+for (const [one, look] of [[other, 'dark'], [phone, 'phone']]) {
+  await shown(one, `player-${look}`);
+  await one.goto(`${url}/?page=country&country=${country}`);
+  await settled(one);
+  await shown(one, `country-${look}`);
+  await one.goto(url);
+  await settled(one);
+  await shown(one, `sessions-${look}`);
+}
 
 // The pages of the pipeline, beside a page of data that stays open.
-const tools = { settled, shown, said };
-const operator = await open();
-await operator.goto(url);
-await logIn(operator);
-await settled(operator);
-await usePipeline(operator, tools);
+await usePipeline(await opened(url), tools);
 await lookAtPipeline(other, url, 'dark', tools);
 await lookAtPipeline(phone, url, 'phone', tools);
 
@@ -129,6 +93,12 @@ await shown(page, 'player-stale');
 await page.context().setOffline(false);
 await page.evaluate(() => dispatchEvent(new Event('online')));
 await page.getByText('Not up to date').first().waitFor({ state: 'detached' });
+said.length = 0;
+
+await useOulad(oulad, tools);
+const hours = await stayOpen(url, tools);
+assert.deepEqual(said, []);
 
 await browser.close();
+for (const hour of hours) console.log(`an hour open: ${hour}`);
 console.log(`used: no error, nothing that axe objects to, first paint after ${Math.round(paint)} ms`);

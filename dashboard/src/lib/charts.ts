@@ -2,7 +2,7 @@
 
 import { BarChart, LineChart } from 'echarts/charts';
 import { AriaComponent, GridComponent, LegendComponent, TooltipComponent } from 'echarts/components';
-import { init, use, type EChartsCoreOption } from 'echarts/core';
+import { format, init, use, type EChartsCoreOption } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
 import { figure, time } from './format';
 import type { Series } from './shape';
@@ -10,6 +10,7 @@ import type { Kind, Part } from './types';
 
 use([BarChart, LineChart, AriaComponent, GridComponent, LegendComponent, TooltipComponent, SVGRenderer]);
 export { init };
+const { encodeHTML } = format;
 
 // Told apart with every kind of colour vision (after Okabe and Ito), and against the background of each theme.
 const SERIES = {
@@ -28,7 +29,8 @@ function base({ isDark }: { isDark: boolean }): EChartsCoreOption {
   return {
     color: SERIES[isDark ? 'dark' : 'light'],
     animation: false,
-    textStyle: { fontFamily: 'inherit', color: ink, fontSize: 12 },
+    // By name: drawn with several styles, a text that inherits its family gets another size.
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink, fontSize: 12 },
     grid: { left: 4, right: 12, top: 12, bottom: 4, containLabel: true },
     tooltip: {
       trigger: 'axis',
@@ -57,22 +59,44 @@ function said(drawn: Drawn) {
   return (value: unknown) => figure(typeof value === 'number' ? value : null, drawn.part.format);
 }
 
+// A tick of a time axis, by what it is the beginning of: a year, a month, a day, or none of these.
+function tick(value: number, isUtc: boolean): string {
+  const at = new Date(isUtc ? value : value - new Date(value).getTimezoneOffset() * 60_000);
+  const say = (options: Intl.DateTimeFormatOptions) => at.toLocaleString('en-GB', { ...options, timeZone: 'UTC' });
+  if (at.getUTCHours() + at.getUTCMinutes() + at.getUTCSeconds() > 0) return say({ hour: '2-digit', minute: '2-digit', ...(at.getUTCSeconds() ? { second: '2-digit' } : {}) });
+  if (at.getUTCDate() > 1) return say({ day: 'numeric', month: 'short' });
+  return at.getUTCMonth() > 0 ? say({ month: 'short' }) : say({ year: 'numeric' });
+}
+
+// Up to so many points of a line are marked, so that one alone is seen, and where nothing lies between.
+const MARKED = 60;
+
+type Hovered = { value: [number | string, number]; seriesName: string; marker: string };
+
 export function lines(series: Series[], drawn: Drawn): EChartsCoreOption {
   const { option, value, category } = axes(drawn);
-  const xs = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort();
   const isTime = drawn.kind === 'date' || drawn.kind === 'timestamp';
-  const label = (x: string) => (isTime ? time(x, drawn.zone, drawn.kind, false).replace(/ \d{4}/, '') : x);
+  const isUtc = drawn.kind === 'date' || drawn.zone === 'UTC';
+  const at = (x: string): number | string => (isTime ? Date.parse(x) : x);
+  const label = (x: number | string) => (isTime ? time(drawn.kind === 'date' ? new Date(x).toISOString().slice(0, 10) : new Date(x).toISOString(), drawn.zone, drawn.kind, false) : String(x));
+  const say = said(drawn);
+  const ink = (category.axisLabel as unknown as { color: string }).color;
   return {
     ...option,
-    ...(series.length > 1 ? { legend: { type: 'plain', top: 0, left: 0, icon: 'roundRect', itemHeight: 3, textStyle: { color: 'inherit' } } } : {}),
+    useUTC: isUtc,
+    ...(series.length > 1 ? { legend: { type: 'plain', top: 0, left: 0, icon: 'roundRect', itemHeight: 3, itemGap: 18, textStyle: { color: ink } } } : {}),
     grid: { left: 4, right: 16, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
-    tooltip: { ...(option.tooltip as object), valueFormatter: said(drawn) },
-    xAxis: { ...category, boundaryGap: false, data: xs.map(label), axisLabel: { ...(category.axisLabel as unknown as object), hideOverlap: true } },
+    tooltip: {
+      ...(option.tooltip as object),
+      formatter: (all: Hovered[]) => `${label(all[0]?.value[0] ?? '')}${all.map((one) => `<br>${one.marker}${series.length > 1 ? `${encodeHTML(one.seriesName)} ` : ''}<b>${say(one.value[1])}</b>`).join('')}`,
+    },
+    xAxis: {
+      ...category,
+      ...(isTime ? { type: 'time', splitLine: { show: false } } : { boundaryGap: false, data: [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort() }),
+      axisLabel: { ...(category.axisLabel as unknown as object), hideOverlap: true, ...(isTime ? { formatter: (value: number) => tick(value, isUtc) } : {}) },
+    },
     yAxis: value,
-    series: series.map(({ name, points }) => {
-      const at = new Map(points);
-      return { type: 'line', name, data: xs.map((x) => at.get(x) ?? null), showSymbol: xs.length < 2, lineStyle: { width: 2 } };
-    }),
+    series: series.map(({ name, points }) => ({ type: 'line', name, data: points.map(([x, y]) => [at(x), y]), showSymbol: points.length <= MARKED, symbol: 'circle', symbolSize: 5, lineStyle: { width: 2 } })),
   };
 }
 

@@ -44,7 +44,7 @@ export function cell(value: Value | undefined, field: Field | undefined, zone: s
     case 'integer':
     case 'number':
     case 'decimal':
-      return numbers.format(Number(value));
+      return isNumber(field) ? numbers.format(Number(value)) : String(value);
     case 'boolean':
       return value ? 'yes' : 'no';
     default:
@@ -52,8 +52,9 @@ export function cell(value: Value | undefined, field: Field | undefined, zone: s
   }
 }
 
+// What counts or measures. A number that names something is written as it is: `id`, `id_student`, `order_id`, `year`.
 export function isNumber(field: Field | undefined): boolean {
-  return field !== undefined && ['integer', 'number', 'decimal'].includes(field.kind);
+  return field !== undefined && ['integer', 'number', 'decimal'].includes(field.kind) && !/(^|_)(id|year)(_|$)/.test(field.name);
 }
 
 export function words(name: string): string {

@@ -16,7 +16,7 @@ export type TableState = {
   reads: Reading[];
 };
 export type LandedFile = { receipt: number; file_name: string; bytes: number; received_at: string };
-export type LandingState = { source: string; files: number; bytes: number; newest: LandedFile | null };
+export type LandingState = { source: string; landings: string[]; files: number; bytes: number; newest: LandedFile | null };
 export type NodeState = { address: string; datacenter: string | null; rack: string | null; is_up: boolean };
 export type ServedTable = { name: string; reads: Reading; written_at: string | null; newest_event: string | null };
 export type Serving = {

@@ -14,11 +14,9 @@ export function cardsOf(overview: Overview): Card[] {
   ];
 }
 
-// Where a landing bears another name than its source, only a single source can be meant.
+// A table names the landing that it reads; the card is of the source, whose files may have several landings.
 export function sourceOf(reading: Reading, cards: Card[]): Card | undefined {
-  const found = cards.find((card) => card.key === reading.from);
-  const landings = cards.filter((card) => card.landing);
-  return found ?? (reading.from.startsWith('landing.') && landings.length === 1 ? landings[0] : undefined);
+  return cards.find((card) => (card.landing ? card.landing.landings.some((name) => reading.from === `landing.${name}`) : card.key === reading.from));
 }
 
 // Use cases that read use cases stand to the right of them.
