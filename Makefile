@@ -38,7 +38,7 @@ build: ## Build everything (the first time some 500 dependencies)
 dashboard: ## Build the dashboard with npm into dashboard/dist; the next build puts it into the program
 	@scripts/dashboard.sh
 
-dashboard-test: ## Use the dashboard of session events in Chromium, over real data (ARGS="--screenshots FOLDER")
+dashboard-test: ## Use the dashboards of both pipelines in Chromium, over real data (ARGS="--screenshots FOLDER")
 	@scripts/dashboard-test.sh $(ARGS)
 
 dist: ## Pack the program, its completions, licence and pipelines into dist/ (PROFILE=dist)

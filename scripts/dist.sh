@@ -10,6 +10,7 @@ profile=${PROFILE:-dist}
 stages=(create-tables url-to-landing landing-to-raw raw-to-use-case raw-to-cassandra use-case-to-cassandra)
 
 scripts/install.sh build
+scripts/dashboard.sh --if-needed || say '    without the dashboard: it could not be built, see above; make dashboard tries again'
 # Cargo calls the folder of the profile dev by another name.
 folder=$profile
 [[ $profile != dev ]] || folder=debug

@@ -125,7 +125,8 @@ async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do
     let bad = "{\"id\":777,\"ts\":\"2024-03-02T00:00:00Z\",\"buyer\":\"eve\",\"price\":\"dear\"}";
     shop.serve_at("orders", format!("{good}\n{bad}\nno json\n"));
     run(&shop, 0).await;
-    let status = until(&api, "rejects", |status| status["last_run"]["counts"]["rejected"] == 2).await;
+    let is_seen = |status: &Value| status["last_run"]["counts"]["rejected"] == 2 && status["serving"]["state"] == "connected";
+    let status = until(&api, "rejects", is_seen).await;
     assert_eq!(status["health"], "attention");
     assert_eq!(found(&status), [("runs", "2 of 102 records of the last run were set aside")]);
     let rejects = api.get("/v1/_pipeline/rejects").await.json();
