@@ -43,8 +43,12 @@ impl Runs {
         let path = self.file(&record.id);
         let beside = self.folder.join(BESIDE);
         let json = serde_json::to_vec(record).expect("a record is plain data");
-        fs::write(&beside, json).map_err(|error| {
-            // What little room there is, is for the run.
+        let written = fs::write(&beside, &json).or_else(|_| {
+            // What little room there is, is for the run: what this one takes the place of makes room for it, or there is none.
+            let _ = fs::remove_file(&path);
+            fs::write(&beside, &json)
+        });
+        written.map_err(|error| {
             let _ = fs::remove_file(&beside);
             Error::io("write", &beside)(error)
         })?;
