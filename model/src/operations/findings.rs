@@ -311,6 +311,15 @@ mod tests {
                 Severity::Failing,
             ),
             (
+                "runs: the last run failed, as 2 runs before it: disk full",
+                |overview| {
+                    let run = overview.last_run.as_mut().unwrap();
+                    (run.state, run.attempts) = (RunState::Failed, 3);
+                    run.error = Some(RunError { message: "disk full".to_owned(), hint: None, exit_code: 75 });
+                },
+                Severity::Failing,
+            ),
+            (
                 "runs: the last run was cut off",
                 |overview| overview.last_run.as_mut().unwrap().state = RunState::CutOff,
                 Severity::Failing,
