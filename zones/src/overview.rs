@@ -1,8 +1,9 @@
 //! The tables of a lake as they are, from their logs alone: for whoever looks on.
 //!
-//! Reads only, locks nothing, and opens no data file. A table whose log has no newer version than the last time is not read again.
+//! Reads only, locks nothing, and opens no data file. A table whose log has no newer version than the last time is not read again;
+//! nor is a receipt, which never changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,8 @@ const MOST_COMMITS: u64 = 200;
 pub struct Onlooker {
     lake: Lake,
     known: HashMap<PathBuf, Known>,
+    /// Of each source: the bytes of its files, by receipt.
+    landed: HashMap<String, BTreeMap<u64, u64>>,
 }
 
 struct Known {
@@ -38,7 +41,7 @@ type Seen = (u64, Option<std::time::SystemTime>);
 
 impl Onlooker {
     pub fn new(lake: Lake) -> Self {
-        Self { lake, known: HashMap::new() }
+        Self { lake, known: HashMap::new(), landed: HashMap::new() }
     }
 
     pub fn lake(&self) -> &Lake {
@@ -46,29 +49,48 @@ impl Onlooker {
     }
 
     /// The landed files of each source.
-    pub fn landings(&self, pipeline: &Pipeline) -> Result<Vec<LandingState>, Error> {
-        let of = |source: &str| -> Result<LandingState, Error> {
-            let receipts = self.lake.landing(source).receipts()?;
-            let newest = receipts.last().map(|receipt| LandedFile {
-                receipt: receipt.sequence,
-                file_name: receipt.file_name.clone(),
-                bytes: receipt.size,
-                received_at: receipt.received_at,
+    pub fn landings(&mut self, pipeline: &Pipeline) -> Result<Vec<LandingState>, Error> {
+        let mut states = Vec::new();
+        for source in &pipeline.sources {
+            let landed = self.landed(&source.name)?;
+            let (files, bytes) = (landed.len() as u64, landed.values().sum());
+            let newest = landed.keys().next_back().copied();
+            let newest = newest.map(|newest| self.lake.landing(&source.name).receipt(newest)).transpose()?.flatten();
+            let landings = pipeline.landings.iter().filter(|landing| landing.source == source.name);
+            states.push(LandingState {
+                source: source.name.clone(),
+                landings: landings.map(|landing| landing.name.clone()).collect(),
+                files,
+                bytes,
+                newest: newest.map(|receipt| LandedFile {
+                    receipt: receipt.sequence,
+                    file_name: receipt.file_name,
+                    bytes: receipt.size,
+                    received_at: receipt.received_at,
+                }),
             });
-            let bytes = receipts.iter().map(|receipt| receipt.size).sum();
-            let landings = pipeline.landings.iter().filter(|landing| landing.source == source);
-            let landings = landings.map(|landing| landing.name.clone()).collect();
-            Ok(LandingState { source: source.to_owned(), landings, files: receipts.len() as u64, bytes, newest })
-        };
-        pipeline.sources.iter().map(|source| of(&source.name)).collect()
+        }
+        Ok(states)
+    }
+
+    /// The files of a source by receipt; reads the receipts that are new.
+    fn landed(&mut self, source: &str) -> Result<&BTreeMap<u64, u64>, Error> {
+        let zone = self.lake.landing(source);
+        let sequences = zone.sequences()?;
+        let landed = self.landed.entry(source.to_owned()).or_default();
+        landed.retain(|sequence, _| sequences.binary_search(sequence).is_ok());
+        for sequence in sequences {
+            if !landed.contains_key(&sequence)
+                && let Some(receipt) = zone.receipt(sequence)?
+            {
+                landed.insert(sequence, receipt.size);
+            }
+        }
+        Ok(landed)
     }
 
     /// A raw table, beside the landed files of its landing.
     pub async fn raw(&mut self, pipeline: &Pipeline, definition: &RawTable) -> Result<TableState, Error> {
-        let receipts = match pipeline.landing(&definition.from) {
-            Some(landing) => self.lake.landing(&landing.source).receipts()?,
-            None => Vec::new(),
-        };
         let folder = self.lake.raw_folder(&definition.name);
         let mut state = TableState { name: definition.name.clone(), ..TableState::default() };
         let mut position = None;
@@ -77,12 +99,19 @@ impl Onlooker {
             let number = known.table.input_number(&definition.from).await?;
             position = number.map(FilePosition::from_number);
         }
-        let waiting = receipts.iter().filter(|receipt| position.is_none_or(|position| !position.has_finished(receipt.sequence)));
+        let (version, waiting) = match pipeline.landing(&definition.from) {
+            Some(landing) => {
+                let landed = self.landed(&landing.source)?;
+                let waits = |receipt: &&u64| position.is_none_or(|position| !position.has_finished(**receipt));
+                (landed.keys().next_back().copied(), landed.keys().filter(waits).count())
+            }
+            None => (None, 0),
+        };
         state.reads = vec![Reading {
             from: format!("landing.{}", definition.from),
             position: position.map(|position| position.receipt),
-            version: receipts.last().map(|receipt| receipt.sequence),
-            behind: Some(waiting.count() as u64),
+            version,
+            behind: Some(waiting as u64),
         }];
         Ok(state)
     }

@@ -128,6 +128,11 @@ async fn what_is_wrong_is_said_with_what_to_do_and_the_commands_that_it_names_do
     let is_seen = |status: &Value| status["last_run"]["counts"]["rejected"] == 2 && status["serving"]["state"] == "connected";
     let status = until(&api, "rejects", is_seen).await;
     assert_eq!(status["health"], "attention");
+    let landed = &status["landings"][0];
+    assert_eq!(
+        (&landed["files"], &landed["newest"]["receipt"], &status["raw"][0]["reads"][0]["behind"]),
+        (&json!(2), &json!(2), &json!(0))
+    );
     assert_eq!(found(&status), [("runs", "2 of 102 records of the last run were set aside")]);
     let rejects = api.get("/v1/_pipeline/rejects").await.json();
     assert_eq!((&rejects["records"], rejects["groups"].as_array().unwrap().len()), (&json!(2), 2));

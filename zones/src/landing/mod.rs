@@ -123,7 +123,12 @@ impl LandingZone {
         Ok(None)
     }
 
-    fn receipt(&self, sequence: u64) -> Result<Option<Receipt>, Error> {
+    /// The numbers of all folders, in order; one of them may have no receipt yet.
+    pub(crate) fn sequences(&self) -> Result<Vec<u64>, Error> {
+        receipts::sequences(&self.folder)
+    }
+
+    pub(crate) fn receipt(&self, sequence: u64) -> Result<Option<Receipt>, Error> {
         receipts::read(&self.folder_of(sequence), &self.source, sequence)
     }
 
