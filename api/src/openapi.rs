@@ -67,28 +67,8 @@ fn operation(endpoint: &Endpoint, path: &PathTemplate, index: usize) -> Value {
     let in_path: Vec<&str> = path.parameters().collect();
     let parameters: Vec<Value> =
         names(endpoint).into_iter().map(|name| parameter(endpoint, name, in_path.contains(&name))).collect();
-    let mut responses = Map::new();
-    responses.insert("200".to_owned(), found(endpoint));
-    responses
-        .insert("304".to_owned(), json!({ "description": "The answer that the caller has, by its `ETag`, is the present one" }));
-    let codes = [
-        Code::InvalidParameter,
-        Code::Unauthorized,
-        Code::Forbidden,
-        Code::NotFound,
-        Code::NotAcceptable,
-        Code::RateLimited,
-        Code::Internal,
-        Code::Unavailable,
-        Code::Timeout,
-        Code::UriTooLong,
-        Code::HeaderTooLarge,
-        Code::BodyTooLarge,
-        Code::RequestTimeout,
-    ];
-    for code in codes {
-        responses.insert(code.status().as_u16().to_string(), problem(code));
-    }
+    let mut responses = responses(found(endpoint));
+    responses.insert(Code::NotAcceptable.status().as_str().to_owned(), problem(Code::NotAcceptable));
     let mut operation = json!({
         "operationId": id,
         "summary": endpoint.description.clone().unwrap_or_else(|| endpoint.name.to_string()),
@@ -302,15 +282,19 @@ fn found(endpoint: &Endpoint) -> Value {
 
 /// A document that the program answers by itself: no endpoint of the pipeline.
 pub(crate) fn document(id: &str, tag: &str, summary: &str, parameters: &Value, schema: &Value) -> Value {
-    let mut responses = Map::new();
     let found = json!({
         "description": "Found",
         "headers": { "ETag": { "description": "Names this answer", "schema": { "type": "string" } } },
         "content": { "application/json": { "schema": schema } },
     });
-    responses.insert("200".to_owned(), found);
-    responses
-        .insert("304".to_owned(), json!({ "description": "The answer that the caller has, by its `ETag`, is the present one" }));
+    let responses = responses(found);
+    json!({ "get": { "operationId": id, "summary": summary, "tags": [tag], "parameters": parameters, "responses": responses } })
+}
+
+/// What every operation with a key may answer, besides what was `found`.
+fn responses(found: Value) -> Map<String, Value> {
+    let unchanged = json!({ "description": "The answer that the caller has, by its `ETag`, is the present one" });
+    let mut responses = Map::from_iter([("200".to_owned(), found), ("304".to_owned(), unchanged)]);
     let codes = [
         Code::InvalidParameter,
         Code::Unauthorized,
@@ -325,10 +309,8 @@ pub(crate) fn document(id: &str, tag: &str, summary: &str, parameters: &Value, s
         Code::BodyTooLarge,
         Code::RequestTimeout,
     ];
-    for code in codes {
-        responses.insert(code.status().as_str().to_owned(), problem(code));
-    }
-    json!({ "get": { "operationId": id, "summary": summary, "tags": [tag], "parameters": parameters, "responses": responses } })
+    responses.extend(codes.map(|code| (code.status().as_str().to_owned(), problem(code))));
+    responses
 }
 
 fn problem(code: Code) -> Value {

@@ -32,14 +32,13 @@ impl Recording {
     pub fn begin(&self, context: &Context, started: Instant, keyspace: Option<String>, stage: Option<StageName>) {
         let runs = Runs::of(&context.lake);
         let command = stage.map_or("run", StageName::name);
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let record = RunRecord {
             schema: OPERATIONS_SCHEMA,
             id: runs.new_id(context.now),
             command: format!("sluice {command} {}", context.pipeline.name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            host: host.trim().to_owned(),
+            host: zones::hold::host(),
             state: RunState::Running,
             started_at: DateTime::from_timestamp_micros(context.now).unwrap_or_default(),
             ended_at: None,

@@ -184,7 +184,8 @@ pub(super) fn living(path: &Path) -> Option<Holder> {
     is_living.then_some(holder)
 }
 
-fn host() -> String {
+/// As holds and records of runs name this machine.
+pub(super) fn host() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
 }

@@ -118,6 +118,11 @@ pub fn look(lake: &Lake) -> Result<Option<Holder>, Error> {
     Ok(file::living(&file_of(&folder, epoch)))
 }
 
+/// This machine, as a [`Holder`] names it.
+pub fn host() -> String {
+    file::host()
+}
+
 /// The pipeline's folder, of which a hold's folder is a part.
 fn shown(folder: &Path) -> String {
     folder.parent().unwrap_or(folder).display().to_string()
