@@ -1,7 +1,7 @@
 // Uses the pages of the second pipeline: a choice, a table that leads on, lines by group.
 import assert from 'node:assert/strict';
 
-export async function useOulad(url, { opened, settled, overflow, shown, said }) {
+export async function useOulad(url, { opened, settled, shown, said }) {
   const page = await opened(url);
   assert.match(await page.title(), /^A course/);
   const lines = page.getByRole('img', { name: /^Clicks per day/ });
@@ -48,5 +48,8 @@ export async function useOulad(url, { opened, settled, overflow, shown, said }) 
   await dark.goto(`${url}/?page=_status`);
   await settled(dark);
   await shown(dark, 'oulad-status-dark');
+  await phone.goto(`${url}/?page=_status`);
+  await settled(phone);
+  await shown(phone, 'oulad-status-phone');
   assert.deepEqual(said, []);
 }
