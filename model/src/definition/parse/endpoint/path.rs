@@ -6,7 +6,7 @@ use crate::definition::names::check_identifier;
 use crate::definition::reader::Reader;
 
 /// First segments that the program answers itself.
-const OWN: [&str; 7] = ["livez", "readyz", "metrics", "openapi.json", "docs", "health", "assets"];
+const OWN: [&str; 8] = ["livez", "readyz", "metrics", "openapi.json", "docs", "health", "assets", "icon.svg"];
 /// More would be a mistake, and every one is looked at in each request.
 const MOST_SEGMENTS: usize = 16;
 
@@ -96,6 +96,7 @@ mod tests {
             "/v1/a b",
             "/v1/..",
             "/docs/x",
+            "/icon.svg",
             "/v1/_pipeline",
             "/v1/a%20b",
             "/v1/{a",
