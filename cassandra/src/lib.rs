@@ -13,6 +13,7 @@ mod cql;
 mod delivery;
 pub mod encode;
 mod flow;
+mod generations;
 pub mod lookup;
 mod mutations;
 pub mod node;

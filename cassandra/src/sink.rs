@@ -3,6 +3,8 @@
 //! Guarantee: when [`Sink::write`] returns `Ok`, Cassandra has acknowledged every mutation of the group at the consistency of the
 //! settings. When it returns an error or its future is dropped, any part of the group may have been written; writing the group
 //! again completes it and changes nothing that was there (see [`crate::mutations`]).
+//! What was acknowledged outlives a kill of the node, also where the node writes its log in the background: a moment is waited for
+//! that, and the group is sent again if a node was started anew meanwhile (see [`crate::generations`]).
 //! Requests that fail in a way that may pass are sent again, with growing pauses, until for a minute none has succeeded.
 //! Never: skips a row, drops requests in flight, or keeps more of them in flight than the flow allows.
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
+use model::progress::Silent;
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;
@@ -19,6 +22,7 @@ use crate::cql::{self, CqlType};
 use crate::delivery::{self, Ended, Route};
 use crate::encode::{self, Nulls, Rows};
 use crate::flow::{self, Flow};
+use crate::generations::{Generations, SETTLE};
 use crate::mutations::{BatchLimits, Changes, Kind, Mutations};
 use crate::request::{self, Answer, Purpose, again};
 use crate::schema::{self, Column, TableDesign, TableId};
@@ -130,11 +134,37 @@ impl Sink {
         EncodedGroup(Arc::new(Mutations::of_encoded(&self.design, rows, gone, write_time_micros, self.batch_limits)))
     }
 
-    /// Sends a group; returns once all of it is acknowledged. Progress is in changes: those that were superseded count at once.
+    /// Sends a group; returns once all of it is acknowledged, and by nodes that still run a moment later. Progress is in changes:
+    /// those that were superseded count at once.
     ///
     /// A request to stop is seen between batches; those in flight are awaited.
     pub async fn send(&self, group: &EncodedGroup, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
         let EncodedGroup(mutations) = group;
+        if mutations.len() == 0 {
+            return self.deliver(mutations, progress, shutdown).await;
+        }
+        let mut before = self.generations().await?;
+        let mut written = self.deliver(mutations, progress, shutdown).await?;
+        loop {
+            tokio::time::sleep(SETTLE).await;
+            let now = self.generations().await?;
+            if before.still(&now) {
+                return Ok(written);
+            }
+            tracing::debug!(table = self.table(), "a node was started anew: send all of it again");
+            before = now;
+            let retries = written.retries + written.requests;
+            written = self.deliver(mutations, &Silent, shutdown).await?;
+            written.retries += retries;
+        }
+    }
+
+    async fn generations(&self) -> Result<Generations, Error> {
+        let asked = Generations::of(&self.store.session).await;
+        Ok(asked.purpose(|| format!("ask which nodes have acknowledged the rows of {}", self.table()))?)
+    }
+
+    async fn deliver(&self, mutations: &Arc<Mutations>, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
         let mut flow = Flow::starting_at(self.in_flight.load(Ordering::Relaxed));
         let delivered = delivery::deliver(&self.route, mutations, &mut flow, progress, shutdown).await;
         self.in_flight.store(flow.limit(), Ordering::Relaxed);

@@ -9,16 +9,24 @@ use std::time::Instant;
 
 use cassandra::Store;
 use chrono::DateTime;
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, select};
 use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
 use model::failure::{Classify, Failure, with_causes};
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
+use tokio::sync::Notify;
+use zones::beside::{both, side_by_side};
 
 use crate::context::Context;
 use crate::download::{self, Options};
 use crate::error::{Boxed, Error};
 use crate::memory;
 use crate::stages::{create_tables, landing_to_raw, raw_to_use_case, to_cassandra, url_to_landing};
+
+/// What became of the stages that follow each other.
+type Chain = Result<Vec<StageReport>, Error>;
+
+/// Each holds a micro-batch in memory.
+const CHAINS_AT_A_TIME: usize = 4;
 
 /// Runs one stage over everything in the pipeline that it is for.
 ///
@@ -77,7 +85,10 @@ async fn url_to_landing(context: &Context, source: &str) -> Result<StageReport, 
 /// Runs the whole chain.
 ///
 /// `connect` is awaited beside the download: a Cassandra that is still starting holds nothing else up.
-pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, Error>>) -> Result<Vec<StageReport>, Error> {
+pub async fn run(
+    context: &Context,
+    connect: impl Future<Output = Result<Store, Error>> + Send,
+) -> Result<Vec<StageReport>, Error> {
     let mut reports = vec![create_tables::in_lake(context).await?];
     let connected = async {
         if context.pipeline.cassandra.is_empty() {
@@ -92,20 +103,23 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
         let report = create_tables::in_cassandra(context, &store).await?;
         Ok(Some((store, report)))
     };
+    // A load that fails need not wait for a Cassandra that is still starting; one that goes well still ends if Cassandra does
+    // not come.
+    let load_failed = Notify::new();
     let loaded = async {
         let mut reports = stage(context, None, StageName::UrlToLanding).await?;
         reports.extend(stage(context, None, StageName::LandingToRaw).await?);
         Ok::<_, Error>(reports)
     };
-    // A load that fails need not wait for a Cassandra that is still starting; one that goes well still ends if Cassandra does
-    // not come.
-    let (connected, loaded) = match select(pin!(loaded), pin!(connected)).await {
-        Either::Left((loaded, connected)) => {
-            let loaded = loaded?;
-            (connected.await, loaded)
+    let loaded = async { loaded.await.inspect_err(|_| load_failed.notify_one()) };
+    let connected = async || {
+        match select(pin!(connected), pin!(load_failed.notified())).await {
+            Either::Left((connected, _)) => connected,
+            Either::Right(_) => Ok(None),
         }
-        Either::Right((connected, loaded)) => (connected, loaded.await?),
     };
+    let (loaded, connected) = both(loaded, connected).await;
+    let loaded = loaded?;
     reports.extend(loaded);
     let store = connected?.map(|(store, report)| {
         reports.insert(1, report);
@@ -115,21 +129,24 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
 
     // Merged tables do not depend on each other. Each is sent on while others are merged still; so is what comes from raw.
     let (merged, views): (Vec<_>, Vec<_>) = in_order(&context.pipeline).into_iter().partition(|table| table.merge().is_some());
-    let merged = join_all(merged.into_iter().map(|table| use_case_chain(context, store.as_ref(), table)));
-    let from_raw = async {
-        match &store {
-            Some(store) => stage(context, Some(store), StageName::RawToCassandra).await,
-            None => Ok(Vec::new()),
+    let of_use_cases = merged.into_iter().map(Some);
+    // What stands for no use case is what comes from raw.
+    let chains = of_use_cases.chain(store.is_some().then_some(None)).collect();
+    let chains = side_by_side(chains, CHAINS_AT_A_TIME, async |use_case: Option<&UseCaseTable>| match use_case {
+        Some(table) => {
+            let (name, chain) = use_case_chain(context, store.as_ref(), table).await;
+            (Some(name), chain)
         }
-    };
-    let (merged, from_raw) = futures::future::join(merged, from_raw).await;
+        None => (None, stage(context, store.as_ref(), StageName::RawToCassandra).await),
+    });
+    let chains = chains.await;
     let mut failed: Option<Error> = None;
     let mut done = BTreeSet::new();
-    for (name, chain) in merged {
+    for (name, chain) in chains {
         match chain {
             Ok(of_table) => {
                 reports.extend(of_table);
-                done.insert(name);
+                done.extend(name);
             }
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -151,7 +168,6 @@ pub async fn run(context: &Context, connect: impl Future<Output = Result<Store, 
     if let Some(error) = failed {
         return Err(error);
     }
-    reports.extend(from_raw?);
     reports.sort_by_key(|report| report.stage);
     Ok(reports)
 }
@@ -181,7 +197,7 @@ async fn use_case_chain(
     context: &Context,
     store: Option<&Store>,
     table: &UseCaseTable,
-) -> (String, Result<Vec<StageReport>, Error>) {
+) -> (String, Chain) {
     let chain = async {
         let merged = raw_to_use_case::run(context, table).await;
         let mut reports = vec![ended(context, merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?)];

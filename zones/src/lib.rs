@@ -3,6 +3,7 @@
 //! The only crate that knows Delta, DataFusion and Parquet. It takes definitions and Arrow batches and gives Arrow batches and
 //! reports; it never prints, exits, or reads the environment.
 
+pub mod beside;
 pub mod changes;
 pub mod decode;
 pub mod delta;

@@ -280,14 +280,19 @@ impl Load<'_> {
             let batch = self.raw.commit_nothing(plan, self.context.now).await?;
             self.add(&batch, 0);
         }
+        let mut prepared = None;
         for index in 0..plan.batches.len() {
             let number = BatchNumber::of(index, plan.batches.len())
                 .ok_or_else(|| LakeError::TooManyBatches { file: format!("receipt {}", plan.receipt) })?;
             if self.raw.position().await? >= FilePosition::new(plan.receipt, number) {
                 continue;
             }
-            self.context.shutdown.check()?;
-            let batch = self.raw.commit_batch(plan, index, &spill, self.context.now).await?;
+            if let Err(stopped) = self.context.shutdown.check() {
+                self.raw.drop_prepared(prepared).await;
+                return Err(stopped.into());
+            }
+            let batch;
+            (batch, prepared) = self.raw.commit_batch(plan, (index, prepared), &spill, self.context.now).await?;
             self.add(&batch, plan.batches[index].rows());
         }
         Ok(())

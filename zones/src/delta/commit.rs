@@ -291,6 +291,11 @@ impl Table {
         if !error.is_conflict() && !error.is_for_want_of_room() {
             return;
         }
+        self.remove_unnamed(files).await;
+    }
+
+    /// Removes files that no commit will name. Where that fails, only space is lost.
+    pub(crate) async fn remove_unnamed(&self, files: impl IntoIterator<Item = String>) {
         let store = self.log_store().object_store(None);
         for file in files {
             let path = object_store::path::Path::parse(&file).unwrap_or_else(|_| file.as_str().into());

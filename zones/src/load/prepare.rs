@@ -1,11 +1,13 @@
 //! Reads a landed file to its end and plans its load.
 //!
-//! One thread unpacks and cuts into blocks, this one decodes, checks, splits by date and spills; between them stand a few
-//! blocks at most. Nothing here touches a Delta table.
+//! One thread unpacks and cuts into blocks, one for each core decodes and checks them, this one takes what they made in the order
+//! of the file, splits it by date and spills; between them stand a few blocks at most. Nothing here touches a Delta table.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use chrono::{DateTime, Days, NaiveDate};
 use model::definition::{Format, PipelineClock, RawTable, UnknownFields};
@@ -14,7 +16,7 @@ use model::reject::RejectReason;
 use model::shutdown::Shutdown;
 
 use super::added::columns_for;
-use super::contract::CompiledContract;
+use super::contract::{Accepted, CompiledContract};
 use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
 use super::split::DateSplitter;
@@ -31,8 +33,10 @@ pub const REJECTS_FILE: &str = "rejects.spill";
 
 /// Decoded rows held in memory before they are spilled. Sized so that the whole program stays well under half a gigabyte.
 pub(super) const SPILL_BUDGET: usize = 64 << 20;
-/// Blocks that may wait between the two threads.
+/// Blocks that may wait for the thread that puts them together, decoded or not.
 const BLOCKS_AHEAD: usize = 4;
+/// Decoding threads at most: each holds a block and its rows.
+const MAX_DECODERS: usize = 8;
 /// Microseconds in a second.
 const MICROS: i64 = 1_000_000;
 
@@ -76,11 +80,20 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let contract = CompiledContract::compile(bounds.table, bounds.format)?;
     let mut reading = Reading::start(folder, bounds, &contract, input.consumed())?;
-    std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(BLOCKS_AHEAD);
-        let contract = &contract;
+    let latest_event = bounds.latest_event();
+    thread::scope(|scope| {
+        let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
+        let (in_order, receiver) = sync_channel(BLOCKS_AHEAD + decoders);
+        let (blocks, waiting) = sync_channel(decoders);
+        let (contract, waiting) = (&contract, Arc::new(Mutex::new(waiting)));
+        for _ in 0..decoders {
+            let waiting = Arc::clone(&waiting);
+            scope.spawn(move || decode_blocks(contract, latest_event, &waiting));
+        }
+        // They end when the last of them is gone: the reader must not wait for decoders that are no more.
+        drop(waiting);
         let how = (bounds.format, bounds.max_record_bytes, folder);
-        let reader = scope.spawn(move || read_pieces(input, contract, how, &sender));
+        let reader = scope.spawn(move || read_pieces(input, contract, how, &in_order, &blocks));
         // An error here drops the receiver, which ends the reader.
         reading.consume(receiver)?;
         reader.join().map_err(|_| Error::Worker { step: "reading a landed file" })?
@@ -88,22 +101,53 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
     reading.finish()
 }
 
+/// What comes next in the file.
+enum Next {
+    /// The rows of a block, as soon as they are decoded.
+    Rows(Receiver<Result<Accepted, Error>>),
+    TooLarge(Reject),
+}
+
+/// A block, and where its rows are awaited.
+type Undecoded = (Block, SyncSender<Result<Accepted, Error>>);
+
 fn read_pieces(
     input: entries::Entries,
     contract: &CompiledContract,
     (format, max_record_bytes, folder): (&Format, u64, &Path),
-    sender: &SyncSender<Piece>,
+    in_order: &SyncSender<Next>,
+    blocks: &SyncSender<Undecoded>,
 ) -> Result<(), Error> {
     for entry in input {
         let entry = entry.map_err(Error::entry)?;
         let mut pieces = decode::open(entry, format, contract.decoder(), max_record_bytes, folder)?;
         while let Some(piece) = pieces.next_piece()? {
-            if sender.send(piece).is_err() {
+            let is_wanted = match piece {
+                Piece::Records(block) => {
+                    let (rows, awaited) = sync_channel(1);
+                    in_order.send(Next::Rows(awaited)).is_ok() && blocks.send((block, rows)).is_ok()
+                }
+                Piece::TooLarge { entry, position, beginning, size } => {
+                    let detail = format!("{size} bytes, more than the limit of {max_record_bytes}");
+                    let reject = Reject { entry, position, reason: RejectReason::TooLarge, detail, bytes: beginning };
+                    in_order.send(Next::TooLarge(reject)).is_ok()
+                }
+            };
+            if !is_wanted {
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+fn decode_blocks(contract: &CompiledContract, latest_event: i64, waiting: &Mutex<Receiver<Undecoded>>) {
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((block, rows)) = next else { return };
+        // Nobody waits for it where the load has failed meanwhile.
+        let _ = rows.send(contract.accept(&block, latest_event));
+    }
 }
 
 struct Reading<'a> {
@@ -115,7 +159,6 @@ struct Reading<'a> {
     reject_buffer: RejectBuffer,
     firsts: Firsts,
     plan: LoadPlan,
-    latest_event: i64,
     consumed: entries::Consumed,
 }
 
@@ -141,7 +184,6 @@ impl<'a> Reading<'a> {
             ),
             reject_buffer: RejectBuffer::new(),
             firsts: Firsts::default(),
-            latest_event: bounds.latest_event(),
             consumed,
             plan,
             bounds,
@@ -149,23 +191,21 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn consume(&mut self, pieces: Receiver<Piece>) -> Result<(), Error> {
-        for piece in pieces {
+    fn consume(&mut self, pieces: Receiver<Next>) -> Result<(), Error> {
+        for next in pieces {
             self.bounds.shutdown.check()?;
-            match piece {
-                Piece::Records(block) => self.accept(&block)?,
-                Piece::TooLarge { entry, position, beginning, size } => {
-                    let detail = format!("{size} bytes, more than the limit of {}", self.bounds.max_record_bytes);
+            match next {
+                Next::Rows(rows) => self.accept(rows.recv().map_err(|_| Error::Worker { step: "decoding a landed file" })??)?,
+                Next::TooLarge(reject) => {
                     self.plan.counts.read += 1;
-                    self.reject(&Reject { entry, position, reason: RejectReason::TooLarge, detail, bytes: beginning })?;
+                    self.reject(&reject)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn accept(&mut self, block: &Block) -> Result<(), Error> {
-        let accepted = self.contract.accept(block, self.latest_event)?;
+    fn accept(&mut self, accepted: Accepted) -> Result<(), Error> {
         let read = accepted.rows.num_rows() as u64 + accepted.rejects.len() as u64 + accepted.dropped;
         self.plan.counts.read += read;
         self.plan.counts.dropped += accepted.dropped;

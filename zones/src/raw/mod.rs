@@ -3,20 +3,24 @@
 //! Guarantee: rows, position and counts of a batch are one commit. A snapshot that replaces another one is one commit whatever
 //! its size, and its change feed is the difference between the two.
 
+mod batch;
 mod replace;
 mod replayed;
 
+pub use batch::PreparedBatch;
 pub(crate) use replace::files_of_receipts;
 pub use replace::{Mixed, superseded};
 pub(crate) use replayed::{Left, REPLAYS, newest_replay, replay_of};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
-use arrow::compute::{cast, concat_batches, filter_record_batch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::{concat_batches, filter_record_batch, partition};
 use arrow::datatypes::{DataType, Field};
+use arrow::util::display::array_value_to_string;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use model::counts::Counts;
@@ -31,6 +35,7 @@ use crate::load::{Batch, ENTRY, Fate, LOADED_AT, LoadPlan, POSITION, RECEIPT, Ro
 use crate::sql::type_name;
 
 /// A raw table that is open for loading.
+#[derive(Clone)]
 pub struct Raw<'d> {
     table: Table,
     definition: &'d RawTable,
@@ -193,25 +198,6 @@ impl<'d> Raw<'d> {
         Ok(missing.into_iter().map(|field| field.name().clone()).collect())
     }
 
-    /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
-    pub async fn commit_batch(&mut self, plan: &LoadPlan, index: usize, spill: &Path, now: i64) -> Result<LoadedBatch, Error> {
-        let batch = &plan.batches[index];
-        let stored = self.files_with_duplicates(plan, index).await?;
-        let sifted = match read_batch(spill, batch, plan)? {
-            Some(rows) => self.sift(&rows, &stored).await?,
-            None => Sifted::default(),
-        };
-        let number = BatchNumber::of(index, plan.batches.len()).ok_or_else(|| self.too_many(plan))?;
-        let write_time = self.table.next_write_time(now).await?;
-        let adds = match &sifted.rows {
-            Some(rows) => self.written(rows, plan.receipt, write_time).await?,
-            None => Vec::new(),
-        };
-        let decided = if index + 1 == plan.batches.len() { decided_before(plan) } else { Counts::default() };
-        let note = CommitNote { run: Some(now), ..self.note(plan, number, sifted.by_date, decided, write_time) };
-        self.commit(Commit { adds, note, ..Commit::default() }, plan, number, 0).await
-    }
-
     /// Writes rows of a receipt as data files.
     async fn written(&self, rows: &RecordBatch, receipt: u64, write_time: i64) -> Result<Vec<Add>, Error> {
         crash::point("raw/files:before");
@@ -269,24 +255,6 @@ impl<'d> Raw<'d> {
         Ok(LoadedBatch { version, counts, deleted, superseded })
     }
 
-    /// The stored files in which duplicates of a batch's rows are looked for.
-    ///
-    /// Of a snapshot these are its own: a row that another url's snapshot has as well must stay when that one goes.
-    async fn files_with_duplicates(&self, plan: &LoadPlan, index: usize) -> Result<Vec<FilePlace>, Error> {
-        if self.definition.unique_key.is_empty() {
-            return Ok(Vec::new());
-        }
-        let files = self.files_of(&plan.batches[index])?;
-        if self.definition.on_change == OnChange::Append {
-            return Ok(files);
-        }
-        if index == 0 {
-            return Ok(Vec::new());
-        }
-        let own = self.files_of_receipts(&BTreeSet::from([i64::try_from(plan.receipt).unwrap_or(i64::MAX)])).await?;
-        Ok(files.into_iter().filter(|(path, _)| own.iter().any(|(file, _)| file.path == *path)).collect())
-    }
-
     /// The stored files in which duplicates of a batch's rows can be: equal rows have an equal date.
     fn files_of(&self, batch: &Batch) -> Result<Vec<FilePlace>, Error> {
         let dates: BTreeSet<PartitionValue> = batch.dates().into_iter().map(|date| date.map(|date| date.to_string())).collect();
@@ -296,19 +264,15 @@ impl<'d> Raw<'d> {
 
     /// The anti-join: rows that neither the batch nor the `stored` files have already.
     async fn sift(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Sifted, Error> {
-        let dates = self.dates_of(rows)?;
-        let fates = if self.definition.unique_key.is_empty() {
-            vec![Fate::New; rows.num_rows()]
-        } else {
-            self.fates(rows, stored).await?
-        };
-        let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
-        for (fate, date) in fates.iter().zip(dates) {
-            match by_date.get_mut(&date) {
-                Some(counts) => *counts += fate.counts(),
-                None => *by_date.entry(date).or_default() += fate.counts(),
-            }
+        if self.definition.unique_key.is_empty() {
+            let by_date = self.counted(rows, |range| {
+                let new = range.len() as u64;
+                Counts { read: new, accepted: new, ..Counts::default() }
+            })?;
+            return Ok(Sifted { rows: Some(rows.clone()), by_date });
         }
+        let fates = self.fates(rows, stored).await?;
+        let by_date = self.counted(rows, |range| fates[range].iter().map(|fate| fate.counts()).sum())?;
         let kept: BooleanArray = fates.iter().map(|fate| Some(*fate != Fate::Duplicate)).collect();
         let rows = match kept.true_count() {
             0 => None,
@@ -318,13 +282,24 @@ impl<'d> Raw<'d> {
         Ok(Sifted { rows, by_date })
     }
 
-    /// The date of each row as the log writes it; empty where the table has no dates.
-    fn dates_of(&self, rows: &RecordBatch) -> Result<Vec<String>, Error> {
-        let Some(column) = self.definition.partition_by.as_ref().and_then(|name| rows.column_by_name(name)) else {
-            return Ok(vec![String::new(); rows.num_rows()]);
+    /// The fates of rows by their date, as the log writes it; empty where the table has no dates.
+    fn counted(
+        &self,
+        rows: &RecordBatch,
+        fates: impl Fn(Range<usize>) -> Counts,
+    ) -> Result<BTreeMap<String, Counts>, Error> {
+        let dates = self.definition.partition_by.as_ref().and_then(|name| rows.column_by_name(name));
+        let ranges = match dates {
+            // Rows of one date mostly lie together.
+            Some(dates) => partition(std::slice::from_ref(dates)).map_err(Error::arrow("read the dates of rows"))?.ranges(),
+            None => vec![0..rows.num_rows()],
         };
-        let dates = cast(column, &DataType::Utf8).map_err(Error::arrow("read the dates of rows"))?;
-        Ok(dates.as_string::<i32>().iter().map(|date| date.unwrap_or_default().to_owned()).collect())
+        let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
+        for range in ranges {
+            let date = dates.map_or_else(|| Ok(String::new()), |dates| array_value_to_string(dates, range.start));
+            *by_date.entry(date.map_err(Error::arrow("read the dates of rows"))?).or_default() += fates(range);
+        }
+        Ok(by_date)
     }
 
     async fn fates(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Vec<Fate>, Error> {
