@@ -31,8 +31,9 @@ const MANIFEST: &str = "keys.json";
 /// The second has a checksum behind each run's words.
 const MANIFEST_VERSION: u32 = 2;
 const PARTITION_BITS: u32 = 16;
-/// More runs than this are merged into one.
-const MAX_RUNS: usize = 8;
+/// A run goes into the next one that is written unless it is more than so many times as large: so each is that much smaller than
+/// the one before it, there are few of them, and a word is written again once for each.
+const TIER: u64 = 3;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
@@ -184,7 +185,7 @@ impl KeyDirectory {
             words.sort_unstable();
             words.dedup();
             let file = format!("{:012}.run", version.0);
-            let earlier = if self.manifest.runs.len() >= MAX_RUNS { std::mem::take(&mut self.manifest.runs) } else { Vec::new() };
+            let earlier = self.of_like_size(words.len() as u64);
             crash::point("keys/run:before");
             let run = Run { words: self.write_run(&file, &earlier, &words)?, file };
             crash::point("keys/run:after");
@@ -200,6 +201,17 @@ impl KeyDirectory {
         self.remove_unnamed();
         crash::point("keys/tidy:after");
         Ok(())
+    }
+
+    /// Takes the newest runs that are merged with one of so many words.
+    fn of_like_size(&mut self, words: u64) -> Vec<Run> {
+        let runs = &mut self.manifest.runs;
+        let (mut from, mut sum) = (runs.len(), words);
+        while from > 0 && runs[from - 1].words <= sum.saturating_mul(TIER) {
+            from -= 1;
+            sum += runs[from].words;
+        }
+        runs.split_off(from)
     }
 
     /// Writes a run of these sorted words and of all that earlier runs hold; how many words it has.
@@ -297,6 +309,8 @@ mod tests {
 
         let directory = KeyDirectory::open(folder.path(), "t", TableVersion(30)).unwrap();
         assert_eq!(directory.as_of(), TableVersion(21));
+        let sizes: Vec<u64> = directory.manifest.runs.iter().map(|run| run.words).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0] > TIER * pair[1]), "{sizes:?}");
         for version in 1..=20 {
             for key in [0, 1, 1499, 2999] {
                 let found = directory.look_up(&[spread(version * 10_000 + key)]).unwrap();

@@ -33,7 +33,7 @@ pub const FUTURE_TOLERANCE_SECONDS: u64 = SECONDS_PER_DAY;
 pub const RAW_BATCH_ROWS: u64 = 250_000;
 
 /// A commit costs some 20 ms, as much as writing this many rows: dates below it share one.
-pub const SMALL_DATE_ROWS: u64 = 20_000;
+pub const SMALL_DATE_ROWS: u64 = 30_000;
 
 /// A merge holds the folded rows of its batch in memory, beside the rows that they meet.
 pub const USE_CASE_BATCH_ROWS: u64 = 250_000;

@@ -7,6 +7,7 @@ use model::definition::{BinaryEncoding, Column, ColumnType};
 use model::reject::RejectReason;
 use serde::de::IgnoredAny;
 
+use super::columns::ColumnBuilder;
 use super::text;
 use super::time::{NoInstant, Times, days};
 
@@ -127,6 +128,40 @@ impl Caster {
             return self.allowed(Cell::Text(text), &shown);
         }
         self.cast_text(&text).map_err(|misfit| self.misfit(&misfit, &text))
+    }
+
+    /// Appends a text as it is, or an integer in plain digits; `false`, and nothing, where more has to be looked at.
+    ///
+    /// `last_allowed` is which of the values that are allowed was found last: neighbours are mostly equal.
+    pub(super) fn append_plain(&self, text: &str, last_allowed: &mut usize, builder: &mut ColumnBuilder) -> bool {
+        if let ColumnBuilder::Text(builder) = builder {
+            if !matches!(self.column.data_type, ColumnType::String) || !self.is_listed(text, last_allowed) {
+                return false;
+            }
+            builder.append_value(text);
+            return true;
+        }
+        let Some(value) = text::plain_integer(text.as_bytes()) else { return false };
+        match builder {
+            ColumnBuilder::Int8(builder) => i8::try_from(value).map(|value| builder.append_value(value)).is_ok(),
+            ColumnBuilder::Int16(builder) => i16::try_from(value).map(|value| builder.append_value(value)).is_ok(),
+            ColumnBuilder::Int32(builder) => i32::try_from(value).map(|value| builder.append_value(value)).is_ok(),
+            ColumnBuilder::Int64(builder) => {
+                builder.append_value(value);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_listed(&self, text: &str, last_allowed: &mut usize) -> bool {
+        let Some(allowed) = &self.column.one_of else { return true };
+        if allowed.get(*last_allowed).is_some_and(|value| value == text) {
+            return true;
+        }
+        let found = allowed.iter().position(|value| value == text);
+        *last_allowed = found.unwrap_or(*last_allowed);
+        found.is_some()
     }
 
     /// Casts a value that has a type of its own.

@@ -51,20 +51,24 @@ pub(super) fn is_number(text: &[u8]) -> bool {
 
 /// A whole number; `5.0` and `1e3` are some, too.
 pub(super) fn integer(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let (is_negative, digits) = match bytes {
+    plain_integer(text.as_bytes()).or_else(|| integer_by_decimal(text))
+}
+
+/// A whole number in at most eighteen digits, which fit always.
+#[inline]
+pub(super) fn plain_integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    // Eighteen digits fit always.
     if digits.is_empty() || digits.len() > 18 {
-        return integer_by_decimal(text);
+        return None;
     }
     let mut value: i64 = 0;
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return integer_by_decimal(text);
+            return None;
         }
         value = value * 10 + i64::from(digit);
     }

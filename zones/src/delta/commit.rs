@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use chrono::NaiveDate;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, AddCDCFile, Metadata, Remove, Transaction};
-use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::basic::{Compression, Encoding, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::protocol::{DeltaOperation, MergePredicate, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use super::{DataFile, PartitionValue, Table};
 use crate::error::Error;
+use crate::load::POSITION;
 
 /// The key of Sluice's note in a commit's metadata.
 pub(super) const NOTE_KEY: &str = "sluice";
@@ -239,10 +241,16 @@ impl Table {
     /// A writer of data files; [`Self::flushed`] closes them.
     pub(crate) fn data_writer(&self) -> Result<RecordBatchWriter, Error> {
         // zstd at level 1 is a third smaller than snappy on text ids and costs about the same.
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
-            .set_max_row_group_row_count(Some(131_072))
-            .build();
+            .set_max_row_group_row_count(Some(131_072));
+        if self.schema().field_with_name(POSITION).is_ok_and(|field| *field.data_type() == DataType::Int64) {
+            // Records of a file are numbered one after the other: differences take next to nothing, and a dictionary would only grow.
+            properties = properties
+                .set_column_dictionary_enabled(POSITION.into(), false)
+                .set_column_encoding(POSITION.into(), Encoding::DELTA_BINARY_PACKED);
+        }
+        let properties = properties.build();
         let writer = if self.draft.is_none() {
             RecordBatchWriter::for_table(&self.inner)
         } else {

@@ -1,7 +1,5 @@
 //! Several sorted runs as one, block by block: memory does not follow the number of keys.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -14,28 +12,30 @@ use crate::error::Error;
 pub(super) fn write_merged(path: &Path, mut runs: Vec<RunReader<'_>>, words: &[u64]) -> Result<u64, Error> {
     let in_file = || Error::io("write", path);
     let mut out = BufWriter::new(File::create(path).map_err(in_file())?);
-    // The next word of each run, and how many of it were taken; the new words stand behind the runs.
-    let mut next = BinaryHeap::new();
-    let mut taken = vec![0_u64; runs.len() + 1];
-    for source in 0..taken.len() {
-        push_next(&mut next, &mut runs, words, source, &mut taken)?;
+    // The next word of each run, and which of its words that is; the new words stand behind the runs.
+    let mut heads = Vec::with_capacity(runs.len() + 1);
+    for source in 0..=runs.len() {
+        heads.push((word_of(&mut runs, words, source, 0)?, 0));
     }
-    let (mut count, mut last) = (0, None);
+    let mut count = 0;
     // A thousandth of what they are the sums of.
     let mut sums = Vec::new();
     let mut block = crc32fast::Hasher::new();
-    while let Some(Reverse((word, source))) = next.pop() {
-        if last != Some(word) {
-            let bytes = word.to_be_bytes();
-            out.write_all(&bytes).map_err(in_file())?;
-            block.update(&bytes);
-            last = Some(word);
-            count += 1;
-            if count % BLOCK_WORDS == 0 {
-                sums.extend(std::mem::take(&mut block).finalize().to_be_bytes());
+    // Runs are few: looking at all of them is quicker than keeping them in order.
+    while let Some(word) = heads.iter().filter_map(|(word, _)| *word).min() {
+        let bytes = word.to_be_bytes();
+        out.write_all(&bytes).map_err(in_file())?;
+        block.update(&bytes);
+        count += 1;
+        if count % BLOCK_WORDS == 0 {
+            sums.extend(std::mem::take(&mut block).finalize().to_be_bytes());
+        }
+        for (source, (head, at)) in heads.iter_mut().enumerate() {
+            if *head == Some(word) {
+                *at += 1;
+                *head = word_of(&mut runs, words, source, *at)?;
             }
         }
-        push_next(&mut next, &mut runs, words, source, &mut taken)?;
     }
     if count % BLOCK_WORDS != 0 {
         sums.extend(block.finalize().to_be_bytes());
@@ -46,21 +46,9 @@ pub(super) fn write_merged(path: &Path, mut runs: Vec<RunReader<'_>>, words: &[u
     Ok(count)
 }
 
-fn push_next(
-    next: &mut BinaryHeap<Reverse<(u64, usize)>>,
-    runs: &mut [RunReader<'_>],
-    words: &[u64],
-    source: usize,
-    taken: &mut [u64],
-) -> Result<(), Error> {
-    let at = taken[source];
-    let word = match runs.get_mut(source) {
-        Some(run) => run.word(at)?,
-        None => usize::try_from(at).ok().and_then(|at| words.get(at).copied()),
-    };
-    if let Some(word) = word {
-        taken[source] += 1;
-        next.push(Reverse((word, source)));
+fn word_of(runs: &mut [RunReader<'_>], words: &[u64], source: usize, at: u64) -> Result<Option<u64>, Error> {
+    match runs.get_mut(source) {
+        Some(run) => run.word(at),
+        None => Ok(usize::try_from(at).ok().and_then(|at| words.get(at).copied())),
     }
-    Ok(())
 }

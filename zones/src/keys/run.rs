@@ -14,6 +14,8 @@ pub(super) const WORD_BYTES: u64 = 8;
 pub(super) const BLOCK_WORDS: u64 = 512;
 /// Behind the words of a run stands a CRC-32 for each of its blocks.
 pub(super) const SUM_BYTES: u64 = 4;
+/// Checksums read at once: what is looked up comes in order, so those of neighbours are needed soon.
+const SUMS: u64 = 1024;
 
 /// Reads one sorted run by blocks.
 pub(super) struct RunReader<'p> {
@@ -23,6 +25,9 @@ pub(super) struct RunReader<'p> {
     block: Vec<u64>,
     /// Index of the first word of the block.
     block_start: u64,
+    /// The checksums of some blocks, and which one is the first of them.
+    sums: Vec<u8>,
+    first_sum: u64,
 }
 
 impl<'p> RunReader<'p> {
@@ -32,7 +37,7 @@ impl<'p> RunReader<'p> {
     }
 
     pub(super) fn of(file: File, path: &'p Path, words: u64) -> Self {
-        Self { file, path, words, block: Vec::new(), block_start: 0 }
+        Self { file, path, words, block: Vec::new(), block_start: 0, sums: Vec::new(), first_sum: 0 }
     }
 
     fn load(&mut self, block: u64) -> Result<(), Error> {
@@ -40,15 +45,27 @@ impl<'p> RunReader<'p> {
         let length = BLOCK_WORDS.min(self.words - self.block_start);
         let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
         self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
-        let mut sum = [0; 4];
-        let place = self.words * WORD_BYTES + block * SUM_BYTES;
-        self.file.read_exact_at(&mut sum, place).map_err(Error::io("read", self.path))?;
-        if crc32fast::hash(&bytes) != u32::from_be_bytes(sum) {
+        if crc32fast::hash(&bytes) != self.sum(block)? {
             let problem = format!("the checksum of block {block} does not match");
             return Err(Error::Damaged { path: self.path.display().to_string(), problem });
         }
         self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
         Ok(())
+    }
+
+    fn sum(&mut self, block: u64) -> Result<u32, Error> {
+        let held = self.sums.len() as u64 / SUM_BYTES;
+        if block < self.first_sum || block >= self.first_sum + held {
+            let behind = self.words.div_ceil(BLOCK_WORDS) - block;
+            self.sums.resize(usize::try_from(behind.min(SUMS) * SUM_BYTES).expect("some pages"), 0);
+            // What could not be read is not held.
+            self.first_sum = u64::MAX - SUMS;
+            let place = self.words * WORD_BYTES + block * SUM_BYTES;
+            self.file.read_exact_at(&mut self.sums, place).map_err(Error::io("read", self.path))?;
+            self.first_sum = block;
+        }
+        let at = usize::try_from((block - self.first_sum) * SUM_BYTES).expect("within what is held");
+        Ok(u32::from_be_bytes(self.sums[at..at + 4].try_into().expect("four bytes")))
     }
 
     /// The word at a place; `None` behind the last one.

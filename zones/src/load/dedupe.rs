@@ -5,6 +5,7 @@
 //! already stored stream past.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -18,9 +19,32 @@ pub struct RowIndex {
     content_columns: Vec<usize>,
     keys: RowConverter,
     contents: RowConverter,
+    batch_keys: Rows,
     batch_contents: Rows,
-    by_key: HashMap<Box<[u8]>, Vec<u32>>,
+    hasher: RandomState,
+    /// The last row of each hash of a key.
+    last: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    /// The row of the same hash before each row; its own number where there is none.
+    before: Vec<u32>,
     fates: Vec<Fate>,
+}
+
+/// Hashes what is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only numbers are hashed");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// What becomes of a row.
@@ -54,20 +78,40 @@ impl RowIndex {
         let contents = converter(batch, content)?;
         let batch_keys = keys.convert_columns(&columns(batch, key)).map_err(Error::arrow("compare rows"))?;
         let batch_contents = contents.convert_columns(&columns(batch, content)).map_err(Error::arrow("compare rows"))?;
-        let mut by_key: HashMap<Box<[u8]>, Vec<u32>> = HashMap::with_capacity(batch.num_rows());
-        let mut fates = vec![Fate::New; batch.num_rows()];
-        for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
-            let earlier = by_key.entry(Box::from(batch_keys.row(index).as_ref())).or_default();
-            if earlier.iter().any(|other| batch_contents.row(*other as usize) == batch_contents.row(index)) {
-                fates[index] = Fate::Duplicate;
-                continue;
+        let rows = batch.num_rows();
+        let (hasher, last) = (RandomState::new(), HashMap::with_capacity_and_hasher(rows, BuildHasherDefault::default()));
+        let (before, fates) = (Vec::with_capacity(rows), vec![Fate::New; rows]);
+        let (key_columns, content_columns) = (key.to_vec(), content.to_vec());
+        let mut index =
+            Self { key_columns, content_columns, keys, contents, batch_keys, batch_contents, hasher, last, before, fates };
+        for (row, at) in (0_u32..).zip(0..rows) {
+            let key = index.batch_keys.row(at);
+            let hash = index.hasher.hash_one(key.as_ref());
+            let content = index.batch_contents.row(at);
+            let mut fate = Fate::New;
+            for other in index.with_key(hash, key.as_ref()) {
+                fate = Fate::Conflicting;
+                if index.batch_contents.row(other) == content {
+                    fate = Fate::Duplicate;
+                    break;
+                }
             }
-            if !earlier.is_empty() {
-                fates[index] = Fate::Conflicting;
-            }
-            earlier.push(row);
+            // A duplicate is found by the row that it is one of.
+            let before = if fate == Fate::Duplicate { None } else { index.last.insert(hash, row) };
+            index.before.push(before.unwrap_or(row));
+            index.fates[at] = fate;
         }
-        Ok(Self { key_columns: key.to_vec(), content_columns: content.to_vec(), keys, contents, batch_contents, by_key, fates })
+        Ok(index)
+    }
+
+    /// The rows with a key, from the last.
+    fn with_key<'i>(&'i self, hash: u64, key: &'i [u8]) -> impl Iterator<Item = usize> + 'i {
+        let first = self.last.get(&hash).copied();
+        let same_hash = std::iter::successors(first, |row| {
+            let before = self.before[*row as usize];
+            (before != *row).then_some(before)
+        });
+        same_hash.map(|row| row as usize).filter(move |row| self.batch_keys.row(*row).as_ref() == key)
     }
 
     /// Compares with rows that are already in the table; they have the batch's columns at the same indices.
@@ -75,15 +119,19 @@ impl RowIndex {
         let stored_keys = self.keys.convert_columns(&columns(stored, &self.key_columns)).map_err(Error::arrow("compare rows"))?;
         let mut stored_contents = None;
         for (index, key) in stored_keys.iter().enumerate() {
-            let Some(rows) = self.by_key.get(key.as_ref()) else { continue };
+            let rows: Vec<usize> = self.with_key(self.hasher.hash_one(key.as_ref()), key.as_ref()).collect();
+            if rows.is_empty() {
+                continue;
+            }
             if stored_contents.is_none() {
                 let converted = self.contents.convert_columns(&columns(stored, &self.content_columns));
                 stored_contents = Some(converted.map_err(Error::arrow("compare rows"))?);
             }
             let stored_content = stored_contents.as_ref().expect("just made").row(index);
             for row in rows {
-                let fate = &mut self.fates[*row as usize];
-                if self.batch_contents.row(*row as usize) == stored_content {
+                let is_same = self.batch_contents.row(row) == stored_content;
+                let fate = &mut self.fates[row];
+                if is_same {
                     *fate = Fate::Duplicate;
                 } else if *fate == Fate::New {
                     *fate = Fate::Conflicting;

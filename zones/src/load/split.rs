@@ -1,9 +1,12 @@
 //! Splits rows by date and holds them until the memory budget is used up.
+//!
+//! Held rows are parts of the blocks that they came in, which is free where a file is in order of time; the rows of a block that is
+//! not are put in order once. So all that is held is spilled together: a block is only freed when none of its rows is left.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch};
 use arrow::datatypes::{Date32Type, SchemaRef};
 use chrono::NaiveDate;
 
@@ -11,11 +14,14 @@ use super::plan::Segment;
 use super::spill::SpillWriter;
 use crate::error::Error;
 
+/// Runs of one date in a block, beyond which its rows are put in order: shorter runs cost more than that.
+const RUNS: usize = 128;
+
 /// Rows of one date that are not on disk yet.
 #[derive(Default)]
 struct Pending {
     batches: Vec<RecordBatch>,
-    bytes: usize,
+    rows: u64,
 }
 
 /// Rows by date, spilled as segments whenever they would take more than the budget.
@@ -36,62 +42,66 @@ impl DateSplitter {
     }
 
     pub(super) fn push(&mut self, rows: &RecordBatch, spill: &mut SpillWriter) -> Result<(), Error> {
+        self.bytes += rows.columns().iter().map(|column| column.get_buffer_memory_size()).sum::<usize>();
         for (date, rows) in self.by_date(rows)? {
-            let bytes = rows.columns().iter().map(|column| column.get_buffer_memory_size()).sum::<usize>();
             let pending = self.pending.entry(date).or_default();
+            pending.rows += rows.num_rows() as u64;
             pending.batches.push(rows);
-            pending.bytes += bytes;
-            self.bytes += bytes;
-            if pending.batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>() >= self.segment_rows {
+            if pending.rows >= self.segment_rows {
                 self.flush(date, spill)?;
             }
         }
-        while self.bytes > self.budget {
-            let largest = self.pending.iter().max_by_key(|(_, pending)| pending.bytes).map(|(date, _)| *date);
-            let Some(date) = largest else { break };
-            self.flush(date, spill)?;
+        if self.bytes > self.budget {
+            self.flush_all(spill)?;
         }
         Ok(())
     }
 
     /// Spills what is left; the segments of all dates in the order in which they were written.
     pub(super) fn finish(mut self, spill: &mut SpillWriter) -> Result<Vec<Segment>, Error> {
+        self.flush_all(spill)?;
+        Ok(self.segments)
+    }
+
+    fn flush_all(&mut self, spill: &mut SpillWriter) -> Result<(), Error> {
         while let Some((date, _)) = self.pending.first_key_value() {
             self.flush(*date, spill)?;
         }
-        Ok(self.segments)
+        self.bytes = 0;
+        Ok(())
     }
 
     fn flush(&mut self, date: Option<NaiveDate>, spill: &mut SpillWriter) -> Result<(), Error> {
         let Some(pending) = self.pending.remove(&date) else { return Ok(()) };
-        self.bytes -= pending.bytes;
         let whole = concat_batches(&self.schema, &pending.batches).map_err(Error::arrow("put rows together"))?;
         self.segments.push(spill.write(date, &self.schema, &[whole])?);
         Ok(())
     }
 
+    /// The rows of each date, those of one date in the order in which they came.
     fn by_date(&self, rows: &RecordBatch) -> Result<Vec<(Option<NaiveDate>, RecordBatch)>, Error> {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        let Some(partition) = self.partition else { return Ok(vec![(None, rows.clone())]) };
-        let days = rows.column(partition).as_primitive::<Date32Type>().values();
-        // Files are mostly in order of time: then a block holds one date, and nothing has to be copied.
-        if days.iter().all(|day| *day == days[0]) {
-            return Ok(vec![(naive_date(days[0]), rows.clone())]);
+        let Some(at) = self.partition else { return Ok(vec![(None, rows.clone())]) };
+        let split = || Error::arrow("split rows by date");
+        let runs = |rows: &RecordBatch| partition(&[rows.column(at).clone()]).map_err(split()).map(|runs| runs.ranges());
+        let (mut rows, mut ranges) = (rows.clone(), runs(rows)?);
+        if ranges.len() > RUNS {
+            rows = take_record_batch(&rows, &in_order(rows.column(at)).map_err(split())?).map_err(split())?;
+            ranges = runs(&rows)?;
         }
-        let mut rows_of: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
-        for (row, day) in (0_u32..).zip(days.iter()) {
-            rows_of.entry(*day).or_default().push(row);
-        }
-        rows_of
-            .into_iter()
-            .map(|(day, indices)| {
-                let taken = take_record_batch(rows, &UInt32Array::from(indices)).map_err(Error::arrow("split rows by date"))?;
-                Ok((naive_date(day), taken))
-            })
-            .collect()
+        let days = rows.column(at).as_primitive::<Date32Type>();
+        Ok(ranges.into_iter().map(|run| (naive_date(days.value(run.start)), rows.slice(run.start, run.len()))).collect())
     }
+}
+
+/// The places of values in order, equal ones as they came.
+fn in_order(values: &ArrayRef) -> Result<arrow::array::UInt32Array, arrow::error::ArrowError> {
+    let count = u32::try_from(values.len()).expect("a block has fewer rows");
+    let place: ArrayRef = std::sync::Arc::new(arrow::array::UInt32Array::from_iter_values(0..count));
+    let column = |values: ArrayRef| SortColumn { values, options: None };
+    lexsort_to_indices(&[column(values.clone()), column(place)], None)
 }
 
 fn naive_date(days: i32) -> Option<NaiveDate> {

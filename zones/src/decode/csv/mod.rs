@@ -63,11 +63,14 @@ impl CsvFields {
     fn content<'b>(&self, text: &'b str, field: Field) -> Option<Cow<'b, str>> {
         let content = &text[field.range()];
         let content = if field.is_escaped() { Cow::Owned(self.dialect.unescaped(content)) } else { Cow::Borrowed(content) };
-        let is_null = match self.null_values.as_slice() {
+        (!self.is_null(&content)).then_some(content)
+    }
+
+    fn is_null(&self, content: &str) -> bool {
+        match self.null_values.as_slice() {
             [only] if only.is_empty() => content.is_empty(),
             words => words.iter().any(|word| *word == *content),
-        };
-        (!is_null).then_some(content)
+        }
     }
 }
 
@@ -93,8 +96,17 @@ pub(super) fn decode(fields: &Fields, block: &CsvBlock) -> Decoded {
             arrays.push(builder.finish());
             continue;
         };
+        let mut last_allowed = 0;
         for (row, record) in block.fields.chunks_exact(layout.width).enumerate() {
-            let cell = match csv.content(&text, record[place]) {
+            let field = record[place];
+            if !field.is_escaped() {
+                let content = &text[field.range()];
+                // Nearly all values are plain: without a detour over a cell they take a third of the time.
+                if !csv.is_null(content) && caster.append_plain(content, &mut last_allowed, &mut builder) {
+                    continue;
+                }
+            }
+            let cell = match csv.content(&text, field) {
                 Some(content) => caster.text(content),
                 None => caster.null(),
             };
