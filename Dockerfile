@@ -63,6 +63,7 @@ RUN npm run build
 FROM rust:1.95-bookworm AS sources
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY model model
 COPY zones zones
 COPY cassandra cassandra
