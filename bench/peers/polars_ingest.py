@@ -27,7 +27,7 @@ def main():
     event_date = (start + pl.duration(days=pl.col("date"))).alias("event_date")
     started = time.monotonic()
     pl.scan_csv(source, schema=schema).with_columns(event_date).sink_delta(target, delta_write_options={"partition_by": ["event_date"]})
-    print(json.dumps({"seconds": {"read and write": time.monotonic() - started}, "version": pl.__version__}))
+    print(json.dumps({"work": time.monotonic() - started}))
 
 
 if __name__ == "__main__":
