@@ -118,6 +118,11 @@ class Contest:
     def __init__(self, rows):
         self.rows = rows
 
+    def keep(self, names):
+        """Leaves out all contestants but these."""
+        for row in self.rows:
+            row.contestants = [contestant for contestant in row.contestants if contestant.name in names]
+
     def needs(self, row, wanted):
         """Whether a row that nobody asked for has to run for those that were: rows of one contest follow one another."""
         keys = [each.key for each in self.rows]
@@ -168,7 +173,9 @@ class Contest:
         measured = {}
         for row, contestant in zip(self.rows, turn):
             record = row.records[contestant.name]
-            if record.state in (FAILED, MISSING):
+            if any(each.records[contestant.name].state != OK for each in self.rows[: self.rows.index(row)]):
+                fail(record, "not run, since the row that it goes on from went wrong")
+            if record.state != OK:
                 return measured
             try:
                 contestant.prepare()

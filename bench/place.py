@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,6 +22,8 @@ ROOT = HERE.parent
 # What of the caller's environment would change what is measured.
 OURS = ("ETL_DEBUG", "LAKE_URI", "CASSANDRA_KEYSPACE", "CASSANDRA_HOST", "CASSANDRA_PORT")
 SMALLER = 100
+# Of a core.
+QUIET = 0.1
 
 
 class Place:
@@ -78,6 +81,19 @@ class Place:
 
     def cql(self, *statements):
         return self.look({"cql": list(statements)})[0]
+
+    def drop(self, keyspace):
+        self.cql(f"DROP KEYSPACE IF EXISTS {keyspace}")
+        self.keyspaces.remove(keyspace)
+
+    def quiet_node(self, seconds=60):
+        """Waits until the node has done what the run before left it to do (compaction), a minute at most."""
+        deadline = time.monotonic() + seconds
+        while self.node_pid and time.monotonic() < deadline:
+            before = measure.processor_seconds(self.node_pid)
+            time.sleep(1)
+            if measure.processor_seconds(self.node_pid) - before < QUIET:
+                return
 
     def need_node(self):
         """The node, started where the environment names none. Rows that use Cassandra call it in setup."""
