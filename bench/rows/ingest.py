@@ -137,10 +137,6 @@ class Sluice(IntoTable):
         super().__init__(place, given, name)
         self.source = source or self.source
 
-    def available(self):
-        said = measure.run([self.place.sluice, "--version"], self.place.variables).checked("sluice --version")
-        self.version = said.output.strip().removeprefix("sluice ")
-
     def run(self):
         measured = self.place.sluice_run(
             "run", PIPELINE, "--output", "json", LAKE_URI=self.target, INTERACTIONS_URL=self.source.as_uri()
