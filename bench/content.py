@@ -19,6 +19,7 @@ def ask(python, requests, node=None):
 
     {"delta": PATH, "select": SQL}           SQL over the table, called `t`
     {"files": {NAME: SQL}, "select": SQL}    SQL over views of DuckDB, such as read_json(...) or read_parquet(...)
+    {"files": {NAME: SQL}, "copy": PATH, "select": SQL}   writes the rows as CSV, in the SELECT's order; answered by their number
     {"cassandra": "KEYSPACE.TABLE", "columns": [...], "select": SQL}   SQL over the rows, called `t`
     {"cql": [STATEMENT, ...]}                statements for the node, answered by the rows of the last one
     {"commits": PATH}                        how many versions and files a Delta table has
@@ -71,6 +72,8 @@ def answer(request, session):
     else:
         for name, sql in request["files"].items():
             connection.execute(f"CREATE VIEW {name} AS {sql}")
+    if "copy" in request:
+        return connection.execute(f"COPY ({request['select']}) TO '{request['copy']}' (FORMAT csv, HEADER)").fetchall()[0][0]
     if request.get("values"):
         return [[plain(value) for value in row] for row in connection.execute(request["select"]).fetchall()]
     connection.execute(f"CREATE TEMP TABLE content AS {request['select']}")

@@ -13,6 +13,7 @@ import statistics
 import sys
 import traceback
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from measure import Failed
 from peers import NotAvailable
@@ -21,7 +22,7 @@ SLOW = 60
 OK, WRONG, FAILED, MISSING = "ok", "wrong", "failed", "missing"
 # Of the metrics that every run has: what a smaller value means is the same for all of them.
 METRICS = {"seconds": "wall time", "cpu": "processor time", "peak": "peak memory", "node": "processor time of the Cassandra node"}
-FASTEST = "fastest"
+FASTEST = "*"
 
 
 class Contestant:
@@ -52,8 +53,8 @@ class Goal:
 
     kind      `at_most`, `at_least`: the median of a metric against a figure; `ratio_at_most`, `ratio_at_least`: the median of one
               contestant over the median of another
-    of, to    contestants: whose figure, over whose. Left out: the row's `ours`, over its `baseline`; FASTEST is the valid rival
-              with the smallest (of a rate: the largest) median of that metric
+    of, to    contestants: whose figure, over whose. Left out: the row's `ours`, over its `baseline`. With a `*` in it, as in
+              "DSBulk*", it is the valid one of these that did best; FASTEST is any but `of`
     """
 
     metric: str
@@ -235,9 +236,10 @@ def judge(row, goal, records):
     is_ratio = goal.kind.startswith("ratio")
     least = goal.kind.endswith("at_least")
     to = goal.to or row.baseline
-    if is_ratio and to == FASTEST:
-        rivals = {name: value for name, record in records.items() if name != of and (value := median(record, goal.metric)) is not None}
-        to = (max if least else min)(rivals, key=rivals.get) if rivals else None
+    if is_ratio and "*" in (to or ""):
+        rivals = [record for name, record in records.items() if name != of and fnmatchcase(name, to)]
+        values = {record["name"]: value for record in rivals if (value := median(record, goal.metric)) is not None}
+        to = (max if least else min)(values, key=values.get) if values else None
     value = median(records[of], goal.metric) if of in records else None
     if is_ratio:
         other = median(records[to], goal.metric) if to in records else None

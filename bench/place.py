@@ -84,7 +84,8 @@ class Place:
 
     def drop(self, keyspace):
         self.cql(f"DROP KEYSPACE IF EXISTS {keyspace}")
-        self.keyspaces.remove(keyspace)
+        if keyspace in self.keyspaces:
+            self.keyspaces.remove(keyspace)
 
     def quiet_node(self, seconds=60):
         """Waits until the node has done what the run before left it to do (compaction), a minute at most."""

@@ -77,16 +77,17 @@ def section(row, pictures):
 
 def table(row):
     columns = columns_of(row)
-    lines = ["| | n | " + " | ".join(f"{heading}, {unit}" if unit else heading for heading, unit in columns.values()) + " | wall and memory to Sluice's |"]
-    lines.append("|---|---|" + "---|" * (len(columns) + 1))
     ours = next((record for record in row["records"] if record["name"] == row["ours"]), None)
+    headings = [f"{heading}, {unit}" if unit else heading for heading, unit in columns.values()]
+    headings += [f"wall and memory to those of {row['ours']}"] if ours else []
+    lines = [f"| | n | {' | '.join(headings)} |", "|---|---|" + "---|" * len(headings)]
     for record in row["records"]:
         name = record["name"] + (f" {record['version']}" if record["version"] else "")
         if record["state"] != OK:
-            lines.append(f"| {name} | | " + STATES[record["state"]] + " |" * (len(columns) + 1))
+            lines.append(f"| {name} | | " + STATES[record["state"]] + " |" * max(len(headings), 1))
             continue
-        cells = [spread(record, metric, columns[metric][1]) for metric in columns]
-        lines.append(f"| {name} | {len(record['runs'])} | {' | '.join(cells)} | {ratios(record, ours)} |")
+        cells = [spread(record, metric, columns[metric][1]) for metric in columns] + ([ratios(record, ours)] if ours else [])
+        lines.append(f"| {name} | {len(record['runs'])} | {' | '.join(cells)} |")
     return lines
 
 
@@ -106,7 +107,7 @@ def spread(record, metric, unit):
 
 
 def ratios(record, ours):
-    if ours is None or record is ours:
+    if record is ours:
         return ""
     found = []
     for metric in ("seconds", "peak"):
@@ -128,6 +129,13 @@ def number(value):
             return form.format(value)
 
 
+def times(ratio):
+    """A ratio as one says it: 1/20 of, 1.5 times."""
+    if 0 < ratio < 0.5:
+        return f"1/{1 / ratio:.3g} of"
+    return f"{ratio:.3g} times"
+
+
 def goal_text(row, goal):
     if goal["text"]:
         return goal["text"]
@@ -135,7 +143,7 @@ def goal_text(row, goal):
     bound = "at least" if goal["kind"].endswith("at_least") else "at most"
     of = "" if goal["of"] == row["ours"] else f"{goal['of']}: "
     if goal["kind"].startswith("ratio"):
-        return f"{of}{heading} {bound} {number(goal['limit'])} of that of {goal['to'] or 'the best rival'}"
+        return f"{of}{heading} {bound} {times(goal['limit'])} that of {goal['to'] or 'the best rival'}"
     return f"{of}{heading} {bound} {number(in_unit(goal['limit'], unit))} {unit}".strip()
 
 
@@ -143,7 +151,7 @@ def reached(row, goal):
     if goal["value"] is None:
         return "not measured"
     if goal["kind"].startswith("ratio"):
-        return f"{number(goal['value'])} of {goal['to']}'s"
+        return times(goal["value"]) + (" it" if goal["value"] < 0.5 else "")
     _, unit = heading_of(row, goal["metric"])
     return f"{number(in_unit(goal['value'], unit))} {unit}".strip()
 
@@ -189,7 +197,7 @@ def picture(row):
         most = max((max(values) for record, values in shown if values and record["state"] == OK), default=0) or 1
         for record, values in shown:
             if values or record["state"] != OK:
-                parts += bar(record, values, most, top, record["name"].startswith(row["ours"]))
+                parts += bar(record, values, most, top, record["name"].startswith(row["ours"].partition(",")[0]))
                 top += BAR + GAP
         top += 10
     title = f"{row['letter']}: {row['title']}"
