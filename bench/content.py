@@ -27,7 +27,9 @@ def ask(python, requests, node=None):
     A SELECT is answered by {"rows": N, "hash": H}, or, with "values": true in the request, by its rows as lists.
     """
     command = [str(python), str(Path(__file__).resolve())]
-    said = subprocess.run(command, input=json.dumps({"node": node, "requests": requests}), capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        command, input=json.dumps({"node": node, "requests": requests}), capture_output=True, text=True, check=False
+    )
     if said.returncode:
         raise RuntimeError(f"looking at a result failed:\n{said.stderr[-2000:]}")
     return json.loads(said.stdout)
@@ -101,7 +103,11 @@ def of_cassandra(session, table, columns):
         if not found.has_more_pages:
             break
         found.fetch_next_page()
-    return pyarrow.concat_tables(batches) if batches else pyarrow.table({name: pyarrow.array([], pyarrow.string()) for name in columns})
+    return (
+        pyarrow.concat_tables(batches)
+        if batches
+        else pyarrow.table({name: pyarrow.array([], pyarrow.string()) for name in columns})
+    )
 
 
 def plain(value):

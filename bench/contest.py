@@ -1,9 +1,9 @@
 """Who is measured against whom, in which order, and what counts as right, as fast and as a goal that was met.
 
-A contest warms up (one round that is not counted), then lets its contestants take turns, `repeat` rounds, each round beginning with
-another of them. Where one run of a contestant takes more than SLOW seconds its first run is not thrown away: it counts, and the
-contestant runs once less. After every run its result is compared with the truth of the row, which was computed from the input by
-other means: a contestant with one wrong result is wrong, whatever its times.
+A contest warms up (one round that is not counted), then lets its contestants take turns, `repeat` rounds, each round beginning
+with another of them. Where one run of a contestant takes more than SLOW seconds its first run is not thrown away: it counts,
+and the contestant runs once less. After every run its result is compared with the truth of the row, which was computed from the
+input by other means: a contestant with one wrong result is wrong, whatever its times.
 
 A contest has one row or several: rows that follow one another in the same round (load; again with nothing new; one more day).
 Making a contest costs nothing and needs nothing; `setup` makes its inputs, `teardown` removes them.
@@ -97,6 +97,8 @@ class Row:
     plotted: list = field(default_factory=list)
     # Whether runs are so slow or so alike that a round to warm up is of no use.
     warm_up: bool = True
+    # Where one run or two say all there is to say.
+    most_runs: int | None = None
     records: dict = field(default_factory=dict)
 
 
@@ -120,9 +122,9 @@ class Contest:
         self.rows = rows
 
     def keep(self, names):
-        """Leaves out all contestants but these."""
+        """Leaves out all contestants but these: `DSBulk` is all whose name has that before its comma."""
         for row in self.rows:
-            row.contestants = [contestant for contestant in row.contestants if contestant.name in names]
+            row.contestants = [contestant for contestant in row.contestants if contestant.name.partition(",")[0] in names]
 
     def needs(self, row, wanted):
         """Whether a row that nobody asked for has to run for those that were: rows of one contest follow one another."""
@@ -141,6 +143,7 @@ class Contest:
             self.setup()
             turns = [turn for turn in zip(*(row.contestants for row in self.rows)) if self.is_available(turn)]
             slow = set()
+            repeat = min([repeat, *(row.most_runs for row in self.rows if row.most_runs)])
             warm_up = all(row.warm_up for row in self.rows)
             for number in range(0 if warm_up else 1, repeat + 1):
                 for turn in turns[number % len(turns) :] + turns[: number % len(turns)] if turns else []:
@@ -170,7 +173,7 @@ class Contest:
         return not missing
 
     def take_turn(self, turn, number):
-        """One program through all rows of a round. What went wrong before cannot be built on: the rest of the turn is left out."""
+        """One program through all rows of a round. After a row that went wrong the rest of the turn is left out."""
         measured = {}
         for row, contestant in zip(self.rows, turn):
             record = row.records[contestant.name]
@@ -193,7 +196,9 @@ class Contest:
                 record.runs.append(as_run(run))
                 measured[row.key] = record.runs[-1]
                 differences = [
-                    f"{name} is {result.get(name)} instead of {value}" for name, value in row.truth.items() if result.get(name) != value
+                    f"{name} is {result.get(name)} instead of {value}"
+                    for name, value in row.truth.items()
+                    if result.get(name) != value
                 ]
                 if differences:
                     record.state, record.reason = WRONG, "; ".join(differences)

@@ -123,7 +123,9 @@ class Watch(threading.Thread):
 
 def of_session(session):
     """The processes of a session."""
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if (fields := stat(pid)) and int(fields[3]) == session]
+    return [
+        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if (fields := stat(pid)) and int(fields[3]) == session
+    ]
 
 
 def stat(pid):

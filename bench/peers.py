@@ -70,9 +70,9 @@ def python(list_name):
     return environment_of(f"bench-{list_name}", path)
 
 
-def tools():
-    """The Python that looks at results: the packages of scripts/data-tools.txt, in the environment that other scripts use too."""
-    return environment_of("tools", HERE.parent / "scripts" / "data-tools.txt")
+def tools(name="data-tools.txt"):
+    """A Python with the packages of a list in scripts/, shared with other scripts; by default those that look at results."""
+    return environment_of("tools", HERE.parent / "scripts" / name)
 
 
 def versions(list_name):

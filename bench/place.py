@@ -45,7 +45,7 @@ class Place:
     def program(self, name):
         path = self.programs / name
         if not path.exists():
-            raise measure.Failed(f"{path} is not there: make build makes it, or give --programs")
+            raise measure.Failed(f"the program {name} is not there: make build makes it, or give --programs")
         return path
 
     def folder(self, name):

@@ -1,7 +1,7 @@
 """Renders the scorecard: docs/benchmarks.md and a picture of each row, from the JSON file alone.
 
-So the page can be made again without measuring anything (bench/run --render), and rows of several runs stand on one page, each with
-its own date, commit and machine. Whoever was wrong, failed or could not be had is listed as that, without times.
+So the page can be made again without measuring anything (bench/run --render), and rows of several runs stand on one page, each
+with its own date, commit and machine. Whoever was wrong, failed or could not be had is listed as that, without times.
 """
 
 import statistics
@@ -12,8 +12,8 @@ from contest import FAILED, METRICS, MISSING, OK, WRONG, median
 BEGINNING = """# Benchmarks
 
 Sluice and what people would use instead, on the same input, in turn, in the same run. This page is written by `make bench` from
-[benchmarks.json]({json}), which has every single run; `bench/run --list` names the rows, `bench/run --only KEY` measures one anew.
-What counts is the ratio within a row: absolute figures are those of one machine.
+[benchmarks.json]({json}), which has every single run; `bench/run --list` names the rows, `bench/run --only KEY` measures one
+anew. What counts is the ratio within a row: absolute figures are those of one machine.
 
 - *Wall* is around the whole process, from its start to its end: a JVM's start is in it, and Python's imports.
 - *CPU* is user and system time of all its processes. *Node CPU* is what Cassandra used meanwhile: it shares the cores.
@@ -33,7 +33,10 @@ def markdown(document, pictures, json_name):
     lines += ["## Goals", "", "| | row | goal | reached | |", "|---|---|---|---|---|"]
     for row in rows:
         for goal in row["goals"]:
-            lines.append(f"| {row['letter']} | [{row['title']}](#{anchor(row)}) | {goal_text(row, goal)} | {reached(row, goal)} | {verdict(goal)} |")
+            lines.append(
+                f"| {row['letter']} | [{row['title']}](#{anchor(row)}) | {goal_text(row, goal)} | {reached(row, goal)}"
+                f" | {verdict(goal)} |"
+            )
         if not row["goals"]:
             lines.append(f"| {row['letter']} | [{row['title']}](#{anchor(row)}) | {row['goal'] or '-'} | | |")
     for row in rows:
@@ -62,15 +65,20 @@ def section(row, pictures):
     for goal in row["goals"]:
         lines.append(f"- {verdict(goal)}: {goal_text(row, goal)}; {reached(row, goal)}.")
     lines += [""] if row["goals"] else []
-    notes = [f"- {record['name']} ({record['version'] or 'no version'}): {record['note']}" for record in row["records"] if record["note"]]
-    wrong = [f"- {record['name']}: {STATES[record['state']]}, {one_line(record['reason'])}" for record in row["records"] if record["state"] != OK]
+    notes = [f"- {record['name']}: {record['note']}" for record in row["records"] if record["note"]]
+    wrong = {}
+    for record in row["records"]:
+        if record["state"] != OK:
+            wrong.setdefault(f"{STATES[record['state']]}, {one_line(record['reason'])}", []).append(record["name"])
+    wrong = [f"- {'; '.join(names)}: {reason}" for reason, names in wrong.items()]
     lines += [*notes, *wrong, ""] if notes or wrong else []
     if row["compared"]:
         lines += [f"Compared: {row['compared']}", ""]
     version = ", ".join(text if name in text else f"{name} {text}" for name, text in versions.items() if text != "unknown")
     lines.append(
-        f"Measured on {row['date']} at commit {row['commit']}, profile {row['profile']}, by `{row['command']}`, on {machine['cores']} cores"
-        f" ({machine['processor']}), {machine['memory'] / 2**30:.0f} GiB, {machine['system']}, load {machine['load']} before; {version}."
+        f"Measured on {row['date']} at commit {row['commit']}, profile {row['profile']}, by `{row['command']}`, on"
+        f" {machine['cores']} cores ({machine['processor']}), {machine['memory'] / 2**30:.0f} GiB, {machine['system']}, load"
+        f" {machine['load']} before; {version}."
     )
     return lines
 
@@ -168,7 +176,8 @@ def verdict(goal):
 
 
 def one_line(text):
-    return " ".join(text.split())[:400].replace("|", "/")
+    text = " ".join(text.split()).replace("|", "/")
+    return text if len(text) < 500 else f"{text[:150]} ... {text[-300:]}"
 
 
 # --- Pictures ---------------------------------------------------------------------------------------------------------
@@ -223,6 +232,7 @@ def bar(record, values, most, top, is_ours):
     kind = "ours" if is_ours else "theirs"
     yield f'<rect class="{kind}" x="{LABEL}" y="{top}" width="{max(at(mid) - LABEL, 1):.1f}" height="{BAR}" rx="3"/>'
     if top_value > least:
-        yield f'<path class="line" fill="none" d="M{at(least)} {middle}H{at(top_value)}M{at(least)} {middle - 5}v10M{at(top_value)} {middle - 5}v10"/>'
+        ends = f"M{at(least)} {middle - 5}v10M{at(top_value)} {middle - 5}v10"
+        yield f'<path class="line" fill="none" d="M{at(least)} {middle}H{at(top_value)}{ends}"/>'
     text = number(mid) + (f" ({number(least)} - {number(top_value)})" if number(least) != number(top_value) else "")
     yield f'<text x="{at(max(top_value, mid)) + 8}" y="{middle + 4.5}">{text}</text>'

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The good events of files of JSON lines, each once: the truth of the session events rows, by nothing but Python's own JSON.
 
-sessions_truth.py OUT FILE... writes OUT as CSV with the columns event, country, player_id, session_id, ts; ids without dashes. What
-makes an event good is what the pipeline's contract says.
+sessions_truth.py OUT FILE... writes OUT as CSV with the columns event, country, player_id, session_id, ts; ids without dashes.
+What makes an event good is what the pipeline's contract says.
 """
 
 import csv

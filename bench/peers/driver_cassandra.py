@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Completed sessions into Cassandra by the Python driver: unlogged batches of at most 32 rows of one player, 64 in flight. The file is
-sorted by player. Called by bench/rows/cassandra.py."""
+"""Completed sessions into Cassandra by the Python driver: unlogged batches of at most 32 rows of one player, 64 in flight. The
+file is sorted by player. Called by bench/rows/cassandra.py.
+"""
 
 import csv
 import sys
@@ -34,7 +35,9 @@ def main():
             while piece := list(islice(rows, ROWS)):
                 batch = BatchStatement(BatchType.UNLOGGED)
                 for _, end, session_id, country, start, *_ in piece:
-                    batch.add(insert, (player, datetime.fromisoformat(end), UUID(session_id), country, datetime.fromisoformat(start)))
+                    batch.add(
+                        insert, (player, datetime.fromisoformat(end), UUID(session_id), country, datetime.fromisoformat(start))
+                    )
                 room.acquire()
                 session.execute_async(batch).add_callbacks(lambda _: room.release(), failed)
             if failures:

@@ -2,10 +2,10 @@
 """The session events chain as a Spark job would do it: a file of JSON lines into a raw Delta table, from there into one row per
 session, from there into two Cassandra tables. Called by bench/rows/sessions.py; prints the seconds of its stages as JSON.
 
-Each stage goes on where it was: an append is a transaction of Delta's own (txnAppId, txnVersion) and names its date in the commit,
-a merge names the raw version that it took in, and what Cassandra has is in a file beside the tables. Records are checked as the
-pipeline's contract says, but bad ones are left out, not kept; duplicates stay in the raw table and vanish in the merge. Rows are
-sorted by Cassandra's partition key before they are sent, so that the connector's batches fill.
+Each stage goes on where it was: an append is a transaction of Delta's own (txnAppId, txnVersion) and names its date in the
+commit, a merge names the raw version that it took in, and what Cassandra has is in a file beside the tables. Records are
+checked as the pipeline's contract says, but bad ones are left out, not kept; duplicates stay in the raw table and vanish in the
+merge. Rows are sorted by Cassandra's partition key before they are sent, so that the connector's batches fill.
 """
 
 import argparse
@@ -22,9 +22,8 @@ from pyspark.sql import functions as F
 
 UUID = "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$"
 RAW = "event STRING, country STRING, player_id STRING, session_id STRING, ts TIMESTAMP, event_date DATE"
-SESSIONS = (
-    "session_id STRING, player_id STRING, country STRING, start_ts TIMESTAMP, end_ts TIMESTAMP, session_date DATE, taken_in BIGINT"
-)
+SESSIONS = "session_id STRING, player_id STRING, country STRING, start_ts TIMESTAMP, end_ts TIMESTAMP, session_date DATE"
+SESSIONS += ", taken_in BIGINT"
 
 
 def created(spark, path, columns, partition):
@@ -57,11 +56,13 @@ def load(spark, path, raw):
 def versions(spark, path, after):
     """The (version, date) of the appends after a version, oldest first."""
     history = DeltaTable.forPath(spark, path).history().where(F.col("version") > after).where("operation = 'WRITE'")
-    return sorted((row.version, date.fromisoformat(row.userMetadata)) for row in history.select("version", "userMetadata").collect())
+    return sorted(
+        (row.version, date.fromisoformat(row.userMetadata)) for row in history.select("version", "userMetadata").collect()
+    )
 
 
 def merge(spark, raw, sessions):
-    """Folds the dates of new raw versions into one row per session; a session is looked for on its date and on those beside it."""
+    """Folds the dates of new raw versions into one row per session; a session is looked for on three dates."""
     table = DeltaTable.forPath(spark, sessions)
     marks = table.history().where("userMetadata IS NOT NULL").select("userMetadata").collect()
     taken_in = max((int(row.userMetadata) for row in marks), default=-1)

@@ -1,8 +1,9 @@
 """D: a million rows into one Cassandra table, from a file in random order and from one that is sorted by the table's partition.
 
-Every run begins with an empty table that `sluice create-tables` made. Sluice sends them by its stage raw-to-cassandra as a process of
-its own, from a raw table that holds them in the order of the file: the load before it is not timed, as reading CSV is with DSBulk
-and the Python driver. The bare driver is a limit, not a rival: a loop over rows that lie in memory, timed by itself.
+Every run begins with an empty table that `sluice create-tables` made. Sluice sends them by its stage raw-to-cassandra as a
+process of its own, from a raw table that holds them in the order of the file: the load before it is not timed, as reading CSV
+is with DSBulk and the Python driver. The bare driver is a limit, not a rival: a loop over rows that lie in memory, timed by
+itself.
 """
 
 import json
@@ -18,8 +19,9 @@ ROWS, PLAYERS = 1_000_000, 39_000
 TIMES, OF_DRIVER, CPU_OF_ROW = 5, 0.9, 1.0
 UNSORTED, SORTED = "unsorted", "sorted"
 COLUMNS = ["player_id", "end_ts", "session_id", "country", "start_ts"]
-CONTENT = """SELECT player_id::VARCHAR AS player_id, epoch_us(end_ts::TIMESTAMP) AS end_ts, session_id::VARCHAR AS session_id, country,
-    epoch_us(start_ts::TIMESTAMP) AS start_ts FROM t"""
+CONTENT = """
+    SELECT player_id::VARCHAR AS player_id, epoch_us(end_ts::TIMESTAMP) AS end_ts, session_id::VARCHAR AS session_id, country,
+      epoch_us(start_ts::TIMESTAMP) AS start_ts FROM t"""
 # Values that look as random as they are the same in every run. A player has some 25 sessions, in a month of milliseconds.
 MADE = """
     SELECT md5('player' || (hash(i) % {players})::VARCHAR)::UUID AS player_id,
@@ -27,7 +29,9 @@ MADE = """
       chr((65 + hash(i, 'a') % 26)::INTEGER) || chr((65 + hash(i, 'b') % 26)::INTEGER) AS country,
       strftime(end_ts - to_milliseconds((hash(i, 'length') % 7200000)::BIGINT), '%Y-%m-%dT%H:%M:%S.%gZ') AS start_ts,
       '2016-12-01T00:00:00Z' AS exported_at
-    FROM (SELECT i, TIMESTAMP '2016-11-01' + to_milliseconds((hash(i, 'end') % 2592000000)::BIGINT) AS end_ts FROM range({rows}) n(i))"""
+    FROM (
+      SELECT i, TIMESTAMP '2016-11-01' + to_milliseconds((hash(i, 'end') % 2592000000)::BIGINT) AS end_ts
+      FROM range({rows}) n(i))"""
 
 
 class Writer(Contestant):
@@ -52,7 +56,11 @@ class Writer(Contestant):
         self.place.quiet_node()
 
     def variables(self):
-        return {"COMPLETED_URL": self.file.as_uri(), "LAKE_URI": self.contest.lake(self.order), "CASSANDRA_KEYSPACE": self.keyspace}
+        return {
+            "COMPLETED_URL": self.file.as_uri(),
+            "LAKE_URI": self.contest.lake(self.order),
+            "CASSANDRA_KEYSPACE": self.keyspace,
+        }
 
     def figures(self, measured):
         """With what a row costs beside it."""
@@ -84,7 +92,20 @@ class DSBulk(Writer):
     def run(self):
         host, port = self.place.node
         logs = self.place.folder("dsbulk")
-        command = [*self.command, "load", "-url", self.file, "-h", f'["{host}"]', "-port", port, "-k", self.keyspace, "-t", "completed"]
+        command = [
+            *self.command,
+            "load",
+            "-url",
+            self.file,
+            "-h",
+            f'["{host}"]',
+            "-port",
+            port,
+            "-k",
+            self.keyspace,
+            "-t",
+            "completed",
+        ]
         # The file's last column is not the table's.
         command += ["-m", ",".join(f"{name}={name}" for name in COLUMNS), "-logDir", logs]
         measured = measure.run(command, self.place.variables, timeout=3600, beside=self.place.node_pid).checked("DSBulk")
@@ -132,7 +153,8 @@ class IntoCassandra(Contest):
             key="cassandra",
             letter="D",
             title="A million rows into Cassandra",
-            goal="5 times DSBulk's better figure from either input, 90 % of a bare loop over sorted rows, under 1 us of client CPU a row",
+            goal="5 times DSBulk's better figure from either input, 90 % of a bare loop over sorted rows,"
+            " under 1 us of client CPU a row",
             contestants=[
                 Sluice(self, "Sluice", UNSORTED),
                 Sluice(self, "Sluice", SORTED),
@@ -154,7 +176,8 @@ class IntoCassandra(Contest):
             },
             plotted=["rate", "cpu_row", "peak"],
             compared="the number of rows in the table and a hash of all their values, with those of the file, read by DuckDB.",
-            setting="Empty table, warm node that is at rest; client and node share the cores. Whole processes, but for the bare driver.",
+            setting="Empty table, warm node that is at rest; client and node share the cores. Whole processes, but for the"
+            " bare driver.",
         )
         super().__init__([row])
 
@@ -170,15 +193,30 @@ class IntoCassandra(Contest):
         made = MADE.format(rows=self.count, players=players)
         read = f"SELECT * FROM read_csv('{self.files[UNSORTED]}', header = true)"
         _, _, truth = place.look(
-            {"files": {"made": made}, "copy": str(self.files[UNSORTED]), "select": "SELECT * FROM made ORDER BY hash(session_id)"},
-            {"files": {"t": read}, "copy": str(self.files[SORTED]), "select": f"SELECT * FROM ({made}) ORDER BY player_id, end_ts DESC"},
+            {
+                "files": {"made": made},
+                "copy": str(self.files[UNSORTED]),
+                "select": "SELECT * FROM made ORDER BY hash(session_id)",
+            },
+            {
+                "files": {"t": read},
+                "copy": str(self.files[SORTED]),
+                "select": f"SELECT * FROM ({made}) ORDER BY player_id, end_ts DESC",
+            },
             {"files": {"t": read}, "select": CONTENT},
         )
         row.truth = {"rows": truth["rows"], "hash": truth["hash"]}
         size = self.files[SORTED].stat().st_size / 1e6
-        row.input = f"{self.count:,} completed sessions of {players:,} players, {size:,.1f} MB of CSV, once in random order and once sorted by player."
+        row.input = (
+            f"{self.count:,} completed sessions of {players:,} players, {size:,.1f} MB of CSV, once in random order and once"
+        )
+        row.input += " sorted by player."
         for order, file in self.files.items():
-            variables = {"COMPLETED_URL": file.as_uri(), "LAKE_URI": self.lake(order), "CASSANDRA_KEYSPACE": place.keyspace("load")}
+            variables = {
+                "COMPLETED_URL": file.as_uri(),
+                "LAKE_URI": self.lake(order),
+                "CASSANDRA_KEYSPACE": place.keyspace("load"),
+            }
             for stage in ("create-tables", "url-to-landing", "landing-to-raw"):
                 place.sluice_run(stage, PIPELINE, **variables)
 

@@ -115,7 +115,7 @@ class Program(Contest):
             ],
             ours="",
             extras={"size": ("size", "MB"), "stripped": ("without symbols", "MB")},
-            setting="Every line is a process of its own; \"all stages\" is the sum of the six before it, \"run\" the whole chain in one.",
+            setting='Every line is a process of its own; "all stages" is the sum of the six before it, "run" the whole chain.',
             compared="that every stage reported itself up to date.",
         )
         super().__init__([row])
@@ -125,7 +125,13 @@ class Program(Contest):
         place.need_node()
         place.folder("program")
         sessions = place.size(SESSIONS)
-        generator = [place.program("session-events-file"), "--out", place.work / "program" / "events.jsonl", "--sessions", sessions]
+        generator = [
+            place.program("session-events-file"),
+            "--out",
+            place.work / "program" / "events.jsonl",
+            "--sessions",
+            sessions,
+        ]
         run(generator).checked("session-events-file")
         place.sluice_run("run", PIPELINE, **variables(place))
         row.input = f"The pipeline {PIPELINE.relative_to(ROOT)} over {2 * sessions:,} events that were all loaded before."

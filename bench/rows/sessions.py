@@ -1,8 +1,8 @@
 """A, A2, A3, A4: the whole chain of session events, from a file of JSON lines to two Cassandra tables, beside Spark.
 
-Both begin with an empty lake and with empty Cassandra tables of the same design (both pairs made by `sluice create-tables`), and read
-the same plain file. A2 and A3 go on with the lake that A left: the same file again, then one more day. What is in the lake and in
-Cassandra is compared with what DuckDB makes of the good events, which Python's own JSON found (sessions_truth.py).
+Both begin with an empty lake and with empty Cassandra tables of the same design (both pairs made by `sluice create-tables`),
+and read the same plain file. A2 and A3 go on with the lake that A left: the same file again, then one more day. What is in the
+lake and in Cassandra is compared with what DuckDB makes of the good events, which Python's own JSON found (sessions_truth.py).
 """
 
 import json
@@ -26,8 +26,8 @@ STAGES = {
     "cassandra": ("to Cassandra", "s"),
 }
 COMPARED = (
-    "the distinct events of the raw table, the rows of the use-case table and the rows of both Cassandra tables, each by count and by a"
-    " hash of all values, with what DuckDB makes of the good events of the input"
+    "the distinct events of the raw table, the rows of the use-case table and the rows of both Cassandra tables, each by count"
+    " and by a hash of all values, with what DuckDB makes of the good events of the input"
 )
 ID = "replace({0}::VARCHAR, '-', '') AS {0}"
 PLAYER, SESSION = ID.format("player_id"), ID.format("session_id")
@@ -35,7 +35,9 @@ PLAYER, SESSION = ID.format("player_id"), ID.format("session_id")
 EVENTS = f"SELECT DISTINCT event, country, {PLAYER}, {SESSION}, epoch_us(ts) AS ts FROM t"
 FOLDED = f"SELECT {SESSION}, {PLAYER}, country, epoch_us(start_ts) AS start_ts, epoch_us(end_ts) AS end_ts FROM t"
 STARTED = f"SELECT country, epoch_us(hour) // 1000 AS hour, epoch_us(ts) // 1000 AS ts, {SESSION}, {PLAYER} FROM t"
-COMPLETED = f"SELECT {PLAYER}, epoch_us(end_ts) // 1000 AS end_ts, {SESSION}, country, epoch_us(start_ts) // 1000 AS start_ts FROM t"
+COMPLETED = (
+    f"SELECT {PLAYER}, epoch_us(end_ts) // 1000 AS end_ts, {SESSION}, country, epoch_us(start_ts) // 1000 AS start_ts FROM t"
+)
 TRUTH = {
     "raw events": ("SELECT * FROM events", EVENTS),
     "sessions": ("SELECT * FROM sessions", FOLDED),
@@ -81,7 +83,11 @@ class Chain:
         found = self.place.look(
             {"delta": raw, "select": EVENTS},
             {"delta": folded, "select": FOLDED},
-            {"cassandra": f"{self.keyspace}.started", "columns": ["country", "hour", "ts", "session_id", "player_id"], "select": STARTED},
+            {
+                "cassandra": f"{self.keyspace}.started",
+                "columns": ["country", "hour", "ts", "session_id", "player_id"],
+                "select": STARTED,
+            },
             {
                 "cassandra": f"{self.keyspace}.completed",
                 "columns": ["player_id", "end_ts", "session_id", "country", "start_ts"],
@@ -182,8 +188,18 @@ class Sessions(Contest):
         self.chains = [SluiceChain(place, "sessions"), SparkChain(place, "sessions")]
         super().__init__(
             [
-                self.row("sessions", "A", "Session events, the whole chain", "at most 1/20 of the time and 1/10 of the memory", Cold, 20, 10),
-                self.row("sessions_again", "A2", "The same file again", "at most 1/25 of the time, without reading the file", Again, 25),
+                self.row(
+                    "sessions",
+                    "A",
+                    "Session events, the whole chain",
+                    "at most 1/20 of the time and 1/10 of the memory",
+                    Cold,
+                    20,
+                    10,
+                ),
+                self.row(
+                    "sessions_again", "A2", "The same file again", "at most 1/25 of the time, without reading the file", Again, 25
+                ),
                 self.row("sessions_late", "A3", "One late day", "at most 1/20 of the time", Late, 20),
             ]
         )
@@ -204,7 +220,7 @@ class Sessions(Contest):
         rows = {row.key: row for row in self.rows}
         rows["sessions"].truth, events = truth(place, file)
         size = file.stat().st_size / 1e6
-        text = f"{events:,} events of {place.size(SESSIONS):,} sessions on {days + 1} dates, {size:,.1f} MB of JSON lines, by session-events-file"
+        text = f"{events:,} events of {place.size(SESSIONS):,} sessions on {days + 1} dates, {size:,.1f} MB of JSON lines"
         rows["sessions"].input = f"{text}."
         if "sessions_again" in rows:
             rows["sessions_again"].truth = {"new commits": False}
@@ -236,8 +252,8 @@ class Nasty(Contest):
             chain.file = file
         row.truth, events = truth(place, file)
         row.input = (
-            f"{events:,} good events on {days + 1} dates in random order, {DUPLICATES} % of them twice, and {BAD} % bad lines, of all kinds"
-            " that session-events-file makes."
+            f"{events:,} good events on {days + 1} dates in random order, {DUPLICATES} % of them twice, and {BAD} % bad lines, of"
+            " all kinds that session-events-file makes."
         )
 
     def teardown(self):
@@ -248,8 +264,8 @@ def chain_row(chains, phase, key, letter, title, goal, time, memory=None):
     ours, theirs = chains
     spark = peers.versions("spark")
     note = (
-        f"local[2] with 4 GB, 2 snapshot partitions and 2 shuffle partitions; delta-spark {spark['delta-spark']}, connector 3.5.1, rows sorted by"
-        " Cassandra's partition key; bad records are left out without a trace, duplicates stay in the raw table"
+        f"local[2] with 4 GB, 2 snapshot partitions and 2 shuffle partitions; delta-spark {spark['delta-spark']}, connector"
+        " 3.5.1, rows sorted by Cassandra's partition key; bad records are left out without a trace, duplicates stay in the raw table"
     )
     return Row(
         key=key,
