@@ -32,8 +32,7 @@ def first_days(codes):
 
 def batches(source):
     options = csv.ConvertOptions(column_types={field.name: field.type for field in SCHEMA}, strings_can_be_null=False)
-    reading = csv.ReadOptions(block_size=8 << 20)
-    for batch in csv.open_csv(source, read_options=reading, convert_options=options):
+    for batch in csv.open_csv(source, convert_options=options):
         days = pc.add(first_days(batch.column("code_presentation")), batch.column("date"))
         yield pa.record_batch([*batch.columns, days.cast(pa.date32())], schema=SCHEMA)
 

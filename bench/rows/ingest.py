@@ -60,7 +60,7 @@ class Input:
             fetched(url, self.archive)
         else:
             program = [self.place.program("oulad-file"), "--out", self.archive]
-            more = [] if self.place.small else ["--students", "2000", "--presentations", "22", "--days", "295"]
+            more = [] if self.place.small else ["--students", "4000", "--presentations", "22", "--days", "295"]
             measure.run(program + more, self.place.variables).checked("oulad-file")
         with zipfile.ZipFile(self.archive) as packed:
             packed.extract(ENTRY, self.folder)
@@ -118,8 +118,6 @@ class IntoTable(Contestant):
 
     def prepare(self):
         shutil.rmtree(self.target, ignore_errors=True)
-        if self.source != self.given.csv:
-            shutil.rmtree(self.source.parent, ignore_errors=True)
 
     def table(self):
         return {"delta": str(self.target)}
@@ -149,9 +147,6 @@ class Sluice(IntoTable):
 
     def table(self):
         return {"delta": str(self.target / "raw" / "interactions" / "interactions")}
-
-    def prepare(self):
-        shutil.rmtree(self.target, ignore_errors=True)
 
 
 class Peer(IntoTable):
