@@ -37,7 +37,7 @@ COMPARED = (
     "Number of rows, of dates, sum of clicks, and a hash of all rows in all columns, with what DuckDB computes from the CSV file; "
     "Delta tables are read as the Python package deltalake lists their files."
 )
-SECONDS = {"work": ("without start and imports", "s")}
+SECONDS = {"work": ("work without start and imports", "s")}
 
 
 class Input:

@@ -37,7 +37,7 @@ COMPARED = (
     "Number of rows and a hash of all rows in all columns, with what DuckDB computes from history and updates; and how many rows the change"
     " feed has as inserted and as updated."
 )
-SECONDS = {"work": ("without start and imports", "s")}
+SECONDS = {"work": ("work without start and imports", "s")}
 LITERALS = "the dates of the updates named as literals in the condition"
 
 
