@@ -190,13 +190,16 @@ STYLE = """
     text { fill: #e6edf3 } .quiet { fill: #9198a1 }
     .ours { fill: #2dd4bf } .theirs { fill: #57616c } .line { stroke: #e6edf3 } .ground { fill: #0d1117 }
   }"""
-WIDTH, LABEL, VALUE, BAR, GAP, PANEL = 760, 230, 170, 20, 8, 30
+WIDTH, VALUE, BAR, GAP, PANEL = 760, 170, 20, 8, 30
+# Of a character of a label, on average.
+CHARACTER = 7
 
 
 def picture(row):
     """An SVG: a panel for each metric that is plotted, a bar for each contestant; the bar is the median, the line min to max."""
     columns = columns_of(row)
     wanted = [metric for metric in row["plotted"] or ("seconds", "peak") if metric in columns]
+    label = 30 + CHARACTER * max(len(record["name"]) for record in row["records"])
     parts, top = [], 10
     for metric in wanted:
         heading, unit = heading_of(row, metric)
@@ -206,7 +209,7 @@ def picture(row):
         most = max((max(values) for record, values in shown if values and record["state"] == OK), default=0) or 1
         for record, values in shown:
             if values or record["state"] != OK:
-                parts += bar(record, values, most, top, record["name"].startswith(row["ours"].partition(",")[0]))
+                parts += bar(record, values, most, top, label, record["name"].startswith(row["ours"].partition(",")[0]))
                 top += BAR + GAP
         top += 10
     title = f"{row['letter']}: {row['title']}"
@@ -217,20 +220,20 @@ def picture(row):
     )
 
 
-def bar(record, values, most, top, is_ours):
+def bar(record, values, most, top, label, is_ours):
     middle = top + BAR / 2
-    yield f'<text x="{LABEL - 10}" y="{middle + 4.5}" text-anchor="end">{escape(record["name"])}</text>'
+    yield f'<text x="{label - 10}" y="{middle + 4.5}" text-anchor="end">{escape(record["name"])}</text>'
     if record["state"] != OK:
-        yield f'<text class="quiet" x="{LABEL}" y="{middle + 4.5}">{STATES[record["state"]].strip("*")}</text>'
+        yield f'<text class="quiet" x="{label}" y="{middle + 4.5}">{STATES[record["state"]].strip("*")}</text>'
         return
     least, mid, top_value = min(values), statistics.median(values), max(values)
-    room = WIDTH - LABEL - VALUE
+    room = WIDTH - label - VALUE
 
     def at(value):
-        return round(LABEL + room * value / most, 1)
+        return round(label + room * value / most, 1)
 
     kind = "ours" if is_ours else "theirs"
-    yield f'<rect class="{kind}" x="{LABEL}" y="{top}" width="{max(at(mid) - LABEL, 1):.1f}" height="{BAR}" rx="3"/>'
+    yield f'<rect class="{kind}" x="{label}" y="{top}" width="{max(at(mid) - label, 1):.1f}" height="{BAR}" rx="3"/>'
     if top_value > least:
         ends = f"M{at(least)} {middle - 5}v10M{at(top_value)} {middle - 5}v10"
         yield f'<path class="line" fill="none" d="M{at(least)} {middle}H{at(top_value)}{ends}"/>'

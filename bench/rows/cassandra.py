@@ -176,8 +176,8 @@ class IntoCassandra(Contest):
             },
             plotted=["rate", "cpu_row", "peak"],
             compared="the number of rows in the table and a hash of all their values, with those of the file, read by DuckDB.",
-            setting="Empty table, warm node that is at rest; client and node share the cores. Whole processes, but for the"
-            " bare driver.",
+            setting="Empty table, warm node that is at rest; client and node share the cores. Sluice reads a raw table of one"
+            " date that was loaded before, the others read the CSV file. Whole processes, but for the bare driver.",
         )
         super().__init__([row])
 

@@ -265,7 +265,8 @@ def chain_row(chains, phase, key, letter, title, goal, time, memory=None):
     spark = peers.versions("spark")
     note = (
         f"local[2] with 4 GB, 2 snapshot partitions and 2 shuffle partitions; delta-spark {spark['delta-spark']}, connector"
-        " 3.5.1, rows sorted by Cassandra's partition key; bad records are left out without a trace, duplicates stay in the raw table"
+        " 3.5.1, rows sorted by Cassandra's partition key; bad records are left out without a trace, duplicates"
+        " stay in the raw table"
     )
     return Row(
         key=key,
