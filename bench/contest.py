@@ -156,7 +156,10 @@ class Contest:
                         for row, contestant in zip(self.rows, turn):
                             row.records[contestant.name].runs.clear()
         finally:
-            self.teardown()
+            try:
+                self.teardown()
+            except Exception as error:  # it must not hide what went wrong before
+                say(f"{self.rows[0].letter}: not all is removed: {error}")
 
     def is_available(self, turn):
         missing = None

@@ -21,7 +21,7 @@ from pathlib import Path
 
 SAMPLE_SECONDS = 0.02
 # The list of processes is made anew only so often: reading all of /proc costs a millisecond or two.
-LIST_SECONDS = 0.1
+LIST_SECONDS = 0.25
 GRACE = 15
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -131,7 +131,8 @@ def of_session(session):
 def stat(pid):
     """The fields of /proc/PID/stat behind the name, or None where there is no such process any more."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
     except OSError:
         return None
 

@@ -25,7 +25,7 @@ use uuid::Uuid;
 struct Arguments {
     #[command(flatten)]
     cassandra: CassandraArgs,
-    /// A table of player_id, end_ts, session_id, country, start_ts.
+    /// A table of a player, the end, the id, the country and the start of a session.
     #[arg(long, default_value = "completed")]
     table: String,
     /// CSV with a header, these columns first, sorted by player.
@@ -67,7 +67,9 @@ async fn run(arguments: Arguments) -> Result<Value, Failure> {
     let batches: Vec<Batch> = (0..=arguments.rows_in_batch)
         .map(|rows| {
             let mut batch = Batch::new(BatchType::Unlogged);
-            (0..rows).for_each(|_| batch.append_statement(insert.clone()));
+            for _ in 0..rows {
+                batch.append_statement(insert.clone());
+            }
             batch
         })
         .collect();
