@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench bench-sessions bench-memory bench-serving fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ dashboard-test: ## Use the dashboards of both pipelines in Chromium, over real d
 
 dist: ## Pack the program, its completions, licence and pipelines into dist/ (PROFILE=dist)
 	@scripts/dist.sh
+
+bench: ## Measure Sluice beside what people would use instead, write docs/benchmarks.md (ARGS="--only merge --repeat 3")
+	@scripts/bench.sh $(ARGS)
 
 bench-sessions: ## Time the whole chain on a fresh lake and keyspace (RUNS=3)
 	@scripts/bench-sessions.sh

@@ -6,6 +6,7 @@
 //! - [`file_server`]: an HTTP source that serves a folder
 //! - [`guide`]: the pages of docs, followed as a reader would
 //! - [`http`]: the little HTTP/1.1 that both servers speak
+//! - [`bare_driver`]: what the programs share that only use the driver, to be compared with
 //! - [`cassandra_node`]: the real Cassandra that all tests share
 //! - [`kit`]: a pipeline of its own for each test
 //! - [`proxy`]: a connection that can be cut
@@ -14,6 +15,7 @@
 //! - [`digest`]: the sha256 of things
 //! - [`new_file`]: files that are there whole or not at all
 
+pub mod bare_driver;
 pub mod cassandra_node;
 pub mod crash;
 pub mod digest;

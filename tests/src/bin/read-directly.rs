@@ -11,18 +11,15 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, ValueEnum};
 use futures::future::try_join_all;
-use nix::sys::resource::{UsageWho, getrusage};
-use pipelines::commands::node;
 use pipelines::settings::CassandraArgs;
 use rand::RngExt;
 use scylla::client::session::Session;
-use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use tests::bare_driver::{Failure, connect, processor_seconds};
 use uuid::Uuid;
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
@@ -64,8 +61,6 @@ enum Table {
     StartedSessions,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 /// A completed session of a player.
 type Completed = (Uuid, CqlTimestamp, Uuid, Option<String>, CqlTimestamp);
 /// A start in a country.
@@ -101,13 +96,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<Value, Failure> {
-    let keyspace = arguments.cassandra.cassandra_keyspace.clone().unwrap_or_else(|| "session_events".to_owned());
-    let settings = arguments.cassandra.settings(keyspace.clone(), node::recorded())?;
-    let mut builder = SessionBuilder::new().known_nodes(settings.hosts.iter());
-    if let Some(login) = &settings.login {
-        builder = builder.user(&login.username, login.password.expose_secret());
-    }
-    let session = builder.build().await?;
+    let (session, keyspace) = connect(&arguments.cassandra).await?;
     let statement = match arguments.table {
         Table::CompletedSessions => format!(
             "SELECT player_id, end_ts, session_id, country, start_ts FROM {keyspace}.completed_sessions \
@@ -207,13 +196,6 @@ async fn measured(reading: Arc<Reading>, readers: usize, time: Duration) -> Resu
     }
     let (seconds, processor) = (started.elapsed().as_secs_f64(), processor_seconds()? - processor);
     Ok(said(&latencies, of, seconds, processor))
-}
-
-/// Of this process, in user and system mode.
-fn processor_seconds() -> Result<f64, Failure> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 /// As wrk says it of a server, with its correction: where an answer took more than twice the mean, the questions that would have been
