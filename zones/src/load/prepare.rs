@@ -97,8 +97,10 @@ fn read_pieces(
     for entry in input {
         let entry = entry.map_err(Error::entry)?;
         let mut pieces = decode::open(entry, format, contract.decoder(), max_record_bytes, folder)?;
-        while let Some(piece) = pieces.next_piece()? {
-            if sender.send(piece).is_err() {
+        let next = || tracing::trace_span!(target: "profile::thread", "inflate and cut");
+        let wait = || tracing::trace_span!(target: "profile::thread", "wait for the decoder");
+        while let Some(piece) = next().in_scope(|| pieces.next_piece())? {
+            if wait().in_scope(|| sender.send(piece)).is_err() {
                 return Ok(());
             }
         }
@@ -150,7 +152,8 @@ impl<'a> Reading<'a> {
     }
 
     fn consume(&mut self, pieces: Receiver<Piece>) -> Result<(), Error> {
-        for piece in pieces {
+        let wait = || tracing::trace_span!(target: "profile::thread", "wait for a block");
+        for piece in std::iter::from_fn(move || wait().in_scope(|| pieces.recv().ok())) {
             self.bounds.shutdown.check()?;
             match piece {
                 Piece::Records(block) => self.accept(&block)?,
