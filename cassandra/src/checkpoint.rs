@@ -88,6 +88,7 @@ pub(crate) fn add_column(keyspace: &str, column: &Column) -> String {
 
 impl Store {
     /// The checkpoint of `table`; `None` before its first one.
+    #[tracing::instrument(target = "profile", level = "trace", name = "read the checkpoint", skip_all)]
     pub async fn read_checkpoint(&self, table: &str) -> Result<Option<Checkpoint>, Error> {
         let purpose = || format!("read the checkpoint of {}", self.full_name(table));
         let existing = Existing::read(&self.session, &self.keyspace, TABLE).await?;

@@ -18,6 +18,7 @@ use scylla::errors::{ExecutionError, SchemaAgreementError};
 use scylla::statement::batch::{Batch, BatchType};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::encode::{WireRow, WriteTime};
 use crate::flow::{self, Flow};
@@ -102,9 +103,11 @@ pub(crate) async fn deliver(
             }
             in_flight.start(route, mutations, Request { batch, attempt: 0 });
         }
+        tracing::trace!(target: "profile", in_flight = in_flight.0.len(), allowed = flow.limit(), "requests in flight");
+        let wait = tracing::trace_span!(target: "profile", "wait for the node");
         let outcome = tokio::select! {
             biased;
-            outcome = in_flight.0.join_next() => outcome,
+            outcome = in_flight.0.join_next().instrument(wait) => outcome,
             () = tokio::time::sleep(LOOK) => {
                 match (&ended, shutdown.check()) {
                     (None, Err(interrupted)) => ended = Some(Ended::Interrupted(interrupted)),

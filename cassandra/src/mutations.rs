@@ -91,6 +91,7 @@ pub(crate) enum Kind {
 
 impl Mutations {
     /// Encodes, nets and cuts.
+    #[tracing::instrument(target = "profile::thread", level = "trace", name = "encode", skip_all)]
     pub(crate) fn of(
         design: &TableDesign,
         nulls: Nulls,

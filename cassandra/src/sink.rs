@@ -67,6 +67,7 @@ pub struct Written {
 
 impl Sink {
     /// Prepares to write to the table of `design`, which must exist and be as the design says.
+    #[tracing::instrument(target = "profile", level = "trace", name = "prepare statements", skip_all)]
     pub async fn open(store: &Store, design: TableDesign, nulls: Nulls) -> Result<Self, Error> {
         let table_id = store.check_table(&design).await?;
         let statements = Arc::new(Statements::prepare(store, &design).await?);
@@ -116,6 +117,7 @@ impl Sink {
     /// Makes a group of versions, oldest first, ready to be sent; may run while another group is sent.
     ///
     /// The group is held in memory, encoded, until it is dropped: its size is the caller's to bound.
+    #[tracing::instrument(target = "profile", level = "trace", name = "encode", skip_all)]
     pub async fn encode(&self, versions: Vec<Changes>) -> Result<EncodedGroup, Error> {
         if versions.windows(2).any(|pair| pair[0].write_time_micros >= pair[1].write_time_micros) {
             return Err(Error::Order(self.store.full_name(self.table())));
@@ -138,6 +140,7 @@ impl Sink {
     /// those that were superseded count at once.
     ///
     /// A request to stop is seen between batches; those in flight are awaited.
+    #[tracing::instrument(target = "profile", level = "trace", name = "send", skip_all, fields(requests = group.0.len()))]
     pub async fn send(&self, group: &EncodedGroup, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
         let EncodedGroup(mutations) = group;
         if mutations.len() == 0 {

@@ -13,6 +13,7 @@ pub mod folder;
 pub mod logs;
 pub mod memory;
 pub mod opened;
+pub mod profile;
 pub mod recording;
 pub mod remaining;
 pub mod report;

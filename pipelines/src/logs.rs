@@ -11,29 +11,41 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::profile::{Ours, Profile};
 use crate::settings::{LogFormat, TalkArgs};
 
-/// What the driver and the readers and writers of Delta logs say is in the errors that they return, and that bytes have no
+/// Spans of a profile are no logs. What the driver and the readers and writers of Delta logs say is in the errors that they return, and that bytes have no
 /// statistics is no news; a filter that names them (`scylla=info`) shows them all the same.
-const QUIET: &str = "scylla=off,buoyant_kernel=off,deltalake_core::kernel=off,deltalake_core::writer::stats=error";
+const QUIET: &str = "scylla=off,buoyant_kernel=off,profile=off,deltalake_core::kernel=off,deltalake_core::writer::stats=error";
 
-/// Starts logging; what the filter does not understand is taken as `warn`.
-pub fn start(talk: &TalkArgs) {
-    start_as(&talk.log, talk.log_format);
+/// Starts logging; what the filter does not understand is taken as `warn`. A profile gets its spans from here on.
+pub fn start(talk: &TalkArgs, profile: Option<&Profile>) {
+    start_with(&talk.log, talk.log_format, profile);
 }
 
 /// Like [`start`], for what runs on and on.
 pub fn start_as(log: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(format!("{QUIET},{log}")).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    start_with(log, format, None);
+}
+
+fn start_with(log: &str, format: LogFormat, profile: Option<&Profile>) {
     // A second start, in a test, changes nothing.
-    let _ = match format {
-        LogFormat::Text => builder.event_format(Plain).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let _ = subscriber(log, format, profile).try_init();
+}
+
+fn subscriber(log: &str, format: LogFormat, profile: Option<&Profile>) -> impl Subscriber + Send + Sync + 'static {
+    let filter = EnvFilter::try_new(format!("{QUIET},{log}")).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let logs = match format {
+        LogFormat::Text => lines.event_format(Plain).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
     };
+    let spans = profile.map(|profile| profile.spans().with_filter(Ours));
+    tracing_subscriber::registry().with(logs).with(spans)
 }
 
 /// `warning: download failed, trying again: the server answered 503 (source orders, failures 1, wait 800 ms)`
@@ -101,5 +113,25 @@ impl fmt::Display for Line {
         let Self { message, cause, rest } = self;
         write!(f, "{message}{cause}")?;
         if rest.is_empty() { Ok(()) } else { write!(f, " ({rest})") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    /// The hint is what a span compares its level with before it does anything else.
+    #[test]
+    fn without_a_profile_no_span_of_one_is_looked_at() {
+        for log in ["warn", "zones=info", "info"] {
+            let most = subscriber(log, LogFormat::Text, None).max_level_hint();
+            assert!(most.is_some_and(|most| most < LevelFilter::TRACE), "{log}: {most:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let profile = Profile::start(&folder.path().join("profile.json"), "sluice").unwrap();
+        let most = subscriber("warn", LogFormat::Text, Some(&profile)).max_level_hint();
+        assert!(most.is_none_or(|most| most == LevelFilter::TRACE), "{most:?}");
     }
 }

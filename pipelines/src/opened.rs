@@ -2,6 +2,7 @@
 //! and an ear for the request to stop.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use zones::lake::Lake;
 use crate::checking::check;
 use crate::context::Context;
 use crate::error::Error;
+use crate::profile::Profile;
 use crate::remaining::Remaining;
 use crate::settings::{CassandraArgs, HoldArgs, RunArgs};
 use crate::{commands, crash, folder, logs, signals, ui};
@@ -25,6 +27,8 @@ pub struct Opened {
     pub keyspace: String,
     cassandra: CassandraArgs,
     hold: HoldArgs,
+    /// Closed when all is done.
+    _profile: Option<Profile>,
 }
 
 /// Between two looks whether the other run has ended.
@@ -33,7 +37,9 @@ const LOOK: Duration = Duration::from_millis(500);
 impl Opened {
     /// Starts the logs, listens to signals from here on, and reads the definition with its SQL: what could not end does not begin.
     pub async fn new(arguments: &RunArgs) -> Result<Self, Error> {
-        logs::start(&arguments.talk);
+        let start = |file: &PathBuf| Profile::start(file, &command_line(std::env::args_os()));
+        let profile = arguments.profile.as_ref().map(start).transpose()?;
+        logs::start(&arguments.talk, profile.as_ref());
         let clock = crash::prepare()?;
         let shutdown = Shutdown::default();
         let remaining = Remaining::default();
@@ -43,13 +49,15 @@ impl Opened {
         let lake = arguments.memory.given_to(Lake::new(arguments.lake_folder()?, &pipeline.name));
         let keyspace = arguments.keyspace(&pipeline.name)?;
         lake.expect_format()?;
-        let context = Context::new(pipeline, lake, clock, slice, shutdown, ui::for_stderr());
+        let watch = profile.as_ref().map_or_else(ui::for_stderr, |profile| profile.watching(ui::for_stderr()));
+        let context = Context::new(pipeline, lake, clock, slice, shutdown, watch);
         let context = Context { remaining, ..context };
-        Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone(), hold: arguments.hold })
+        Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone(), hold: arguments.hold, _profile: profile })
     }
 
     /// Takes the lake for this process; another one that holds it is waited for as long as `--wait` says, and then named in the
     /// error.
+    #[tracing::instrument(target = "profile", level = "trace", name = "wait for the hold", skip_all)]
     pub async fn hold(&self) -> Result<Hold, Error> {
         let context = &self.context;
         let terms = Terms {
@@ -89,6 +97,7 @@ impl Opened {
     }
 
     /// Connects, and waits for a Cassandra that is still starting as long as `--cassandra-wait` says.
+    #[tracing::instrument(target = "profile", level = "trace", name = "connect to Cassandra", skip_all)]
     pub async fn connect(&self) -> Result<Store, Error> {
         let watch = self.context.watch.clone();
         let waiting = move |waiting: Waiting<'_>| {
@@ -117,6 +126,7 @@ fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
 }
 
 /// The definition, its SQL looked at as well.
+#[tracing::instrument(target = "profile", level = "trace", name = "read the definition", skip_all)]
 async fn read(arguments: &RunArgs) -> Result<Pipeline, Error> {
     let folder = folder::find(&arguments.pipeline, &arguments.pipelines)?;
     let reading = folder::read_all(&folder, &|name| std::env::var(name).ok())?;

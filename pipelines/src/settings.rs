@@ -43,6 +43,10 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub talk: TalkArgs,
+
+    /// Write where the time goes, as a trace that a browser's trace viewer opens (docs/performance.md)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub profile: Option<PathBuf>,
 }
 
 /// What a statement over whole tables may take.

@@ -15,6 +15,7 @@ use model::failure::Failure;
 use model::shutdown::{Interrupted, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::profile;
 use crate::remaining::Remaining;
 
 /// 128 + 2, what a shell reports for a program that Ctrl-C ended.
@@ -62,7 +63,10 @@ async fn watch((mut interrupt, mut terminate): (Signal, Signal), shutdown: &Shut
     shutdown.request();
     eprintln!("stopping at the next consistent point; once more to end at once");
     tokio::select! {
-        () = next() => std::process::exit(ENDED_BY_SIGNAL),
+        () = next() => {
+            profile::finish();
+            std::process::exit(ENDED_BY_SIGNAL)
+        }
         () = tokio::time::sleep(GRACE) => {}
     }
     if explains() {
@@ -70,6 +74,7 @@ async fn watch((mut interrupt, mut terminate): (Signal, Signal), shutdown: &Shut
         say_remaining();
         eprintln!("hint: {AGAIN}");
     }
+    profile::finish();
     std::process::exit(i32::from(Failure::Interrupted.exit_code()));
 }
 

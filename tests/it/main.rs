@@ -25,6 +25,7 @@ mod maintain;
 mod node;
 mod oulad;
 mod plan;
+mod profile;
 mod properties;
 mod rebuild;
 mod rejects;

@@ -35,12 +35,14 @@ where
         let waiting = Mutex::new(items.into_iter().zip(&mut done));
         let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
         thread::scope(|scope| {
-            for _ in 0..at_a_time {
-                scope.spawn(|| {
+            for number in 1..=at_a_time {
+                let work = || {
                     while let Some((item, place)) = take() {
                         *place = Some(runtime.block_on(work(item).instrument(span.clone())));
                     }
-                });
+                };
+                let thread = thread::Builder::new().name(format!("beside {number}"));
+                thread.spawn_scoped(scope, work).expect("the system has room for another thread");
             }
         });
     });

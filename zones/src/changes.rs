@@ -46,6 +46,14 @@ impl Group {
     }
 }
 
+/// The versions, as people write them.
+impl std::fmt::Display for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (first, last) = (self.first(), self.last());
+        if first == last { write!(f, "version {first}") } else { write!(f, "versions {first} to {last}") }
+    }
+}
+
 /// Cuts commits into groups of at most about `max_rows` added rows; one commit is never divided.
 pub fn grouped(commits: Vec<CommitContent>, max_rows: u64) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
@@ -85,6 +93,7 @@ fn no_changes(commit: &CommitContent) -> VersionChanges {
 
 /// The changes of one version in some of the table's partitions only, where some are given; rows past the retention are among
 /// the deletes.
+#[tracing::instrument(target = "profile", level = "trace", name = "read changes", skip_all, fields(of = %commit.version))]
 pub async fn changes_within(
     table: &Table,
     commit: &CommitContent,

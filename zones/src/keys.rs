@@ -122,6 +122,7 @@ impl KeyDirectory {
     }
 
     /// The partitions in which rows with any of these hashes may be. `hashes` must be sorted.
+    #[tracing::instrument(target = "profile", level = "trace", name = "look keys up", skip_all, fields(keys = hashes.len()))]
     pub fn look_up(&self, hashes: &[u64]) -> Result<BTreeSet<PartitionValue>, Error> {
         let mut numbers = BTreeSet::new();
         for (at, run) in self.manifest.runs.iter().enumerate() {
@@ -168,6 +169,7 @@ impl KeyDirectory {
     }
 
     /// Adds keys that the table holds as of `version`, each with its partition, and makes them durable.
+    #[tracing::instrument(target = "profile", level = "trace", name = "keep keys", skip_all)]
     pub fn add(&mut self, keys: &BTreeMap<PartitionValue, Vec<u64>>, version: TableVersion) -> Result<(), Error> {
         let mut words = Vec::new();
         for (partition, hashes) in keys {

@@ -181,6 +181,7 @@ fn mark(plan: &LoadPlan) -> String {
 }
 
 /// Commits the rejects of a load in place of those that are there.
+#[tracing::instrument(target = "profile", level = "trace", name = "set rejects aside", skip_all)]
 async fn commit_in_place(
     quarantine: &mut Table,
     raw_table: &str,

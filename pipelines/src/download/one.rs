@@ -4,6 +4,7 @@ use std::io;
 
 use model::definition::OnMissing;
 use reqwest::Client;
+use tracing::Instrument;
 use zones::landing::{About, Latest, Latests, Lock, PartNote, Received};
 
 use super::address::{Address, Place};
@@ -28,6 +29,7 @@ pub(super) struct Delivery {
 }
 
 /// Fetches the location if it changed since its newest receipt.
+#[tracing::instrument(target = "profile", level = "trace", name = "download", skip_all, fields(of = address.label()))]
 pub(super) async fn download(
     request: &Request<'_>,
     client: Option<&Client>,
@@ -62,7 +64,8 @@ pub(super) async fn download(
         }
         Yield::Whole(part) => {
             let note = part.note().clone();
-            let received = retry::blocking(move || part.finish()).await?;
+            let syncing = tracing::trace_span!(target: "profile", "sync and check");
+            let received = retry::blocking(move || part.finish()).instrument(syncing).await?;
             if let Err(error) = check_pin(request, address, &received.sha256) {
                 received.discard()?;
                 return Err(error);
@@ -82,6 +85,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
 }
 
 /// Lands a whole download, unless it is what the newest receipt of the location stands for: then false.
+#[tracing::instrument(target = "profile", level = "trace", name = "land", skip_all)]
 pub(super) fn land(
     request: &Request<'_>,
     address: &Address,

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::Error;
 
 /// Makes the Delta tables.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = "create-tables lake"))]
 pub async fn in_lake(context: &Context) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::CreateTables, "lake");
@@ -56,6 +57,7 @@ pub(crate) async fn wanted_in_lake(context: &Context) -> Result<Vec<(PathBuf, St
 }
 
 /// Makes the keyspace and the Cassandra tables.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = format!("create-tables {}", store.keyspace())))]
 pub async fn in_cassandra(context: &Context, store: &Store) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::CreateTables, store.keyspace());

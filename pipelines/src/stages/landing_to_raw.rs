@@ -31,6 +31,7 @@ use crate::slicing::SliceMemory;
 use crate::stages::{ATTEMPTS, contended, pause};
 
 /// Loads every landed file that is not in the table yet.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = format!("landing-to-raw {}", table.name)))]
 pub async fn run(context: &Context, table: &RawTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let landing = context.pipeline.landing(&table.from).expect("a validated definition");
@@ -97,6 +98,7 @@ struct Load<'c> {
 }
 
 impl Load<'_> {
+    #[tracing::instrument(target = "profile", level = "trace", name = "load", skip_all, fields(of = receipt.file_name))]
     async fn file(&mut self, receipt: &Receipt) -> Result<(), Error> {
         let folder = self.zone.plan_folder(receipt, &self.table.name);
         let plan = match self.plan(receipt, &folder).await {
@@ -205,6 +207,7 @@ impl Load<'_> {
         Ok(plan)
     }
 
+    #[tracing::instrument(target = "profile", level = "trace", name = "read the file", skip_all, fields(of = receipt.file_name, bytes = receipt.size))]
     fn read(
         &self,
         receipt: &Receipt,
@@ -330,6 +333,7 @@ impl Load<'_> {
     }
 
     /// The sum over the commits of the file must be what was read.
+    #[tracing::instrument(target = "profile", level = "trace", name = "check the accounting", skip_all)]
     async fn check_accounting(&self, plan: &LoadPlan) -> Result<(), Error> {
         let committed = self.raw.committed_counts(plan.receipt).await?;
         if committed.read != plan.counts.read || !committed.closes() {

@@ -22,6 +22,7 @@ use crate::error::Error;
 pub(crate) const ATTEMPTS: u32 = 6;
 
 /// Before a batch is done again: from some hundredths of a second to two seconds in all, never the same for two that collide.
+#[tracing::instrument(target = "profile", level = "trace", name = "wait for another writer", skip_all)]
 pub(crate) async fn pause(attempt: u32) {
     let jitter = RandomState::new().hash_one(attempt) % 50;
     tokio::time::sleep(Duration::from_millis((25 << attempt.min(5)) + jitter)).await;

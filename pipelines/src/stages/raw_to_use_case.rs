@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::error::Error;
 
 /// Brings one use-case table up to date.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = format!("raw-to-use-case {}", table.name)))]
 pub async fn run(context: &Context, table: &UseCaseTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let mut report = StageReport::new(StageName::RawToUseCase, &table.name);
@@ -82,6 +83,7 @@ async fn fold(
     Ok(())
 }
 
+#[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
 async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: &Group) -> Result<(Merged, u64), Error> {
     let mut changes = RawChanges::default();
     for commit in &group.commits {

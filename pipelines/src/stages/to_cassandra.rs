@@ -40,6 +40,7 @@ pub fn stage_of(table: &CassandraTable) -> StageName {
 }
 
 /// Sends every version that the table's checkpoint has not passed.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = format!("{} {}", stage_of(table).name(), table.name)))]
 pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Result<StageReport, Error> {
     let started = Instant::now();
     let stage = stage_of(table);
@@ -99,6 +100,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
 }
 
 /// Records that every write up to `version` was acknowledged.
+#[tracing::instrument(target = "profile", level = "trace", name = "checkpoint", skip_all)]
 pub(super) async fn checkpoint(
     context: &Context,
     store: &Store,
@@ -239,6 +241,7 @@ struct Send<'c> {
 
 impl Send<'_> {
     /// Sends the changes of consecutive versions together; returns the newest version's write time.
+    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
     async fn group(&mut self, group: &Group) -> Result<i64, Error> {
         let Computed { changes, newest, read } = changes(self.origin, &self.statement, &self.input, group).await?;
         self.report.counts.read += read;

@@ -16,6 +16,7 @@ use crate::download::{self, Error, Fetched, Request};
 const LISTED: usize = 20;
 
 /// Brings the landing zone up to date with one source.
+#[tracing::instrument(target = "profile", level = "trace", name = "stage", skip_all, fields(of = format!("url-to-landing {}", stage.source.name)))]
 pub async fn run(stage: &Request<'_>) -> Result<StageReport, Error> {
     let started = Instant::now();
     let fetched = download::fetch(stage).await?;

@@ -72,6 +72,7 @@ impl Decoder {
         &self.fields.schema
     }
 
+    #[tracing::instrument(target = "profile::thread", level = "trace", name = "decode", skip_all)]
     pub fn decode(&self, block: &Block) -> Decoded {
         match block {
             Block::Lines(block) => super::json_lines::decode(&self.fields, block),

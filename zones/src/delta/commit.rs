@@ -18,6 +18,7 @@ use model::position::TableVersion;
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tracing::Instrument;
 
 use super::{DataFile, PartitionValue, Table};
 use crate::error::Error;
@@ -284,6 +285,7 @@ impl Table {
     }
 
     /// Makes files durable that are to be named: by the next commit, or by another table's note.
+    #[tracing::instrument(target = "profile", level = "trace", name = "sync files", skip_all)]
     pub(crate) async fn sync_files(&self, files: impl IntoIterator<Item = &String>) -> Result<(), Error> {
         let Ok(folder) = self.log_store().root_url().to_file_path() else { return Ok(()) };
         let files: Vec<_> = files.into_iter().map(|file| super::stored_path(file)).collect();
@@ -314,6 +316,7 @@ impl Table {
     /// Commits from this snapshot; on success the table is at the new version.
     ///
     /// The note's `write_time` becomes the commit's write time; take it from [`Self::next_write_time`].
+    #[tracing::instrument(target = "profile", level = "trace", name = "commit", skip_all)]
     pub async fn commit(&mut self, commit: Commit) -> Result<TableVersion, Error> {
         let name = self.name().to_owned();
         // Others name files that earlier commits made, or that are to be committed later.
@@ -368,8 +371,10 @@ impl Table {
             let snapshot = self.inner.snapshot().map_err(Error::delta("commit", &name))?;
             let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);
             let prepared = commit.into_prepared_commit_future().await.map_err(Error::delta("commit", &name))?;
+            let writing = tracing::trace_span!(target: "profile", "write the log");
+            let checkpointing = tracing::trace_span!(target: "profile", "checkpoint the log");
             crash::point("delta/log:before");
-            let written = match prepared.await.map_err(Error::delta("commit", &name)) {
+            let written = match prepared.into_future().instrument(writing).await.map_err(Error::delta("commit", &name)) {
                 Ok(written) => written,
                 Err(error) => {
                     self.forget(&error, files).await;
@@ -378,7 +383,7 @@ impl Table {
             };
             crash::point("delta/log:after");
             crash::point("delta/checkpoint:before");
-            let finalized = written.await.map_err(Error::delta("commit", &name))?;
+            let finalized = written.into_future().instrument(checkpointing).await.map_err(Error::delta("commit", &name))?;
             crash::point("delta/checkpoint:after");
             finalized
         };

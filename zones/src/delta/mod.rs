@@ -70,6 +70,7 @@ type Transactions = Arc<Mutex<HashMap<String, Option<i64>>>>;
 
 impl Table {
     /// Opens the table in `folder`; `None` where there is none. A log that is not as it was written is refused.
+    #[tracing::instrument(target = "profile", level = "trace", name = "open the table", skip_all, fields(of = name))]
     pub async fn open(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
         if !folder.join("_delta_log").is_dir() {
             return Ok(None);

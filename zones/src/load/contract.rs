@@ -145,6 +145,7 @@ impl CompiledContract {
     }
 
     /// Turns a block into rows. `latest_event` (microseconds) is the latest instant that an event may have.
+    #[tracing::instrument(target = "profile::thread", level = "trace", name = "decode and check", skip_all)]
     pub fn accept(&self, block: &Block, latest_event: i64) -> Result<Accepted, Error> {
         let mut decoded = self.decoder.decode(block);
         let drift = std::mem::take(&mut decoded.drift);

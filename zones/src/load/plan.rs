@@ -43,6 +43,18 @@ pub struct Batch {
     pub segments: Vec<Segment>,
 }
 
+/// The dates, as people write them.
+impl std::fmt::Display for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (first, last) = (self.segments.first(), self.segments.last());
+        match (first.and_then(|segment| segment.date), last.and_then(|segment| segment.date)) {
+            (Some(first), Some(last)) if first == last => write!(f, "{first}"),
+            (Some(first), Some(last)) => write!(f, "{first} to {last}"),
+            _ => f.write_str("without dates"),
+        }
+    }
+}
+
 impl Batch {
     pub fn rows(&self) -> u64 {
         self.segments.iter().map(|segment| segment.rows).sum()

@@ -81,19 +81,23 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
     let contract = CompiledContract::compile(bounds.table, bounds.format)?;
     let mut reading = Reading::start(folder, bounds, &contract, input.consumed())?;
     let latest_event = bounds.latest_event();
+    let no_thread = || Error::io("start a thread that fills", folder);
     thread::scope(|scope| {
         let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
         let (in_order, receiver) = sync_channel(BLOCKS_AHEAD + decoders);
         let (blocks, waiting) = sync_channel(decoders);
         let (contract, waiting) = (&contract, Arc::new(Mutex::new(waiting)));
-        for _ in 0..decoders {
+        let named = |name: String| thread::Builder::new().name(name);
+        for number in 1..=decoders {
             let waiting = Arc::clone(&waiting);
-            scope.spawn(move || decode_blocks(contract, latest_event, &waiting));
+            let decode = move || decode_blocks(contract, latest_event, &waiting);
+            named(format!("decoder {number}")).spawn_scoped(scope, decode).map_err(no_thread())?;
         }
         // They end when the last of them is gone: the reader must not wait for decoders that are no more.
         drop(waiting);
         let how = (bounds.format, bounds.max_record_bytes, folder);
-        let reader = scope.spawn(move || read_pieces(input, contract, how, &in_order, &blocks));
+        let read = move || read_pieces(input, contract, how, &in_order, &blocks);
+        let reader = named("reader".to_owned()).spawn_scoped(scope, read).map_err(no_thread())?;
         // An error here drops the receiver, which ends the reader.
         reading.consume(receiver)?;
         reader.join().map_err(|_| Error::Worker { step: "reading a landed file" })?
@@ -121,8 +125,10 @@ fn read_pieces(
     for entry in input {
         let entry = entry.map_err(Error::entry)?;
         let mut pieces = decode::open(entry, format, contract.decoder(), max_record_bytes, folder)?;
-        while let Some(piece) = pieces.next_piece()? {
-            let is_wanted = match piece {
+        let next = || tracing::trace_span!(target: "profile::thread", "inflate and cut");
+        let wait = || tracing::trace_span!(target: "profile::thread", "wait for a decoder");
+        while let Some(piece) = next().in_scope(|| pieces.next_piece())? {
+            let is_wanted = wait().in_scope(|| match piece {
                 Piece::Records(block) => {
                     let (rows, awaited) = sync_channel(1);
                     in_order.send(Next::Rows(awaited)).is_ok() && blocks.send((block, rows)).is_ok()
@@ -132,7 +138,7 @@ fn read_pieces(
                     let reject = Reject { entry, position, reason: RejectReason::TooLarge, detail, bytes: beginning };
                     in_order.send(Next::TooLarge(reject)).is_ok()
                 }
-            };
+            });
             if !is_wanted {
                 return Ok(());
             }
@@ -192,10 +198,14 @@ impl<'a> Reading<'a> {
     }
 
     fn consume(&mut self, pieces: Receiver<Next>) -> Result<(), Error> {
-        for next in pieces {
+        let wait = || tracing::trace_span!(target: "profile::thread", "wait for rows");
+        while let Ok(next) = wait().in_scope(|| pieces.recv()) {
             self.bounds.shutdown.check()?;
             match next {
-                Next::Rows(rows) => self.accept(rows.recv().map_err(|_| Error::Worker { step: "decoding a landed file" })??)?,
+                Next::Rows(rows) => {
+                    let decoded = wait().in_scope(|| rows.recv());
+                    self.accept(decoded.map_err(|_| Error::Worker { step: "decoding a landed file" })??)?;
+                }
                 Next::TooLarge(reject) => {
                     self.plan.counts.read += 1;
                     self.reject(&reject)?;

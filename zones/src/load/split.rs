@@ -41,6 +41,7 @@ impl DateSplitter {
         Self { schema, partition, budget, pending: BTreeMap::new(), bytes: 0, segments: Vec::new(), segment_rows }
     }
 
+    #[tracing::instrument(target = "profile::thread", level = "trace", name = "split by date", skip_all, fields(rows = rows.num_rows()))]
     pub(super) fn push(&mut self, rows: &RecordBatch, spill: &mut SpillWriter) -> Result<(), Error> {
         self.bytes += rows.columns().iter().map(|column| column.get_buffer_memory_size()).sum::<usize>();
         for (date, rows) in self.by_date(rows)? {
@@ -71,6 +72,7 @@ impl DateSplitter {
         Ok(())
     }
 
+    #[tracing::instrument(target = "profile::thread", level = "trace", name = "spill", skip_all)]
     fn flush(&mut self, date: Option<NaiveDate>, spill: &mut SpillWriter) -> Result<(), Error> {
         let Some(pending) = self.pending.remove(&date) else { return Ok(()) };
         let whole = concat_batches(&self.schema, &pending.batches).map_err(Error::arrow("put rows together"))?;

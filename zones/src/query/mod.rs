@@ -127,6 +127,7 @@ impl Query {
         tracing::warn!("{error}; computing it again in one part, which takes longer");
     }
 
+    #[tracing::instrument(target = "profile", level = "trace", name = "run SQL", skip_all)]
     async fn run_in(&self, parts: Parts, touched: Option<(&[String], &[Arc<GroupSet>])>) -> Result<Vec<RecordBatch>, Error> {
         let (context, plan) = self.plan(parts).await?;
         let schema = normalized(plan.schema().as_arrow());

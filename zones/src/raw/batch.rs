@@ -32,6 +32,7 @@ impl<'d> Raw<'d> {
     /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
     ///
     /// Takes what was prepared for it, and prepares what comes next beside: yields that.
+    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = plan.batches[index].to_string(), rows = plan.batches[index].rows()))]
     pub async fn commit_batch(
         &mut self,
         plan: &LoadPlan,
@@ -86,6 +87,7 @@ impl<'d> Raw<'d> {
     }
 
     /// Writes the rows of a batch as data files, each date by itself.
+    #[tracing::instrument(target = "profile", level = "trace", name = "prepare", skip_all, fields(of = plan.batches[index].to_string(), rows = plan.batches[index].rows()))]
     async fn prepare_batch(&self, plan: &LoadPlan, index: usize, spill: &Path, write_time: i64) -> Result<PreparedBatch, Error> {
         let stored = self.files_with_duplicates(plan, index).await?;
         let mut by_date: BTreeMap<Option<NaiveDate>, Vec<Segment>> = BTreeMap::new();

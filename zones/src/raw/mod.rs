@@ -199,6 +199,7 @@ impl<'d> Raw<'d> {
     }
 
     /// Writes rows of a receipt as data files.
+    #[tracing::instrument(target = "profile", level = "trace", name = "write Parquet", skip_all, fields(rows = rows.num_rows()))]
     async fn written(&self, rows: &RecordBatch, receipt: u64, write_time: i64) -> Result<Vec<Add>, Error> {
         crash::point("raw/files:before");
         let adds = self.table.write_files(vec![self.with_provenance(rows, receipt, write_time)?]).await?;
@@ -207,6 +208,7 @@ impl<'d> Raw<'d> {
     }
 
     /// Records that a file without any row to commit is done.
+    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = "without rows"))]
     pub async fn commit_nothing(&mut self, plan: &LoadPlan, now: i64) -> Result<LoadedBatch, Error> {
         let write_time = self.table.next_write_time(now).await?;
         let note = self.note(plan, BatchNumber::LAST, BTreeMap::new(), decided_before(plan), write_time);
@@ -263,6 +265,7 @@ impl<'d> Raw<'d> {
     }
 
     /// The anti-join: rows that neither the batch nor the `stored` files have already.
+    #[tracing::instrument(target = "profile", level = "trace", name = "dedupe", skip_all, fields(rows = rows.num_rows(), stored_files = stored.len()))]
     async fn sift(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Sifted, Error> {
         if self.definition.unique_key.is_empty() {
             let by_date = self.counted(rows, |range| {
@@ -362,6 +365,7 @@ pub(crate) fn decided_before(plan: &LoadPlan) -> Counts {
     Counts { read: rejected + dropped + sliced_off + too_old, rejected, dropped, sliced_off, too_old, ..Counts::default() }
 }
 
+#[tracing::instrument(target = "profile", level = "trace", name = "read spilled rows", skip_all)]
 pub(crate) fn read_batch(spill: &Path, batch: &Batch, plan: &LoadPlan) -> Result<Option<RecordBatch>, Error> {
     let mut reader = SpillReader::open(spill)?;
     let mut batches = Vec::new();

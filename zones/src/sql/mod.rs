@@ -195,6 +195,7 @@ impl Statement {
     }
 
     /// Runs the statement over these rows.
+    #[tracing::instrument(target = "profile", level = "trace", name = "run SQL", skip_all, fields(of = self.place))]
     pub async fn run(&self, input: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, Error> {
         let relaxed = all_nullable(input);
         let batches = batches.iter().map(|batch| conformed(batch, &relaxed)).collect::<Result<Vec<_>, _>>()?;

@@ -84,6 +84,7 @@ pub(super) struct Account {
 impl UseCase<'_> {
     /// The stored rows that are wanted, in the files of `partitions` (all of them where there is no choice). Key columns are
     /// read first; whole rows only where a key is.
+    #[tracing::instrument(target = "profile", level = "trace", name = "match keys", skip_all)]
     pub(super) async fn hits(
         &self,
         wanted: &Wanted<'_>,
@@ -227,6 +228,7 @@ impl UseCase<'_> {
     }
 
     /// Sets new rows beside stored ones: came, changed, went, or as it was.
+    #[tracing::instrument(target = "profile", level = "trace", name = "compare rows", skip_all)]
     fn difference(&self, new: &RecordBatch, stored: &RecordBatch, write_time: i64) -> Result<Difference, Error> {
         let content = new.schema();
         let names: Vec<String> = content.fields().iter().map(|field| field.name().clone()).collect();
@@ -294,6 +296,7 @@ impl UseCase<'_> {
 
     /// Writes the data files and change files of the difference. Files that hold a row that changed or went are written anew
     /// without it.
+    #[tracing::instrument(target = "profile", level = "trace", name = "rewrite files", skip_all, fields(files = hits.len()))]
     async fn written(&self, difference: &Difference, hits: Vec<Hit>) -> Result<Commit, Error> {
         let mut commit = Commit::default();
         let mut writer = self.table.data_writer()?;

@@ -96,6 +96,7 @@ impl Fold {
     }
 
     /// One row per key out of rows of the batch and rows of the table.
+    #[tracing::instrument(target = "profile", level = "trace", name = "fold", skip_all)]
     pub async fn fold(&self, rows: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
         let folded = self.refold.run(&self.folded_schema, rows).await?;
         let folded = folded.iter().map(|batch| conformed(batch, &self.schema)).collect::<Result<Vec<_>, _>>()?;

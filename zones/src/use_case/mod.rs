@@ -264,6 +264,7 @@ impl<'d> UseCase<'d> {
     }
 
     /// Adds the keys of files that came since the directory was written: of every live file where it starts anew.
+    #[tracing::instrument(target = "profile", level = "trace", name = "catch up keys", skip_all)]
     async fn catch_up_keys(&mut self) -> Result<(), Error> {
         let current = self.table.version();
         if self.keys.as_of() >= current {

@@ -46,6 +46,7 @@ impl UseCase<'_> {
     }
 
     /// Which groups have changed since the view's last refresh. Reads the changed rows of the inputs.
+    #[tracing::instrument(target = "profile", level = "trace", name = "find touched groups", skip_all)]
     pub async fn touched(&self, query: &Query) -> Result<(Touched, u64), Error> {
         let last = self.last_merge().await?;
         let mut changed_inputs = Vec::new();
@@ -123,6 +124,13 @@ impl UseCase<'_> {
     /// Computes the touched groups anew and commits what is different, with the versions of the inputs.
     ///
     /// `read` is how many changed rows were looked at. `now` is in microseconds.
+    #[tracing::instrument(
+        target = "profile",
+        level = "trace",
+        name = "micro-batch",
+        skip_all,
+        fields(of = "refresh of the view")
+    )]
     pub async fn refresh_view(&mut self, query: &Query, touched: &Touched, read: u64, now: i64) -> Result<Merged, Error> {
         let (sets, wanted): (Option<&[Arc<GroupSet>]>, _) = match touched {
             Touched::Nothing => (Some(&[]), Wanted::Groups(&[])),

@@ -129,6 +129,7 @@ impl Download<'_> {
     }
 
     /// Waits before the next attempt, or says that there is none.
+    #[tracing::instrument(target = "profile", level = "trace", name = "wait for the server", skip_all)]
     async fn wait(&self, failures: u32, trouble: Trouble) -> Result<(), Error> {
         let options = self.request.options;
         let url = self.address.shown.clone();
