@@ -6,10 +6,10 @@
     large_table.py delta FOLDER FILE...                     files as a Delta table with a change feed, written by delta-rs
     large_table.py changes FOLDER VERSION                   what the change feed says since a version: rows by kind, as JSON
 
-The n-th row of all has the n-th id of a sequence that visits 63 bits in no visible order, and values that follow from n alone: the
-same arguments give the same rows everywhere. Of the updates of a date the first half are of rows that it has (`TABLE_ROWS` a date,
-beginning with the first), as they would come a day later; the others are new. They are in random order. PART keeps the new rows of
-several files apart.
+The n-th row of all has the n-th id of a sequence that visits 63 bits in no visible order, and values that follow from n alone:
+the same arguments give the same rows everywhere. Of the updates of a date the first half are of rows that it has (`TABLE_ROWS` a
+date, beginning with the first), as they would come a day later; the others are new. They are in random order. PART keeps the new
+rows of several files apart.
 """
 
 import json
@@ -37,7 +37,8 @@ COLUMNS = f"""
 def history(connection, folder, first, dates, rows):
     first, dates, rows = int(first), int(dates), int(rows)
     path = Path(folder) / f"history-{first:03}.parquet"
-    numbers = f"SELECT range AS n, (range // {rows})::INTEGER AS date_number, 0 AS version FROM range({first * rows}, {(first + dates) * rows})"
+    number = f"range AS n, (range // {rows})::INTEGER AS date_number, 0 AS version"
+    numbers = f"SELECT {number} FROM range({first * rows}, {(first + dates) * rows})"
     write(connection, f"SELECT {COLUMNS} FROM ({numbers})", path)
 
 
@@ -62,7 +63,8 @@ def delta(connection, folder, *files):
     import deltalake
 
     for file in files:
-        reader = connection.sql(f"SELECT * REPLACE (updated_at AT TIME ZONE 'UTC' AS updated_at) FROM read_parquet('{file}')").to_arrow_reader()
+        in_utc = "updated_at AT TIME ZONE 'UTC' AS updated_at"
+        reader = connection.sql(f"SELECT * REPLACE ({in_utc}) FROM read_parquet('{file}')").to_arrow_reader()
         deltalake.write_deltalake(
             folder, reader, mode="append", partition_by=["day"], configuration={"delta.enableChangeDataFeed": "true"}
         )
@@ -72,7 +74,8 @@ def changes(connection, folder, version):
     import deltalake
     import pyarrow
 
-    feed = pyarrow.RecordBatchReader.from_stream(deltalake.DeltaTable(folder).load_cdf(starting_version=int(version), columns=["_change_type"]))
+    stream = deltalake.DeltaTable(folder).load_cdf(starting_version=int(version), columns=["_change_type"])
+    feed = pyarrow.RecordBatchReader.from_stream(stream)  # noqa: F841 (DuckDB finds it by its name)
     print(json.dumps(dict(connection.sql("SELECT _change_type, count(*) FROM feed GROUP BY ALL").fetchall())))
 
 

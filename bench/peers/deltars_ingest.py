@@ -1,4 +1,4 @@
-"""The interactions into a Delta table by delta-rs from Python: pyarrow's CSV reader block by block, partitioned by the day of the event.
+"""The interactions into a Delta table by delta-rs from Python, with pyarrow's CSV reader, partitioned by date.
 
 Called by bench/rows/ingest.py with the file and the folder of the table; prints its seconds as JSON.
 """

@@ -20,8 +20,8 @@ def main():
     started = time.monotonic()
     connection.execute(f"""
         COPY (
-          SELECT *, make_date(left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1)
-            + date AS event_date
+          SELECT *, date + make_date(
+            left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1) AS event_date
           FROM read_csv('{source}', header = true, columns = {columns}))
         TO '{target}' (FORMAT parquet, PARTITION_BY (event_date))""").fetchall()
     print(json.dumps({"work": time.monotonic() - started}))

@@ -1,4 +1,4 @@
-"""The interactions into a Delta table by Polars: a CSV file, scanned and written as a stream, partitioned by the day of the event.
+"""The interactions into a Delta table by Polars: a CSV file, scanned and written as a stream, partitioned by date.
 
 Called by bench/rows/ingest.py with the file and the folder of the table; prints its seconds as JSON.
 """
@@ -26,7 +26,8 @@ def main():
     start = pl.date(code.str.head(4).cast(pl.Int32), month, 1)
     event_date = (start + pl.duration(days=pl.col("date"))).alias("event_date")
     started = time.monotonic()
-    pl.scan_csv(source, schema=schema).with_columns(event_date).sink_delta(target, delta_write_options={"partition_by": ["event_date"]})
+    rows = pl.scan_csv(source, schema=schema).with_columns(event_date)
+    rows.sink_delta(target, delta_write_options={"partition_by": ["event_date"]})
     print(json.dumps({"work": time.monotonic() - started}))
 
 

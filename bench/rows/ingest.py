@@ -1,4 +1,4 @@
-"""B: the interactions of the Open University data set, a CSV file of 10.7 million rows, into a table partitioned by the day of the event.
+"""B and B2: the interactions of the Open University data set, 10.7 million rows of CSV, into a table partitioned by date.
 
 All read the same file (OULAD_URL names the archive that it is in; see `make oulad`) and write the same seven typed columns, of
 which one is computed: the day, from the start of the presentation and an offset. Without OULAD_URL the archive is one that the
@@ -34,8 +34,8 @@ CONTENT = f"""
     )::HUGEINT)::VARCHAR
     FROM t"""
 COMPARED = (
-    "Number of rows, of dates, sum of clicks, and a hash of all rows in all columns, with what DuckDB computes from the CSV file; "
-    "Delta tables are read as the Python package deltalake lists their files."
+    "Number of rows, of dates, sum of clicks, and a hash of all rows in all columns, with what DuckDB computes from the CSV file;"
+    " Delta tables are read as the Python package deltalake lists their files."
 )
 SECONDS = {"work": ("work without start and imports", "s")}
 
@@ -67,8 +67,8 @@ class Input:
         if url and self.place.small:
             self.shorten()
         days = f"""
-            SELECT *, make_date(left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1)
-              + date AS event_date
+            SELECT *, date + make_date(
+              left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1) AS event_date
             FROM {csv_of(self.csv)}"""
         (rows,) = self.place.look({"files": {"t": days}, "select": CONTENT, "values": True})
         self.truth = content(rows)
@@ -129,7 +129,7 @@ class IntoTable(Contestant):
 
 
 class Sluice(IntoTable):
-    """`sluice run` of bench/pipelines/interactions on a lake that is not there yet: copy, load, commit. No Cassandra, no use case."""
+    """`sluice run` of bench/pipelines/interactions on a lake that is not there yet: no Cassandra, no use case."""
 
     def __init__(self, place, given, name="Sluice", source=None):
         super().__init__(place, given, name)
@@ -244,8 +244,8 @@ class FromCsv(Contest):
             goals=[Goal("seconds", "ratio_at_most", 1.5, to=FASTEST), Goal("peak", "ratio_at_most", 0.5, to=FASTEST)],
             extras=SECONDS,
             compared=COMPARED,
-            setting="Input in the page cache, no table yet; Sluice also keeps the file as it was received, and checks, accounts and "
-            "records where each row came from.",
+            setting="Input in the page cache, no table yet. Sluice also keeps the file as it was received, checks and accounts,"
+            " and records where each row came from.",
         )
         super().__init__([self.row])
 

@@ -1,11 +1,11 @@
 """C, C+, C2: updates merged into a table of 365 dates of 100,000 rows, which has a change feed.
 
-C merges 1,000,000 rows into 5 dates, half of them new, with the date in the business key; C+ the same with keys that may be in any
-date; C2 30,000 rows of one date into histories of 30 and of 365 dates. For Sluice the history and the updates are loaded into a raw
-table and the history is merged beforehand; timed is `sluice raw-to-use-case` alone, as a process. Others merge a Parquet file of the
-same updates into a table that delta-rs wrote. Before each run every table is put back: its files are linked, since nobody writes into
-a file that a Delta table has. Compared are the whole table, as a hash of all rows, and what the change feed has of the merge, with
-what DuckDB computes from the Parquet files.
+C merges 1,000,000 rows into 5 dates, half of them new, with the date in the business key; C+ the same with keys that may be in
+any date; C2 30,000 rows of one date into histories of 30 and of 365 dates. For Sluice the history and the updates are loaded into
+a raw table and the history is merged beforehand; timed is `sluice raw-to-use-case` alone, as a process. Others merge a Parquet
+file of the same updates into a table that delta-rs wrote. Before each run every table is put back: its files are linked, since
+nobody writes into a file that a Delta table has. Compared are the whole table, as a hash of all rows, and what the change feed
+has of the merge, with what DuckDB computes from the Parquet files.
 """
 
 import json
@@ -27,22 +27,23 @@ UPDATES = {"many": (1_000_000, [37, 110, 183, 256, 329]), "few": (30_000, [14])}
 NEEDED_BYTES = 16e9
 # Files that are written once and never changed: what else there is, is copied.
 LINKED = (".parquet", ".run")
-VALUES = "id::BIGINT, day::DATE, epoch_us(updated_at), player::INTEGER, country::VARCHAR, amount::BIGINT, score::DOUBLE, note::VARCHAR"
+VALUES = """id::BIGINT, day::DATE, epoch_us(updated_at), player::INTEGER, country::VARCHAR, amount::BIGINT, score::DOUBLE,
+    note::VARCHAR"""
 # The dates of the short history by themselves, so that both histories are held against the same figures; then all others.
 CONTENT = """
     SELECT count(*) FILTER (early), sum(hash({0})::HUGEINT) FILTER (early)::VARCHAR,
       count(*) FILTER (NOT early), sum(hash({0})::HUGEINT) FILTER (NOT early)::VARCHAR
     FROM (SELECT *, day < DATE '2016-01-01' + {1} AS early FROM t)"""
 COMPARED = (
-    "Number of rows and a hash of all rows in all columns, with what DuckDB computes from history and updates; and how many rows the change"
-    " feed has as inserted and as updated."
+    "Number of rows and a hash of all rows in all columns, with what DuckDB computes from history and updates; and how many rows"
+    " the change feed has as inserted and as updated."
 )
 SECONDS = {"work": ("work without start and imports", "s")}
 LITERALS = "the dates of the updates named as literals in the condition"
 
 
 class Tables:
-    """Histories, updates and what stands ready to be merged into; each made when it is first asked for, shared by all contests."""
+    """Histories, updates and tables to merge into; each made when it is first asked for, shared by all contests."""
 
     def __init__(self, place):
         self.place = place
@@ -54,9 +55,10 @@ class Tables:
         """The folder of this name, filled by `make(folder)` the first time."""
         if not self.made:
             self.place.folder(self.folder.name)
-            free = shutil.disk_usage(self.folder).free
-            if free < NEEDED_BYTES / (100 if self.place.small else 1):
-                raise measure.Failed(f"{free / 1e9:.0f} GB are free in {self.folder}: 16 are needed, give another folder by --work")
+            free, needed = shutil.disk_usage(self.folder).free, self.rows / ROWS_PER_DATE * NEEDED_BYTES
+            if free < needed:
+                missing = f"{self.folder} has {free / 1e9:.1f} GB left, and {needed / 1e9:.1f} are needed"
+                raise measure.Failed(f"{missing}: make room, or give another folder by --work")
         if name not in self.made:
             folder = self.folder / name
             make(folder)
@@ -64,7 +66,8 @@ class Tables:
         return self.made[name]
 
     def generate(self, *arguments):
-        return measure.run([peers.python("lake"), HERE / "large_table.py", *arguments], self.place.variables).checked("large_table.py")
+        command = [peers.python("lake"), HERE / "large_table.py", *arguments]
+        return measure.run(command, self.place.variables).checked("large_table.py")
 
     def history(self, dates):
         """The folder with this many dates of the history, a file for each 30 of them."""
@@ -81,7 +84,8 @@ class Tables:
 
         def make(folder):
             folder.mkdir()
-            self.generate("updates", folder / "updates.parquet", self.rows, self.place.size(rows), list(UPDATES).index(name), *dates)
+            part = list(UPDATES).index(name)
+            self.generate("updates", folder / "updates.parquet", self.rows, self.place.size(rows), part, *dates)
 
         return self.once(f"updates_{name}", make) / "updates.parquet"
 
@@ -131,8 +135,9 @@ class Tables:
         views = {"u": f"SELECT * FROM read_parquet('{self.updates(updates)}')"}
         views["t"] = f"SELECT * FROM {history} WHERE id NOT IN (SELECT id FROM u) UNION ALL SELECT * FROM u"
         known = f"SELECT count(*) FROM u WHERE id IN (SELECT id FROM {history})"
-        requests = [{"select": content_sql()}, {"select": known}, {"select": "SELECT count(*) FROM u"}]
-        found, ((known,),), ((all_of_them,),) = self.place.look(*({"files": views, "values": True, **request} for request in requests))
+        selects = [content_sql(), known, "SELECT count(*) FROM u"]
+        answers = self.place.look(*({"files": views, "values": True, "select": select} for select in selects))
+        found, ((known,),), ((all_of_them,),) = answers
         return {**content(found), "inserted": all_of_them - known, "updated": known}
 
 
@@ -184,7 +189,8 @@ class Merging(Contestant):
         changes = json.loads(self.tables.generate("changes", self.table(), self.since).output)
         before, after = changes.get("update_preimage", 0), changes.get("update_postimage", 0)
         shutil.rmtree(self.target)
-        return {**content(found), "inserted": changes.get("insert", 0), "updated": after if after == before else f"{before} to {after}"}
+        updated = after if after == before else f"{before} to {after}"
+        return {**content(found), "inserted": changes.get("insert", 0), "updated": updated}
 
 
 class Sluice(Merging):
@@ -225,7 +231,8 @@ class Spark(Merging):
         self.version = peers.versions("spark")["pyspark"]
 
     def run(self):
-        command = [self.spark["python"], HERE / "peers" / "spark_merge.py", self.spark["jars"], self.target, self.tables.updates(self.updates)]
+        command = [self.spark["python"], HERE / "peers" / "spark_merge.py", self.spark["jars"]]
+        command += [self.target, self.tables.updates(self.updates)]
         measured = measure.run(command, self.spark["env"], cwd=self.tables.folder, timeout=1800).checked("spark_merge.py")
         return replace(measured, extra=json.loads(measured.output.splitlines()[-1]))
 
@@ -240,8 +247,8 @@ class Merge(Contest):
             **more,
             extras=SECONDS,
             compared=COMPARED,
-            setting="Tables as they were before each run, their files in the page cache; a change feed on all of them. Sluice begins with the "
-            "updates in its raw table, others with a Parquet file of them.",
+            setting="Tables as they were before each run, their files in the page cache; a change feed on all of them. Sluice"
+            " begins with the updates in its raw table, others with a Parquet file of them.",
         )
         super().__init__([self.row])
 
@@ -250,7 +257,10 @@ class Merge(Contest):
         self.row.truth = self.tables.truth(LONG, self.updates)
         updated, size = self.row.truth["updated"], self.tables.place.size(rows)
         where = "one date" if len(dates) == 1 else f"{len(dates)} dates"
-        self.row.input = f"{size:,} updates of {where}, {updated:,} of them of rows that are there, into {self.history} of {self.tables.rows:,} rows."
+        self.row.input = (
+            f"{size:,} updates of {where}, {updated:,} of them of rows that are there, into {self.history} of"
+            f" {self.tables.rows:,} rows."
+        )
         for contestant in self.row.contestants:
             contestant.ready()
 
@@ -271,7 +281,7 @@ class Growing(Merge):
         def found():
             said = result()
             if contestant.dates == SHORT and said["hash of later dates"] == hexadecimal(0):
-                return {**said, "rows": said["rows"] + self.later["rows"], "hash of later dates": self.later["hash of later dates"]}
+                return {**said, **self.later, "rows": said["rows"] + self.later["rows"]}
             return said
 
         return found
@@ -291,7 +301,7 @@ def contests(place):
             contestants=[
                 Sluice(tables, "Sluice", "day", LONG, "many", "the date is in the business key"),
                 DeltaRs(tables, "delta-rs", "literals", LONG, "many", LITERALS),
-                DeltaRs(tables, "delta-rs without literals", "day", LONG, "many", "id and date equal, and no more in the condition"),
+                DeltaRs(tables, "delta-rs without literals", "day", LONG, "many", "id and date equal, no more in the condition"),
                 Spark(tables, "Spark", LONG, "many", f"{LITERALS}; the first MERGE of a JVM, whose start counts"),
             ],
             baseline="delta-rs",
@@ -330,7 +340,7 @@ def contests(place):
                 Sluice(tables, "Sluice, 30 dates", "anywhere", SHORT, "few", "keys from anywhere"),
                 DeltaRs(tables, "delta-rs", "literals", LONG, "few", f"365 dates; {LITERALS}"),
                 DeltaRs(tables, "delta-rs, 30 dates", "literals", SHORT, "few", LITERALS),
-                DeltaRs(tables, "delta-rs by id alone", "id", LONG, "few", "keys from anywhere, 365 dates: reads the whole table"),
+                DeltaRs(tables, "delta-rs by id alone", "id", LONG, "few", "keys from anywhere: reads the whole table"),
             ],
             baseline="delta-rs",
             goals=[
