@@ -29,6 +29,7 @@ pub mod rebuild;
 pub mod rejects;
 pub mod replay;
 pub mod restore;
+mod row_keys;
 pub mod runs;
 pub mod sql;
 pub mod use_case;

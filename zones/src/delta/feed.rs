@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::{cast, take, take_record_batch};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema};
 use deltalake::kernel::AddCDCFile;
 use model::crash;
 use object_store::path::Path;
@@ -34,6 +34,64 @@ pub(crate) fn partition_values(rows: &RecordBatch, column: Option<&str>) -> Resu
     Ok(text.as_string::<i32>().iter().map(|value| value.map(ToOwned::to_owned)).collect())
 }
 
+/// Which partition each row is in.
+pub(crate) struct Partitions {
+    /// Each once.
+    pub(crate) values: Vec<PartitionValue>,
+    /// One a row: its place in `values`.
+    pub(crate) of: Vec<u32>,
+}
+
+impl Partitions {
+    /// The partitions of rows that have the column among theirs; of a table without partitions, all rows are in the one of no value.
+    pub(crate) fn of(rows: &RecordBatch, column: Option<&str>) -> Result<Self, Error> {
+        let Some(column) = column.and_then(|column| rows.column_by_name(column)) else {
+            return Ok(Self { values: vec![None], of: vec![0; rows.num_rows()] });
+        };
+        let read = || Error::arrow("read partition values");
+        let mut firsts: Vec<u32> = Vec::new();
+        let mut of = Vec::with_capacity(rows.num_rows());
+        let mut place = |known: Option<u32>, row: u32| {
+            let place = known.unwrap_or_else(|| u32::try_from(firsts.len()).expect("fewer than rows"));
+            if known.is_none() {
+                firsts.push(row);
+            }
+            of.push(place);
+            place
+        };
+        if let Some(days) = column.as_primitive_opt::<Date32Type>() {
+            let mut places: HashMap<Option<i32>, u32> = HashMap::new();
+            let mut last: Option<(Option<i32>, u32)> = None;
+            for (row, day) in (0_u32..).zip(days.iter()) {
+                let known = last.filter(|(of, _)| *of == day).map(|(_, place)| place);
+                let known = known.or_else(|| places.get(&day).copied());
+                let place = place(known, row);
+                places.entry(day).or_insert(place);
+                last = Some((day, place));
+            }
+        } else {
+            let text = cast(column, &DataType::Utf8).map_err(read())?;
+            let mut places: HashMap<Option<&str>, u32> = HashMap::new();
+            for (row, value) in (0_u32..).zip(text.as_string::<i32>().iter()) {
+                let place = place(places.get(&value).copied(), row);
+                places.entry(value).or_insert(place);
+            }
+        }
+        let firsts = take(column, &UInt32Array::from(firsts), None).map_err(read())?;
+        let text = cast(&firsts, &DataType::Utf8).map_err(read())?;
+        Ok(Self { values: text.as_string::<i32>().iter().map(|value| value.map(ToOwned::to_owned)).collect(), of })
+    }
+
+    /// The rows of each partition, in their order.
+    pub(crate) fn rows(self) -> BTreeMap<PartitionValue, Vec<u32>> {
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); self.values.len()];
+        for (row, place) in (0_u32..).zip(self.of) {
+            rows[place as usize].push(row);
+        }
+        self.values.into_iter().zip(rows).filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+}
+
 /// Writes changes, a file a partition. No commit names the files yet.
 pub(crate) struct FeedWriter<'t> {
     table: &'t Table,
@@ -48,11 +106,7 @@ impl<'t> FeedWriter<'t> {
 
     /// Adds rows of the table, to all of which the same happened.
     pub(crate) async fn write(&mut self, change: &str, rows: &RecordBatch) -> Result<(), Error> {
-        let mut rows_of: BTreeMap<PartitionValue, Vec<u32>> = BTreeMap::new();
-        for (row, partition) in (0_u32..).zip(partition_values(rows, self.table.partition_column())?) {
-            rows_of.entry(partition).or_default().push(row);
-        }
-        for (partition, indices) in rows_of {
+        for (partition, indices) in Partitions::of(rows, self.table.partition_column())?.rows() {
             let taken = take_record_batch(rows, &UInt32Array::from(indices)).map_err(Error::arrow("split changes"))?;
             let changes = in_feed(&taken, change, self.table.partition_column())?;
             self.append(partition, &changes).await?;

@@ -22,7 +22,8 @@ pub(super) struct RunReader<'p> {
     file: File,
     path: &'p Path,
     words: u64,
-    block: Vec<u64>,
+    /// The bytes of one block.
+    block: Vec<u8>,
     /// Index of the first word of the block.
     block_start: u64,
     /// The checksums of some blocks, and which one is the first of them.
@@ -43,14 +44,45 @@ impl<'p> RunReader<'p> {
     fn load(&mut self, block: u64) -> Result<(), Error> {
         self.block_start = block * BLOCK_WORDS;
         let length = BLOCK_WORDS.min(self.words - self.block_start);
-        let mut bytes = vec![0; usize::try_from(length * 8).expect("a block is small")];
-        self.file.read_exact_at(&mut bytes, self.block_start * WORD_BYTES).map_err(Error::io("read", self.path))?;
-        if crc32fast::hash(&bytes) != self.sum(block)? {
+        self.block.resize(usize::try_from(length * WORD_BYTES).expect("a block is small"), 0);
+        if let Err(error) = self.file.read_exact_at(&mut self.block, self.block_start * WORD_BYTES) {
+            self.block.clear();
+            return Err(Error::io("read", self.path)(error));
+        }
+        if crc32fast::hash(&self.block) != self.sum(block)? {
             let problem = format!("the checksum of block {block} does not match");
             return Err(Error::Damaged { path: self.path.display().to_string(), problem });
         }
-        self.block = bytes.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
         Ok(())
+    }
+
+    /// Words in the block.
+    fn held(&self) -> u64 {
+        self.block.len() as u64 / WORD_BYTES
+    }
+
+    /// A word of the block.
+    fn at(&self, index: u64) -> u64 {
+        let at = usize::try_from(index * WORD_BYTES).expect("within the block");
+        u64::from_be_bytes(self.block[at..at + 8].try_into().expect("eight bytes"))
+    }
+
+    fn first(&self) -> u64 {
+        self.at(0)
+    }
+
+    fn last(&self) -> u64 {
+        self.at(self.held() - 1)
+    }
+
+    /// How many words of the block are below `hash`.
+    fn below(&self, hash: u64) -> u64 {
+        let (mut low, mut high) = (0, self.held());
+        while low < high {
+            let middle = u64::midpoint(low, high);
+            if self.at(middle) < hash { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     fn sum(&mut self, block: u64) -> Result<u32, Error> {
@@ -73,10 +105,10 @@ impl<'p> RunReader<'p> {
         if at >= self.words {
             return Ok(None);
         }
-        if self.block.is_empty() || at < self.block_start || at >= self.block_start + self.block.len() as u64 {
+        if self.block.is_empty() || at < self.block_start || at >= self.block_start + self.held() {
             self.load(at / BLOCK_WORDS)?;
         }
-        Ok(Some(self.block[usize::try_from(at - self.block_start).expect("within the block")]))
+        Ok(Some(self.at(at - self.block_start)))
     }
 
     /// Calls `found` with the place of each hash and the numbers of the partitions that it may be in.
@@ -87,12 +119,12 @@ impl<'p> RunReader<'p> {
         for (place, hash) in hashes.iter().enumerate() {
             self.seek(*hash)?;
             // Equal hashes with different partitions stand side by side and may go on in the next block.
-            let mut at = self.block_start + self.block.partition_point(|word| *word < *hash) as u64;
+            let mut at = self.block_start + self.below(*hash);
             while at < self.words {
-                if at >= self.block_start + self.block.len() as u64 {
+                if at >= self.block_start + self.held() {
                     self.load(at / BLOCK_WORDS)?;
                 }
-                let word = self.block[usize::try_from(at - self.block_start).expect("within the block")];
+                let word = self.at(at - self.block_start);
                 if word >> PARTITION_BITS != hash >> PARTITION_BITS {
                     break;
                 }
@@ -106,14 +138,14 @@ impl<'p> RunReader<'p> {
     /// Loads the block in which the first word not below `hash` is, or the block before it.
     fn seek(&mut self, hash: u64) -> Result<(), Error> {
         let blocks = self.words.div_ceil(BLOCK_WORDS);
-        if self.block.is_empty() || hash < self.block[0] || hash > self.block[self.block.len() - 1] {
+        if self.block.is_empty() || hash < self.first() || hash > self.last() {
             let share = u128::from(hash) * u128::from(self.words) / (u128::from(u64::MAX) + 1);
             self.load(u64::try_from(share).expect("less than the number of words") / BLOCK_WORDS)?;
         }
-        while hash <= self.block[0] && self.block_start > 0 {
+        while hash <= self.first() && self.block_start > 0 {
             self.load(self.block_start / BLOCK_WORDS - 1)?;
         }
-        while hash > self.block[self.block.len() - 1] && self.block_start / BLOCK_WORDS + 1 < blocks {
+        while hash > self.last() && self.block_start / BLOCK_WORDS + 1 < blocks {
             self.load(self.block_start / BLOCK_WORDS + 1)?;
         }
         Ok(())

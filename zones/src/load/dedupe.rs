@@ -4,14 +4,12 @@
 //! is exact (on Arrow's row format), hashes only find the candidates. Memory follows the batch, not the table: rows that are
 //! already stored stream past.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{RowConverter, Rows, SortField};
 use model::counts::Counts;
 
 use crate::error::Error;
+use crate::row_keys::RowKeys;
 
 /// The rows of one batch, findable by unique key.
 pub struct RowIndex {
@@ -19,32 +17,10 @@ pub struct RowIndex {
     content_columns: Vec<usize>,
     keys: RowConverter,
     contents: RowConverter,
-    batch_keys: Rows,
     batch_contents: Rows,
-    hasher: RandomState,
-    /// The last row of each hash of a key.
-    last: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    /// The row of the same hash before each row; its own number where there is none.
-    before: Vec<u32>,
+    /// The rows of the batch that are no duplicates of earlier ones.
+    by_key: RowKeys,
     fates: Vec<Fate>,
-}
-
-/// Hashes what is a hash already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only numbers are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }
 
 /// What becomes of a row.
@@ -78,40 +54,23 @@ impl RowIndex {
         let contents = converter(batch, content)?;
         let batch_keys = keys.convert_columns(&columns(batch, key)).map_err(Error::arrow("compare rows"))?;
         let batch_contents = contents.convert_columns(&columns(batch, content)).map_err(Error::arrow("compare rows"))?;
-        let rows = batch.num_rows();
-        let (hasher, last) = (RandomState::new(), HashMap::with_capacity_and_hasher(rows, BuildHasherDefault::default()));
-        let (before, fates) = (Vec::with_capacity(rows), vec![Fate::New; rows]);
-        let (key_columns, content_columns) = (key.to_vec(), content.to_vec());
-        let mut index =
-            Self { key_columns, content_columns, keys, contents, batch_keys, batch_contents, hasher, last, before, fates };
-        for (row, at) in (0_u32..).zip(0..rows) {
-            let key = index.batch_keys.row(at);
-            let hash = index.hasher.hash_one(key.as_ref());
-            let content = index.batch_contents.row(at);
-            let mut fate = Fate::New;
-            for other in index.with_key(hash, key.as_ref()) {
-                fate = Fate::Conflicting;
-                if index.batch_contents.row(other) == content {
-                    fate = Fate::Duplicate;
+        let mut by_key = RowKeys::new(batch_keys);
+        let mut fates = vec![Fate::New; batch.num_rows()];
+        for (row, fate) in fates.iter_mut().enumerate() {
+            let content = batch_contents.row(row);
+            for other in by_key.with(by_key.keys().row(row).as_ref()) {
+                *fate = Fate::Conflicting;
+                if batch_contents.row(other) == content {
+                    *fate = Fate::Duplicate;
                     break;
                 }
             }
             // A duplicate is found by the row that it is one of.
-            let before = if fate == Fate::Duplicate { None } else { index.last.insert(hash, row) };
-            index.before.push(before.unwrap_or(row));
-            index.fates[at] = fate;
+            if *fate != Fate::Duplicate {
+                by_key.put(row);
+            }
         }
-        Ok(index)
-    }
-
-    /// The rows with a key, from the last.
-    fn with_key<'i>(&'i self, hash: u64, key: &'i [u8]) -> impl Iterator<Item = usize> + 'i {
-        let first = self.last.get(&hash).copied();
-        let same_hash = std::iter::successors(first, |row| {
-            let before = self.before[*row as usize];
-            (before != *row).then_some(before)
-        });
-        same_hash.map(|row| row as usize).filter(move |row| self.batch_keys.row(*row).as_ref() == key)
+        Ok(Self { key_columns: key.to_vec(), content_columns: content.to_vec(), keys, contents, batch_contents, by_key, fates })
     }
 
     /// Compares with rows that are already in the table; they have the batch's columns at the same indices.
@@ -119,8 +78,8 @@ impl RowIndex {
         let stored_keys = self.keys.convert_columns(&columns(stored, &self.key_columns)).map_err(Error::arrow("compare rows"))?;
         let mut stored_contents = None;
         for (index, key) in stored_keys.iter().enumerate() {
-            let rows: Vec<usize> = self.with_key(self.hasher.hash_one(key.as_ref()), key.as_ref()).collect();
-            if rows.is_empty() {
+            let mut rows = self.by_key.with(key.as_ref()).peekable();
+            if rows.peek().is_none() {
                 continue;
             }
             if stored_contents.is_none() {

@@ -10,7 +10,7 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use crate::delta::PartitionValue;
-use crate::delta::feed::partition_values;
+use crate::delta::feed::Partitions;
 use crate::error::Error;
 use crate::load::{Segment, SpillReader, SpillWriter};
 
@@ -45,11 +45,7 @@ impl Staged {
 
     /// Sets rows aside.
     pub fn add(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        let mut rows_of: BTreeMap<PartitionValue, Vec<u32>> = BTreeMap::new();
-        for (row, partition) in (0_u32..).zip(partition_values(rows, self.partition_column.as_deref())?) {
-            rows_of.entry(partition).or_default().push(row);
-        }
-        for (partition, indices) in rows_of {
+        for (partition, indices) in Partitions::of(rows, self.partition_column.as_deref())?.rows() {
             let taken = take_record_batch(rows, &UInt32Array::from(indices)).map_err(Error::arrow("set rows aside"))?;
             self.held_bytes += taken.get_array_memory_size();
             self.rows += taken.num_rows() as u64;

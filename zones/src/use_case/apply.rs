@@ -1,12 +1,12 @@
 //! The new rows of some keys take the place of the stored ones: what came, changed and went, as one commit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 use deltalake::writer::DeltaWriter;
 use futures::TryStreamExt;
 use model::crash;
@@ -18,6 +18,7 @@ use crate::delta::{ChangedRows, Commit, CommitNote, DataFile, MergeNote, Partiti
 use crate::error::Error;
 use crate::query::GroupSet;
 use crate::raw::indices;
+use crate::row_keys::RowKeys;
 
 /// Rewritten files are closed when they take more memory than this.
 const OPEN_FILES_BYTES: usize = 64 << 20;
@@ -170,7 +171,8 @@ impl UseCase<'_> {
             ..account.note
         };
 
-        let new_keys = self.keys_by_partition(&concat(&[&difference.inserted, &difference.after])?)?;
+        let changed = concat(&[&difference.inserted, &difference.after])?;
+        let new_keys = self.places.of(&self.table, &changed, &self.key_columns)?;
         let before = self.table.version();
         let is_view = self.fold.is_none();
         if is_view {
@@ -186,7 +188,7 @@ impl UseCase<'_> {
         }
         self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
-            self.keys.add(&new_keys, version)?;
+            self.places.add(&new_keys, version)?;
         } else {
             // Another writer's commits came in between (compaction, say): the log tells what they added.
             self.catch_up_keys().await?;
@@ -242,29 +244,31 @@ impl UseCase<'_> {
             keys.convert_columns(&columns).map_err(Error::arrow("compare rows"))
         };
         let (new_keys, stored_keys) = (key_of(new)?, key_of(&stored_content)?);
-        let mut stored_at: HashMap<&[u8], u32> = HashMap::with_capacity(stored.num_rows());
-        let stored_key_rows: Vec<_> = stored_keys.iter().collect();
-        for (row, key) in (0_u32..).zip(&stored_key_rows) {
-            stored_at.insert(key.as_ref(), row);
-        }
-
+        let stored_at = RowKeys::all(stored_keys);
+        let mut is_stored_still = vec![true; stored.num_rows()];
+        let mut new_keys = RowKeys::new(new_keys);
         let (mut came, mut changed, mut replaced, mut unchanged) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let mut seen: HashSet<Box<[u8]>> = HashSet::with_capacity(new.num_rows());
-        for (row, key) in (0_u32..).zip(new_keys.iter()) {
-            if !seen.insert(Box::from(key.as_ref())) {
-                return Err(self.repeated_key(new, row));
+        for row in 0..new.num_rows() {
+            let number = u32::try_from(row).expect("a batch has fewer rows");
+            let key = new_keys.keys().row(row);
+            if new_keys.with(key.as_ref()).next().is_some() {
+                return Err(self.repeated_key(new, number));
             }
-            match stored_at.remove(key.as_ref()) {
-                None => came.push(row),
-                Some(at) if new_rows.row(row as usize) == stored_rows.row(at as usize) => unchanged += 1,
+            match stored_at.with(key.as_ref()).next() {
+                None => came.push(number),
                 Some(at) => {
-                    changed.push(row);
-                    replaced.push(at);
+                    is_stored_still[at] = false;
+                    if new_rows.row(row) == stored_rows.row(at) {
+                        unchanged += 1;
+                    } else {
+                        changed.push(number);
+                        replaced.push(u32::try_from(at).expect("a batch has fewer rows"));
+                    }
                 }
             }
+            new_keys.put(row);
         }
-        let mut went: Vec<u32> = stored_at.into_values().collect();
-        went.sort_unstable();
+        let went: Vec<u32> = (0_u32..).zip(is_stored_still).filter(|(_, still)| *still).map(|(row, _)| row).collect();
 
         let taken =
             |rows: &RecordBatch, at: Vec<u32>| take_record_batch(rows, &UInt32Array::from(at)).map_err(Error::arrow("take rows"));
@@ -362,31 +366,30 @@ fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, Error> 
 pub(super) struct KeySet {
     converter: RowConverter,
     names: Vec<String>,
-    keys: HashSet<Box<[u8]>>,
+    keys: RowKeys,
 }
 
 impl KeySet {
     pub(super) fn of(rows: &RecordBatch, names: &[String]) -> Result<Self, Error> {
         let columns = indices(rows, names);
         let converter = converter(rows.schema_ref(), &columns)?;
-        let mut set = Self { converter, names: names.to_vec(), keys: HashSet::new() };
-        let found = set.convert(rows)?;
-        set.keys = found.iter().map(|key| Box::from(key.as_ref())).collect();
-        Ok(set)
-    }
-
-    fn convert(&self, rows: &RecordBatch) -> Result<arrow::row::Rows, Error> {
-        let columns: Vec<ArrayRef> = indices(rows, &self.names).into_iter().map(|index| rows.column(index).clone()).collect();
-        self.converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))
+        let keys = RowKeys::all(converted(&converter, names, rows)?);
+        Ok(Self { converter, names: names.to_vec(), keys })
     }
 
     /// The keys of rows in comparable form.
     pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, Error> {
-        Ok(self.convert(rows)?.iter().map(|key| Box::from(key.as_ref())).collect())
+        Ok(converted(&self.converter, &self.names, rows)?.iter().map(|key| Box::from(key.as_ref())).collect())
     }
 
     /// Which rows have a key of the set.
     pub(super) fn matches(&self, rows: &RecordBatch) -> Result<Vec<bool>, Error> {
-        Ok(self.convert(rows)?.iter().map(|key| self.keys.contains(key.as_ref())).collect())
+        let keys = converted(&self.converter, &self.names, rows)?;
+        Ok(keys.iter().map(|key| self.keys.with(key.as_ref()).next().is_some()).collect())
     }
+}
+
+fn converted(converter: &RowConverter, names: &[String], rows: &RecordBatch) -> Result<Rows, Error> {
+    let columns: Vec<ArrayRef> = indices(rows, names).into_iter().map(|index| rows.column(index).clone()).collect();
+    converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))
 }

@@ -11,10 +11,10 @@ use model::definition::Origin;
 use model::position::TableVersion;
 
 use super::apply::{Account, Hit, KeySet, Merged, Wanted};
+use super::places::sorted_hashes;
 use super::{Fold, UseCase};
 use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, Table};
 use crate::error::Error;
-use crate::keys::hashes;
 use crate::query::{GroupSet, Input, Query, Room};
 use crate::raw::indices;
 
@@ -56,7 +56,8 @@ struct Outcome {
     /// What is kept of deleted rows and no longer counts.
     void: RecordBatch,
     hits: Vec<Hit>,
-    keys: Vec<u64>,
+    /// Rows of the keys that take part.
+    touching: RecordBatch,
     partitions: BTreeSet<PartitionValue>,
 }
 
@@ -122,7 +123,8 @@ impl UseCase<'_> {
         let outcome = self.outcome(changes, raw).await?;
         let (to_rows, rewritten) = self.would_apply(&outcome.there, &outcome.hits)?;
         let looked_into = self.table.files(Some(&outcome.partitions))?;
-        Ok(Rehearsal { to_rows, keys: outcome.keys, partitions: outcome.partitions, looked_into, rewritten })
+        let keys = sorted_hashes(&outcome.touching, &self.definition.key)?;
+        Ok(Rehearsal { to_rows, keys, partitions: outcome.partitions, looked_into, rewritten })
     }
 
     /// The new rows of the keys that the changes touch, and the stored ones.
@@ -132,11 +134,10 @@ impl UseCase<'_> {
             return self.outcome_anew(&fold, changes, raw).await;
         }
         let selected = fold.select(changes.added).await?;
-        let keys = self.hashes_of(&selected)?;
-        let partitions = self.keys.look_up(&keys)?;
+        let partitions = self.places.look_up(&self.table, &self.definition.key, &selected)?;
         let wanted = Wanted::Keys(KeySet::of(&selected, &self.definition.key)?);
         let hits = self.hits(&wanted, Some(&partitions)).await?;
-        let mut folding = vec![selected];
+        let mut folding = vec![selected.clone()];
         for hit in &hits {
             folding.push(fold.folding(&hit.rows)?);
         }
@@ -149,14 +150,13 @@ impl UseCase<'_> {
         let folded = fold.fold(folding).await?;
         let (there, deleted) = fold.parted(&folded)?;
         let void = deleted.slice(0, 0);
-        Ok(Outcome { there, deleted, void, hits, keys, partitions })
+        Ok(Outcome { there, deleted, void, hits, touching: selected, partitions })
     }
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
     async fn outcome_anew(&self, fold: &Fold, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
         let touching = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
-        let keys = self.hashes_of(&touching)?;
-        let partitions = self.keys.look_up(&keys)?;
+        let partitions = self.places.look_up(&self.table, &self.definition.key, &touching)?;
         let wanted = Wanted::Keys(KeySet::of(&touching, &self.definition.key)?);
         let key = indices(&touching, &self.definition.key);
         let key_schema = Arc::new(touching.schema_ref().project(&key).expect("the fold yields its key"));
@@ -180,15 +180,7 @@ impl UseCase<'_> {
             let again: BooleanArray = again.matches(&dead)?.into_iter().map(|again| Some(!again)).collect();
             void = filter_record_batch(&dead, &again).map_err(Error::arrow("find tombstones"))?;
         }
-        Ok(Outcome { there, deleted, void, hits, keys, partitions })
-    }
-
-    /// The hashes of the rows' keys, sorted, each once.
-    fn hashes_of(&self, rows: &RecordBatch) -> Result<Vec<u64>, Error> {
-        let mut hash = hashes(rows, &indices(rows, &self.definition.key))?;
-        hash.sort_unstable();
-        hash.dedup();
-        Ok(hash)
+        Ok(Outcome { there, deleted, void, hits, touching, partitions })
     }
 
     fn account(&self, read: u64, versions: Versions<'_>) -> Account {

@@ -12,6 +12,7 @@ mod apply;
 mod fold;
 mod merge;
 mod order;
+mod places;
 mod tombstones;
 mod view;
 
@@ -25,15 +26,15 @@ use futures::TryStreamExt;
 use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
-use crate::delta::feed::partition_values;
 use crate::delta::{CommitNote, PartitionValue, ReadPlan, Table, TableShape, partition_of, stored_path};
 use crate::error::Error;
-use crate::keys::{KeyDirectory, hashes};
+use crate::keys::hashes;
 use crate::lake::Lake;
 use crate::query::{Input, Room};
 use crate::raw::indices;
 use crate::sql::{one_line, type_name};
 
+use places::{Keeping, Places};
 pub(crate) use tombstones::Tombstones;
 
 pub use apply::Merged;
@@ -57,17 +58,10 @@ pub struct UseCase<'d> {
     tombstones: Option<Tombstones>,
     /// The table's columns without the load times.
     content: SchemaRef,
-    keys: KeyDirectory,
+    places: Places,
     key_columns: Vec<usize>,
     /// For what is folded anew from all of the input.
     statement_memory: usize,
-}
-
-/// Where what is new in the key directory goes.
-#[derive(Debug, Clone, Copy)]
-enum Keeping {
-    OnDisk,
-    InMemory,
 }
 
 /// The shape of a use-case table over inputs of these schemas.
@@ -183,15 +177,12 @@ impl<'d> UseCase<'d> {
         let table = open(lake, definition).await?;
         let (fold, content) = compiled(definition, inputs).await?;
         let folder = lake.keys_folder(&definition.name);
-        let keys = match keeping {
-            Keeping::OnDisk => KeyDirectory::open(&folder, table.id(), table.version())?,
-            Keeping::InMemory => KeyDirectory::look(&folder, table.id(), table.version()),
-        };
+        let places = Places::open(&folder, &table, definition, keeping)?;
         let key_columns = definition.key.iter().map(|name| content.index_of(name).expect("the SQL yields the key")).collect();
         let deletes = fold.as_ref().filter(|fold| fold.delete_when().is_some());
         let tombstones = deletes.map(|fold| Tombstones::new(Vec::new(), fold.folded_schema(), &definition.key));
         let statement_memory = lake.statement_memory();
-        let mut opened = Self { table, definition, fold, tombstones, content, keys, key_columns, statement_memory };
+        let mut opened = Self { table, definition, fold, tombstones, content, places, key_columns, statement_memory };
         opened.catch_up_keys().await?;
         opened.find_tombstones().await?;
         Ok(opened)
@@ -203,10 +194,7 @@ impl<'d> UseCase<'d> {
 
     /// The partitions in which rows of these keys are, or have been: columns of the key, in its order.
     pub fn partitions_of_keys(&self, keys: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
-        let columns: Vec<usize> = (0..keys.num_columns()).collect();
-        let mut hashes = hashes(keys, &columns)?;
-        hashes.sort_unstable();
-        self.keys.look_up(&hashes)
+        self.places.look_up(&self.table, &self.definition.key, keys)
     }
 
     /// Brings table and key directory up to the newest version, after another writer's commit.
@@ -267,11 +255,9 @@ impl<'d> UseCase<'d> {
     #[tracing::instrument(target = "profile", level = "trace", name = "catch up keys", skip_all)]
     async fn catch_up_keys(&mut self) -> Result<(), Error> {
         let current = self.table.version();
-        if self.keys.as_of() >= current {
-            return Ok(());
-        }
+        let Some(as_of) = self.places.as_of().filter(|as_of| *as_of < current) else { return Ok(()) };
         let mut files = Vec::new();
-        let since = match self.keys.as_of() {
+        let since = match as_of {
             TableVersion(0) => None,
             as_of => match self.table.commits_after(Some(as_of)).await {
                 Err(Error::CommitGone { .. }) => None,
@@ -304,26 +290,11 @@ impl<'d> UseCase<'d> {
                 found.entry(partition.clone()).or_default().extend(hashes(&rows, &key)?);
             }
         }
-        self.keys.add(&found, current)
+        self.places.add(&found, current)
     }
 
     /// Which of these rows of a partition have keys that the key directory does not know there.
     pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
-        let hashes = hashes(rows, &indices(rows, &self.definition.key))?;
-        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
-        sorted.sort_unstable();
-        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
-        Ok(self.keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
-    }
-
-    /// The keys of folded rows by the partition that their content puts them in.
-    fn keys_by_partition(&self, rows: &RecordBatch) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
-        let hashes = hashes(rows, &self.key_columns)?;
-        let partitions = partition_values(rows, self.table.partition_column())?;
-        let mut keys: BTreeMap<PartitionValue, Vec<u64>> = BTreeMap::new();
-        for (hash, partition) in hashes.into_iter().zip(partitions) {
-            keys.entry(partition).or_default().push(hash);
-        }
-        Ok(keys)
+        self.places.lacking(partition, &self.definition.key, rows)
     }
 }

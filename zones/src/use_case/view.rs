@@ -15,7 +15,6 @@ use super::apply::{Account, Merged, Wanted};
 use crate::changes::changes_within;
 use crate::delta::{CommitNote, InputNote, PartitionValue, Since, Table};
 use crate::error::Error;
-use crate::keys::hashes;
 use crate::query::{GroupSet, Input, Lineage, Query, Room};
 use crate::sql::conformed;
 
@@ -164,9 +163,7 @@ impl UseCase<'_> {
                 partitions.extend(set.partition_values(place).map_err(Error::arrow("read partition values"))?);
             } else if set.columns().len() == self.definition.key.len() {
                 let groups = set.groups(&self.content, &self.key_columns).map_err(Error::arrow("compare groups"))?;
-                let mut hash = hashes(&groups, &(0..groups.num_columns()).collect::<Vec<_>>())?;
-                hash.sort_unstable();
-                partitions.extend(self.keys.look_up(&hash)?);
+                partitions.extend(self.places.look_up(&self.table, &self.definition.key, &groups)?);
             } else {
                 return Ok(None);
             }

@@ -1,0 +1,94 @@
+//! Where the rows of a key are looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use model::definition::UseCaseTable;
+use model::position::TableVersion;
+
+use crate::delta::feed::Partitions;
+use crate::delta::{PartitionValue, Table};
+use crate::error::Error;
+use crate::keys::{KeyDirectory, hashes};
+use crate::raw::indices;
+
+/// Where what is new in the key directory goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keeping {
+    OnDisk,
+    InMemory,
+}
+
+/// Knows the partitions in which rows of a key can be.
+pub(super) enum Places {
+    /// The partition is a column of the key: each key says itself where its row is.
+    InKey,
+    /// A key may be anywhere.
+    Directory(KeyDirectory),
+}
+
+impl Places {
+    pub(super) fn open(folder: &Path, table: &Table, definition: &UseCaseTable, keeping: Keeping) -> Result<Self, Error> {
+        if table.partition_column().is_some_and(|column| definition.key.iter().any(|key| key == column)) {
+            return Ok(Self::InKey);
+        }
+        Ok(Self::Directory(match keeping {
+            Keeping::OnDisk => KeyDirectory::open(folder, table.id(), table.version())?,
+            Keeping::InMemory => KeyDirectory::look(folder, table.id(), table.version()),
+        }))
+    }
+
+    /// The version of the table up to which they are known; `None` where there is nothing to know.
+    pub(super) fn as_of(&self) -> Option<TableVersion> {
+        match self {
+            Self::InKey => None,
+            Self::Directory(keys) => Some(keys.as_of()),
+        }
+    }
+
+    /// The partitions in which rows with the keys of these are, or have been. `rows` has the columns `key`.
+    pub(super) fn look_up(&self, table: &Table, key: &[String], rows: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        match self {
+            Self::InKey => Ok(Partitions::of(rows, table.partition_column())?.rows().into_keys().collect()),
+            Self::Directory(keys) => keys.look_up(&sorted_hashes(rows, key)?),
+        }
+    }
+
+    /// Which of these rows of a partition have keys that are not known there.
+    pub(super) fn lacking(&self, partition: &PartitionValue, key: &[String], rows: &RecordBatch) -> Result<Vec<usize>, Error> {
+        let Self::Directory(keys) = self else { return Ok(Vec::new()) };
+        let hashes = hashes(rows, &indices(rows, key))?;
+        let mut sorted: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+        sorted.sort_unstable();
+        let hashes: Vec<u64> = sorted.iter().map(|(hash, _)| *hash).collect();
+        Ok(keys.lacking(partition, &hashes)?.into_iter().map(|place| sorted[place].1).collect())
+    }
+
+    /// The keys of folded rows by the partition that their content puts them in; none where there is nothing to know.
+    pub(super) fn of(&self, table: &Table, rows: &RecordBatch, key: &[usize]) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
+        if matches!(self, Self::InKey) {
+            return Ok(BTreeMap::new());
+        }
+        let hashes = hashes(rows, key)?;
+        let rows = Partitions::of(rows, table.partition_column())?.rows();
+        let of_rows = |rows: Vec<u32>| rows.into_iter().map(|row| hashes[row as usize]).collect();
+        Ok(rows.into_iter().map(|(partition, rows)| (partition, of_rows(rows))).collect())
+    }
+
+    /// Adds keys that the table holds as of `version`, each with its partition.
+    pub(super) fn add(&mut self, keys: &BTreeMap<PartitionValue, Vec<u64>>, version: TableVersion) -> Result<(), Error> {
+        match self {
+            Self::InKey => Ok(()),
+            Self::Directory(directory) => directory.add(keys, version),
+        }
+    }
+}
+
+/// The hashes of the rows' keys, sorted, each once.
+pub(super) fn sorted_hashes(rows: &RecordBatch, key: &[String]) -> Result<Vec<u64>, Error> {
+    let mut hashes = hashes(rows, &indices(rows, key))?;
+    hashes.sort_unstable();
+    hashes.dedup();
+    Ok(hashes)
+}
