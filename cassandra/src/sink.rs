@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use model::progress::Silent;
+use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::connect::Store;

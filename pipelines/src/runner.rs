@@ -49,7 +49,7 @@ pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -
         }
         StageName::LandingToRaw => {
             for table in &pipeline.raw {
-                let loaded = landing_to_raw::run(context, table).await;
+                let loaded = Box::pin(landing_to_raw::run(context, table)).await;
                 reports.push(ended(context, loaded.map_err(Error::in_stage(stage, &table.name))?));
             }
         }
@@ -112,11 +112,9 @@ pub async fn run(
         Ok::<_, Error>(reports)
     };
     let loaded = async { loaded.await.inspect_err(|_| load_failed.notify_one()) };
-    let connected = async || {
-        match select(pin!(connected), pin!(load_failed.notified())).await {
-            Either::Left((connected, _)) => connected,
-            Either::Right(_) => Ok(None),
-        }
+    let connected = async || match select(pin!(connected), pin!(load_failed.notified())).await {
+        Either::Left((connected, _)) => connected,
+        Either::Right(_) => Ok(None),
     };
     let (loaded, connected) = both(loaded, connected).await;
     let loaded = loaded?;
@@ -193,11 +191,7 @@ pub(crate) fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
     ordered
 }
 
-async fn use_case_chain(
-    context: &Context,
-    store: Option<&Store>,
-    table: &UseCaseTable,
-) -> (String, Chain) {
+async fn use_case_chain(context: &Context, store: Option<&Store>, table: &UseCaseTable) -> (String, Chain) {
     let chain = async {
         let merged = raw_to_use_case::run(context, table).await;
         let mut reports = vec![ended(context, merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?)];

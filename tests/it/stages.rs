@@ -144,7 +144,7 @@ async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
     t.stage(StageName::UrlToLanding).await.unwrap();
     let context = t.context().unwrap();
     let loading = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]);
-    let stopping = async {
+    let stopping = async || {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while t.version("raw", "session_events").await < 2 {
             assert!(std::time::Instant::now() < deadline, "the load never got to its second commit");
@@ -152,7 +152,7 @@ async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
         }
         context.shutdown.request();
     };
-    let (loaded, ()) = tokio::join!(loading, stopping);
+    let (loaded, ()) = zones::beside::both(loading, stopping).await;
     assert_eq!(loaded.unwrap_err().failure(), Failure::Interrupted);
 
     t.edit("reject_limit = \"5 %\"", "reject_limit = \"6 %\"");

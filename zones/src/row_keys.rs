@@ -40,7 +40,12 @@ impl RowKeys {
     pub(crate) fn new(keys: Rows) -> Self {
         let rows = keys.num_rows();
         let last = HashMap::with_capacity_and_hasher(rows, BuildHasherDefault::default());
-        Self { keys, hasher: RandomState::new(), last, before: (0..u32::try_from(rows).expect("a batch has fewer rows")).collect() }
+        Self {
+            keys,
+            hasher: RandomState::new(),
+            last,
+            before: (0..u32::try_from(rows).expect("a batch has fewer rows")).collect(),
+        }
     }
 
     /// All rows can be found.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chrono::{DateTime, Days, NaiveDate};
@@ -99,7 +99,7 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
         let read = move || read_pieces(input, contract, how, &in_order, &blocks);
         let reader = named("reader".to_owned()).spawn_scoped(scope, read).map_err(no_thread())?;
         // An error here drops the receiver, which ends the reader.
-        reading.consume(receiver)?;
+        reading.consume(&receiver)?;
         reader.join().map_err(|_| Error::Worker { step: "reading a landed file" })?
     })?;
     reading.finish()
@@ -197,7 +197,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn consume(&mut self, pieces: Receiver<Next>) -> Result<(), Error> {
+    fn consume(&mut self, pieces: &Receiver<Next>) -> Result<(), Error> {
         let wait = || tracing::trace_span!(target: "profile::thread", "wait for rows");
         while let Ok(next) = wait().in_scope(|| pieces.recv()) {
             self.bounds.shutdown.check()?;

@@ -28,7 +28,7 @@ pub struct PreparedBatch {
     by_date: BTreeMap<String, Counts>,
 }
 
-impl<'d> Raw<'d> {
+impl Raw<'_> {
     /// Commits the batch at `index` of the plan: what is already there stays out, position and counts go in with the rows.
     ///
     /// Takes what was prepared for it, and prepares what comes next beside: yields that.

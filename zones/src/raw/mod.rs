@@ -286,16 +286,12 @@ impl<'d> Raw<'d> {
     }
 
     /// The fates of rows by their date, as the log writes it; empty where the table has no dates.
-    fn counted(
-        &self,
-        rows: &RecordBatch,
-        fates: impl Fn(Range<usize>) -> Counts,
-    ) -> Result<BTreeMap<String, Counts>, Error> {
+    fn counted(&self, rows: &RecordBatch, fates: impl Fn(Range<usize>) -> Counts) -> Result<BTreeMap<String, Counts>, Error> {
         let dates = self.definition.partition_by.as_ref().and_then(|name| rows.column_by_name(name));
         let ranges = match dates {
             // Rows of one date mostly lie together.
             Some(dates) => partition(std::slice::from_ref(dates)).map_err(Error::arrow("read the dates of rows"))?.ranges(),
-            None => vec![0..rows.num_rows()],
+            None => std::iter::once(0..rows.num_rows()).collect(),
         };
         let mut by_date: BTreeMap<String, Counts> = BTreeMap::new();
         for range in ranges {

@@ -66,7 +66,12 @@ impl Places {
     }
 
     /// The keys of folded rows by the partition that their content puts them in; none where there is nothing to know.
-    pub(super) fn of(&self, table: &Table, rows: &RecordBatch, key: &[usize]) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
+    pub(super) fn of(
+        &self,
+        table: &Table,
+        rows: &RecordBatch,
+        key: &[usize],
+    ) -> Result<BTreeMap<PartitionValue, Vec<u64>>, Error> {
         if matches!(self, Self::InKey) {
             return Ok(BTreeMap::new());
         }
