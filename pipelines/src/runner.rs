@@ -49,7 +49,7 @@ pub async fn stage(context: &Context, store: Option<&Store>, stage: StageName) -
         }
         StageName::LandingToRaw => {
             for table in &pipeline.raw {
-                let loaded = Box::pin(landing_to_raw::run(context, table)).await;
+                let loaded = landing_to_raw::run(context, table).await;
                 reports.push(ended(context, loaded.map_err(Error::in_stage(stage, &table.name))?));
             }
         }

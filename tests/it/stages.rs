@@ -152,7 +152,7 @@ async fn a_definition_that_changes_in_the_middle_of_a_load_is_refused() {
         }
         context.shutdown.request();
     };
-    let (loaded, ()) = zones::beside::both(loading, stopping).await;
+    let (loaded, ()) = Box::pin(zones::beside::both(loading, stopping)).await;
     assert_eq!(loaded.unwrap_err().failure(), Failure::Interrupted);
 
     t.edit("reject_limit = \"5 %\"", "reject_limit = \"6 %\"");

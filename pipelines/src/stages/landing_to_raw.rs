@@ -295,7 +295,8 @@ impl Load<'_> {
                 return Err(stopped.into());
             }
             let batch;
-            (batch, prepared) = self.raw.commit_batch(plan, (index, prepared), &spill, self.context.now).await?;
+            let committing = self.raw.commit_batch(plan, (index, prepared), &spill, self.context.now);
+            (batch, prepared) = Box::pin(committing).await?;
             self.add(&batch, plan.batches[index].rows());
         }
         Ok(())
