@@ -13,6 +13,8 @@ mod cql;
 mod delivery;
 pub mod encode;
 mod flow;
+#[cfg(test)]
+mod instructions;
 pub mod lookup;
 mod mutations;
 pub mod node;
