@@ -2,10 +2,11 @@
 # Checks what this machine lacks and installs it: on Debian and Ubuntu as root. Elsewhere it says what to do and ends with 2.
 # Needs no network, and a fraction of a second, where nothing is missing.
 #
-#   scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser]    default: the first three
+#   scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser] [instructions]    default: the first three
 #     build   a C compiler and Rust        node   Java 17 (or 11) and Maven        tools   Python with venv and curl, for make check and make test
 #     load    wrk, for make bench-serving
 #     dashboard   npm, to build it; it brings a Node.js that is new enough        browser   Chromium, to test it
+#     instructions   valgrind, for make bench-instructions
 source "$(dirname "$0")/lib.sh"
 exit_code=2
 
@@ -76,6 +77,10 @@ check_load() {
   command -v wrk >/dev/null || lacks 'wrk (makes the load)' wrk
 }
 
+check_instructions() {
+  command -v valgrind >/dev/null || lacks 'valgrind (counts instructions)' valgrind
+}
+
 install_packages() {
   local command="apt-get install -y --no-install-recommends ${packages[*]}" all
   all=$(printf '%s, ' "${missing[@]}")
@@ -103,8 +108,8 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- build node tools
 for group in "$@"; do
   case $group in
-    build | node | tools | load | dashboard | browser) "check_$group" ;;
-    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser]' ;;
+    build | node | tools | load | dashboard | browser | instructions) "check_$group" ;;
+    *) fail "there is no group $group" 'scripts/install.sh [build] [node] [tools] [load] [dashboard] [browser] [instructions]' ;;
   esac
 done
 [[ ${#missing[@]} -eq 0 ]] || install_packages

@@ -103,7 +103,7 @@ pub(crate) async fn deliver(
             }
             in_flight.start(route, mutations, Request { batch, attempt: 0 });
         }
-        tracing::trace!(target: "profile", in_flight = in_flight.0.len(), allowed = flow.limit(), "requests in flight");
+        tracing::trace!(target: "profile", in_flight = in_flight.0.len(), allowed = flow.limit(), "requests");
         let wait = tracing::trace_span!(target: "profile", "wait for the node");
         let outcome = tokio::select! {
             biased;

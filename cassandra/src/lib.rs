@@ -14,6 +14,8 @@ mod delivery;
 pub mod encode;
 mod flow;
 mod generations;
+#[cfg(test)]
+mod instructions;
 pub mod lookup;
 mod mutations;
 pub mod node;

@@ -84,12 +84,12 @@ impl Looking {
         let seconds = now.duration_since(self.at).as_secs_f64();
         self.at = now;
         if let Some(bytes) = memory::resident_bytes() {
-            self.write("resident memory, MiB".to_owned(), json!({ "MiB": bytes >> 20 }));
+            self.write("resident memory".to_owned(), json!({ "MiB": bytes >> 20 }));
         }
         let cpu = cpu_micros();
         if seconds > 0.01 {
             let cores = (cpu - self.cpu_micros) as f64 / 1e6 / seconds;
-            self.write("cores at work".to_owned(), json!({ "cores": (cores * 100.0).round() / 100.0 }));
+            self.write("cores".to_owned(), json!({ "at work": (cores * 100.0).round() / 100.0 }));
             let works = self.works.lock().unwrap_or_else(PoisonError::into_inner).clone();
             for (name, done) in works {
                 let done = done.load(Ordering::Relaxed);
@@ -126,7 +126,7 @@ struct Counted {
 impl Watch for Counted {
     fn start(&self, stage: StageName, target: &str) -> Box<dyn Progress> {
         let unit = if stage == StageName::UrlToLanding { "bytes" } else { "rows" };
-        let name = format!("{unit} a second ({} {target})", stage.name());
+        let name = format!("{} {target}: {unit}", stage.name());
         let done = Arc::clone(self.works.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default());
         Box::new(CountedProgress { progress: self.watch.start(stage, target), done })
     }

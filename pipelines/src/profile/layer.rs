@@ -151,7 +151,7 @@ where
         let outermost = context.event_scope(event).and_then(|scope| scope.from_root().next());
         let within = outermost.and_then(|span| span.extensions().get::<Known>().map(|known| known.name.clone()));
         let counter = match within {
-            Some(within) => format!("{} ({within})", fields.message),
+            Some(within) => format!("{}: {}", within.strip_prefix("stage ").unwrap_or(&within), fields.message),
             None => fields.message,
         };
         self.0.count_later(counter, fields.arguments);
@@ -166,7 +166,7 @@ fn this_thread(trace: &Trace) -> Row {
     }
     let number = NUMBER.with(|number| *number);
     let thread = std::thread::current();
-    trace.this_thread(number, thread.name().unwrap_or("a thread of one step"))
+    trace.this_thread(number, thread.name().unwrap_or("another thread"))
 }
 
 /// The fields of a span or event.

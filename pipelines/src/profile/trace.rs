@@ -199,7 +199,7 @@ impl State {
         let Begun { row, name, at: since, .. } = begun;
         let event = match row {
             Row::Lane(lane) => {
-                json!({ "ph": phase, "cat": "step", "id": lane, "pid": 1, "tid": 0, "ts": micros(at), "name": name, "args": arguments })
+                json!({ "ph": phase, "cat": "step", "id2": { "local": lane.to_string() }, "pid": 1, "tid": 0, "ts": micros(at), "name": name, "args": arguments })
             }
             Row::Thread(thread) => json!({
                 "ph": phase, "cat": "thread", "pid": 1, "tid": thread, "ts": micros(*since), "dur": micros(at - since),

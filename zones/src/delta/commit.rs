@@ -372,7 +372,6 @@ impl Table {
             let commit = CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), log_store, operation);
             let prepared = commit.into_prepared_commit_future().await.map_err(Error::delta("commit", &name))?;
             let writing = tracing::trace_span!(target: "profile", "write the log");
-            let checkpointing = tracing::trace_span!(target: "profile", "checkpoint the log");
             crash::point("delta/log:before");
             let written = match prepared.into_future().instrument(writing).await.map_err(Error::delta("commit", &name)) {
                 Ok(written) => written,
@@ -383,6 +382,7 @@ impl Table {
             };
             crash::point("delta/log:after");
             crash::point("delta/checkpoint:before");
+            let checkpointing = tracing::trace_span!(target: "profile", "checkpoint the log");
             let finalized = written.into_future().instrument(checkpointing).await.map_err(Error::delta("commit", &name))?;
             crash::point("delta/checkpoint:after");
             finalized

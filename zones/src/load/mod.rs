@@ -8,6 +8,8 @@ mod added;
 mod computed;
 mod contract;
 mod dedupe;
+#[cfg(test)]
+mod instructions;
 mod plan;
 mod prepare;
 mod refeed;
