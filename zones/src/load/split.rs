@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, partition, take_record_batch};
 use arrow::datatypes::{Date32Type, SchemaRef};
 use chrono::NaiveDate;
 
@@ -90,7 +90,8 @@ impl DateSplitter {
         let runs = |rows: &RecordBatch| partition(&[rows.column(at).clone()]).map_err(split()).map(|runs| runs.ranges());
         let (mut rows, mut ranges) = (rows.clone(), runs(rows)?);
         if ranges.len() > RUNS {
-            rows = take_record_batch(&rows, &in_order(rows.column(at)).map_err(split())?).map_err(split())?;
+            let days = rows.column(at).as_primitive::<Date32Type>().values();
+            rows = take_record_batch(&rows, &in_order(days)).map_err(split())?;
             ranges = runs(&rows)?;
         }
         let days = rows.column(at).as_primitive::<Date32Type>();
@@ -98,14 +99,50 @@ impl DateSplitter {
     }
 }
 
-/// The places of values in order, equal ones as they came.
-fn in_order(values: &ArrayRef) -> Result<arrow::array::UInt32Array, arrow::error::ArrowError> {
-    let count = u32::try_from(values.len()).expect("a block has fewer rows");
-    let place: ArrayRef = std::sync::Arc::new(arrow::array::UInt32Array::from_iter_values(0..count));
-    let column = |values: ArrayRef| SortColumn { values, options: None };
-    lexsort_to_indices(&[column(values.clone()), column(place)], None)
+/// The rows in the order of their days, those of one day as they came.
+fn in_order(days: &[i32]) -> UInt32Array {
+    let count = u32::try_from(days.len()).expect("a block has fewer rows");
+    let (low, high) = days.iter().fold((i32::MAX, i32::MIN), |(low, high), day| (low.min(*day), high.max(*day)));
+    let place = |day: i32| usize::try_from(i64::from(day) - i64::from(low)).expect("not below the lowest");
+    // Days that lie together are counted, which takes one step a row.
+    if count == 0 || place(high) > 4 * days.len() + 1024 {
+        let mut rows: Vec<u32> = (0..count).collect();
+        rows.sort_by_key(|row| days[*row as usize]);
+        return rows.into();
+    }
+    let mut next = vec![0_u32; place(high) + 2];
+    for day in days {
+        next[place(*day) + 1] += 1;
+    }
+    for at in 1..next.len() {
+        next[at] += next[at - 1];
+    }
+    let mut rows = vec![0; days.len()];
+    for (row, day) in (0..count).zip(days) {
+        let next = &mut next[place(*day)];
+        rows[*next as usize] = row;
+        *next += 1;
+    }
+    rows.into()
 }
 
 fn naive_date(days: i32) -> Option<NaiveDate> {
     arrow::temporal_conversions::date32_to_datetime(days).map(|instant| instant.date())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_in_the_order_of_their_days_and_those_of_a_day_as_they_came() {
+        for far in [0, i32::MAX / 2] {
+            let days = [5 + far, 3, 5 + far, -2, 3, 3 - far];
+            let rows = in_order(&days);
+            let mut expected: Vec<u32> = (0..6).collect();
+            expected.sort_by_key(|row| days[*row as usize]);
+            assert_eq!(rows.values().as_ref(), expected.as_slice());
+        }
+        assert!(in_order(&[]).is_empty());
+    }
 }
