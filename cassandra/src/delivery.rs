@@ -30,7 +30,7 @@ use crate::sink::{Statements, Written};
 /// How long requests in flight are awaited after a request to stop, of the two seconds that a run has for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two looks at the request to stop while no outcome comes.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// What a delivery needs of its sink.
 pub(crate) struct Route {

@@ -8,6 +8,7 @@
 //! Requests that fail in a way that may pass are sent again, with growing pauses, until for a minute none has succeeded.
 //! Never: skips a row, drops requests in flight, or keeps more of them in flight than the flow allows.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -146,11 +147,11 @@ impl Sink {
         if mutations.len() == 0 {
             return self.deliver(mutations, progress, shutdown).await;
         }
-        let mut before = self.generations().await?;
+        let mut before = self.generations(shutdown).await?;
         let mut written = self.deliver(mutations, progress, shutdown).await?;
         loop {
             tokio::time::sleep(SETTLE).await;
-            let now = self.generations().await?;
+            let now = self.generations(shutdown).await?;
             if before.still(&now) {
                 return Ok(written);
             }
@@ -162,9 +163,15 @@ impl Sink {
         }
     }
 
-    async fn generations(&self) -> Result<Generations, Error> {
-        let asked = Generations::of(&self.store.session).await;
-        Ok(asked.purpose(|| format!("ask which nodes have acknowledged the rows of {}", self.table()))?)
+    /// A node that hangs keeps nobody who was told to stop.
+    async fn generations(&self, shutdown: &Shutdown) -> Result<Generations, Error> {
+        let mut asking = pin!(Generations::of(&self.store.session));
+        loop {
+            if let Ok(asked) = tokio::time::timeout(delivery::LOOK, &mut asking).await {
+                return Ok(asked.purpose(|| format!("ask which nodes have acknowledged the rows of {}", self.table()))?);
+            }
+            shutdown.check()?;
+        }
     }
 
     async fn deliver(&self, mutations: &Arc<Mutations>, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {

@@ -1,6 +1,8 @@
 //! What the programs have in common that only use the driver: `read-directly`, `write-directly`. They are what the program is held
 //! against, so nothing of it is in them but its settings.
 
+use std::process::ExitCode;
+
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use pipelines::commands::node;
@@ -8,6 +10,7 @@ use pipelines::settings::CassandraArgs;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use secrecy::ExposeSecret;
+use serde_json::Value;
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,6 +26,20 @@ pub async fn connect(cassandra: &CassandraArgs) -> Result<(Session, String), Fai
         builder = builder.user(&login.username, login.password.expose_secret());
     }
     Ok((builder.build().await?, keyspace))
+}
+
+/// Prints what a program found out, or why it did not.
+pub fn ended(found: Result<Value, Failure>) -> ExitCode {
+    match found {
+        Ok(found) => {
+            println!("{found}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Of this process, in user and system mode.

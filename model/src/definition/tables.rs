@@ -132,6 +132,15 @@ fn is_default_small_date(rows: &SmallDate) -> bool {
     *rows == SmallDate::default()
 }
 
+impl RawTable {
+    /// The columns by which rows are found that a row may be a duplicate of: the unique key, and the date, since only rows of one
+    /// date are compared.
+    pub fn compared_by(&self) -> Vec<String> {
+        let date = self.partition_by.iter().filter(|date| !self.unique_key.contains(date));
+        self.unique_key.iter().chain(date).cloned().collect()
+    }
+}
+
 /// What a new receipt of a source is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

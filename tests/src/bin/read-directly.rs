@@ -19,7 +19,7 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp};
 use serde_json::{Value, json};
-use tests::bare_driver::{Failure, connect, processor_seconds};
+use tests::bare_driver::{Failure, connect, ended, processor_seconds};
 use uuid::Uuid;
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
@@ -83,16 +83,7 @@ struct Reading {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(said) => {
-            println!("{said}");
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<Value, Failure> {

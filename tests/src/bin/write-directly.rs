@@ -17,7 +17,7 @@ use pipelines::settings::CassandraArgs;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::CqlTimestamp;
 use serde_json::{Value, json};
-use tests::bare_driver::{Failure, connect, processor_seconds};
+use tests::bare_driver::{Failure, connect, ended, processor_seconds};
 use uuid::Uuid;
 
 #[derive(Parser)]
@@ -42,16 +42,7 @@ type Row = (Uuid, CqlTimestamp, Uuid, String, CqlTimestamp);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(said) => {
-            println!("{said}");
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<Value, Failure> {

@@ -27,14 +27,7 @@ pub(crate) const DELETE: &str = "delete";
 /// A file is closed when its encoded pages take more memory than this.
 const OPEN_FILE_BYTES: usize = 32 << 20;
 
-/// The partition of each row, as the log writes it.
-pub(crate) fn partition_values(rows: &RecordBatch, column: Option<&str>) -> Result<Vec<PartitionValue>, Error> {
-    let Some(column) = column.and_then(|column| rows.column_by_name(column)) else { return Ok(vec![None; rows.num_rows()]) };
-    let text = cast(column, &DataType::Utf8).map_err(Error::arrow("read partition values"))?;
-    Ok(text.as_string::<i32>().iter().map(|value| value.map(ToOwned::to_owned)).collect())
-}
-
-/// Which partition each row is in.
+/// Which partition each row is in, its values as the log writes them.
 pub(crate) struct Partitions {
     /// Each once.
     pub(crate) values: Vec<PartitionValue>,

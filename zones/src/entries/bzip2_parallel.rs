@@ -21,6 +21,7 @@ use super::bzip2_blocks::{Blocks, Step};
 use super::compression::Codec;
 use super::error::Defect;
 use super::guard::{Consumed, Input, Position};
+use crate::beside::cores;
 
 /// Smaller files are decoded before threads would have started.
 const MIN_FILE_BYTES: u64 = 2 * 1024 * 1024;
@@ -66,7 +67,7 @@ pub(super) fn workers(file_bytes: u64) -> usize {
     if file_bytes < MIN_FILE_BYTES {
         return 1;
     }
-    thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_WORKERS)
+    cores().min(MAX_WORKERS)
 }
 
 /// Starts the threads; they end with the reader.

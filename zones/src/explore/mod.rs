@@ -28,6 +28,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use model::definition::{Pipeline, suggest};
 
+use crate::beside::cores;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::sql::{Expression, Mistake, Scope, mistakes, one_line};
@@ -229,7 +230,7 @@ fn session(memory: usize) -> Result<SessionState, DataFusionError> {
     let config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, PLAIN)
         .with_create_default_catalog_and_schema(false)
-        .with_target_partitions(std::thread::available_parallelism().map_or(2, usize::from))
+        .with_target_partitions(cores())
         .set_bool("datafusion.sql_parser.collect_spans", true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc()?;

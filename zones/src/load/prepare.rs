@@ -21,6 +21,7 @@ use super::plan::{LoadPlan, Segment};
 use super::spill::SpillWriter;
 use super::split::DateSplitter;
 use super::stop::{Firsts, Stop, stop};
+use crate::beside::cores;
 use crate::decode::{self, Block, Piece, Reject};
 use crate::entries;
 use crate::error::Error;
@@ -83,7 +84,7 @@ pub fn prepare(input: entries::Entries, folder: &Path, bounds: &Bounds<'_>) -> R
     let latest_event = bounds.latest_event();
     let no_thread = || Error::io("start a thread that fills", folder);
     thread::scope(|scope| {
-        let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
+        let decoders = cores().min(MAX_DECODERS);
         let (in_order, receiver) = sync_channel(BLOCKS_AHEAD + decoders);
         let (blocks, waiting) = sync_channel(decoders);
         let (contract, waiting) = (&contract, Arc::new(Mutex::new(waiting)));

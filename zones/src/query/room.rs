@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::beside::cores;
+
 /// Of memory, where nothing else is said.
 pub const MEMORY_BYTES: usize = 256 << 20;
 
@@ -32,7 +34,7 @@ pub(crate) enum Parts {
 impl Parts {
     pub(crate) fn number(self) -> usize {
         match self {
-            Self::Cores => std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4),
+            Self::Cores => cores().min(4),
             Self::One => 1,
         }
     }

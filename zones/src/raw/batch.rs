@@ -63,7 +63,8 @@ impl Raw<'_> {
         )
         .await;
         match (committed, next) {
-            (Ok(committed), next) => Ok((committed, Some(next?))),
+            // What went wrong with the next one is said when its turn comes: this one is in the table.
+            (Ok(committed), next) => Ok((committed, next.ok())),
             (Err(error), next) => {
                 beside.drop_prepared(next.ok()).await;
                 Err(error)

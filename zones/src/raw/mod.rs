@@ -302,17 +302,18 @@ impl<'d> Raw<'d> {
     }
 
     async fn fates(&self, rows: &RecordBatch, stored: &[FilePlace]) -> Result<Vec<Fate>, Error> {
+        let compared_by = self.definition.compared_by();
         let fields: Vec<String> = self
             .definition
             .columns
             .iter()
-            .filter(|column| matches!(column.source, ColumnSource::Field(_)) || self.definition.unique_key.contains(&column.name))
+            .filter(|column| matches!(column.source, ColumnSource::Field(_)) || compared_by.contains(&column.name))
             .map(|column| column.name.clone())
             .collect();
         // Stored rows are read with just these columns, in the table's order: the same order as in the batch.
         let plan = ReadPlan::columns(&self.table, &fields);
         let narrowed = project(rows, plan.schema().fields().iter().map(|field| field.name().as_str()))?;
-        let key: Vec<usize> = indices(&narrowed, &self.definition.unique_key);
+        let key: Vec<usize> = indices(&narrowed, &compared_by);
         let content: Vec<usize> = (0..narrowed.num_columns()).collect();
         let mut index = RowIndex::new(&narrowed, &key, &content)?;
         for (path, partition) in stored {

@@ -19,7 +19,7 @@ use model::receipt::Receipt;
 use super::replacement::{Identity, Plan};
 use super::staged::in_columns;
 use super::{Circumstances, FOLDER, Rebuilt, STAGED_FILE, Staged, Stamps, identity, replace};
-use crate::delta::feed::partition_values;
+use crate::delta::feed::Partitions;
 use crate::delta::{CommitNote, PartitionValue, Span, Table, TableShape};
 use crate::entries;
 use crate::error::Error;
@@ -246,11 +246,11 @@ impl<'a> Anew<'a> {
             return Ok(Counts::default());
         };
         let partition_column = self.landed.table.partition_by.as_deref();
-        let dates = partition_values(&rows, partition_column)?;
-        let fates = self.fates(&rows, &dates.iter().cloned().collect())?;
+        let rows_of = Partitions::of(&rows, partition_column)?.rows();
+        let fates = self.fates(&rows, &rows_of.keys().cloned().collect())?;
         let mut total = Counts::default();
-        for (fate, date) in fates.iter().zip(dates) {
-            let counts = fate.counts();
+        for (date, rows) in rows_of {
+            let counts: Counts = rows.into_iter().map(|row| fates[row as usize].counts()).sum();
             total += counts;
             if let Some(date) = date {
                 *self.by_date.entry(date).or_default() += counts;
@@ -265,18 +265,19 @@ impl<'a> Anew<'a> {
     /// Which rows are there already, in the batch or among those of these partitions that were set aside.
     fn fates(&self, rows: &RecordBatch, partitions: &BTreeSet<PartitionValue>) -> Result<Vec<Fate>, Error> {
         let RawTable { columns, unique_key, .. } = self.landed.table;
+        let compared_by = self.landed.table.compared_by();
         if unique_key.is_empty() {
             return Ok(vec![Fate::New; rows.num_rows()]);
         }
         let decides = |name: &String| {
             let column = columns.iter().find(|column| column.name == *name);
-            column.is_some_and(|column| matches!(column.source, ColumnSource::Field(_)) || unique_key.contains(name))
+            column.is_some_and(|column| matches!(column.source, ColumnSource::Field(_)) || compared_by.contains(name))
         };
         let fields: Vec<Arc<Field>> = rows.schema_ref().fields().iter().filter(|field| decides(field.name())).cloned().collect();
         let narrow: SchemaRef = Arc::new(Schema::new(fields));
         let narrowed = in_columns(rows, &narrow)?;
         let content: Vec<usize> = (0..narrowed.num_columns()).collect();
-        let mut index = RowIndex::new(&narrowed, &indices(&narrowed, unique_key), &content)?;
+        let mut index = RowIndex::new(&narrowed, &indices(&narrowed, &compared_by), &content)?;
         for partition in partitions {
             self.staged.read(partition, &narrow, |stored| index.compare_with(&stored))?;
         }

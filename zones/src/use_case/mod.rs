@@ -293,6 +293,11 @@ impl<'d> UseCase<'d> {
         self.places.add(&found, current)
     }
 
+    /// Whether there is a key directory: not where each key says itself in which partition its row is.
+    pub(crate) fn has_key_directory(&self) -> bool {
+        matches!(self.places, Places::Directory(_))
+    }
+
     /// Which of these rows of a partition have keys that the key directory does not know there.
     pub(crate) fn keys_lacking(&self, partition: &PartitionValue, rows: &RecordBatch) -> Result<Vec<usize>, Error> {
         self.places.lacking(partition, &self.definition.key, rows)
