@@ -5,11 +5,19 @@ const MINUTE = 60_000;
 // More than the collector leaves about by chance, less than one list of answers a minute would come to.
 const SPARE = 3 * 1024 * 1024;
 
-async function held(session) {
-  for (let round = 0; round < 2; round++) await session.send('HeapProfiler.collectGarbage');
-  const { usedSize } = await session.send('Runtime.getHeapUsage');
-  const { nodes, jsEventListeners } = await session.send('Memory.getDOMCounters');
-  return { bytes: usedSize, nodes, listeners: jsEventListeners };
+// The least of some looks: one of them may fall into the drawing of an answer, when there are old and new parts at once.
+async function held(session, goOn) {
+  const least = { bytes: Infinity, nodes: Infinity, listeners: Infinity };
+  for (let look = 0; look < 4; look++) {
+    await goOn();
+    for (let round = 0; round < 2; round++) await session.send('HeapProfiler.collectGarbage');
+    const { usedSize } = await session.send('Runtime.getHeapUsage');
+    const { nodes, jsEventListeners } = await session.send('Memory.getDOMCounters');
+    least.bytes = Math.min(least.bytes, usedSize);
+    least.nodes = Math.min(least.nodes, nodes);
+    least.listeners = Math.min(least.listeners, jsEventListeners);
+  }
+  return least;
 }
 
 async function stay(name, url, step, { open, logIn, settled }) {
@@ -36,10 +44,14 @@ async function stay(name, url, step, { open, logIn, settled }) {
   await settled(page);
   const session = await page.context().newCDPSession(page);
   await pass(10 * MINUTE);
-  const before = await held(session);
+  const goOn = async () => {
+    await pass(step);
+    await settled(page);
+  };
+  const before = await held(session, goOn);
   const askedBefore = asked;
   await pass(60 * MINUTE);
-  const after = await held(session);
+  const after = await held(session, goOn);
   assert.ok(asked - askedBefore >= 3600 / 15, `${name} asked only ${asked - askedBefore} times in an hour`);
   assert.ok(after.bytes <= Math.max(before.bytes * 1.2, before.bytes + SPARE), `${name} grew from ${before.bytes} to ${after.bytes} bytes in an hour`);
   assert.ok(after.nodes <= before.nodes * 1.1, `${name} grew from ${before.nodes} to ${after.nodes} nodes in an hour`);

@@ -150,7 +150,7 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     signal(&state, Signal::SIGKILL);
     assert!(ended.status.success(), "{}", stderr(&ended));
     let late = "Not enough nodes responded to the write request in time";
-    assert!(stderr(&ended).matches(late).count() > 10, "it was overloaded: {}", stderr(&ended));
+    assert!(stderr(&ended).contains(late), "it was overloaded: {}", stderr(&ended));
     restarted(&own).await;
     assert_eq!(cells_in(state.address(), Some(ADMIN), &other.keyspace).await, whole);
     assert_eq!(cells(&t).await, whole, "the first Cassandra was left alone");
