@@ -17,7 +17,7 @@ use crate::delta::feed::{BEFORE, CHANGE_TYPE, DELETE};
 use crate::delta::{CommitContent, PartitionValue, ReadPlan, Table, partition_of, recorded_rows, stored_path};
 use crate::error::Error;
 
-/// The rows that came and went in one version, as the table's columns.
+/// The rows that came and went in one version, as the columns that were asked for, in the table's order.
 #[derive(Debug)]
 pub struct VersionChanges {
     pub version: TableVersion,
@@ -81,9 +81,9 @@ fn added_rows(commit: &CommitContent) -> u64 {
         .sum()
 }
 
-/// The changes of one version of `table`, without rows that only went because they are past the retention.
-pub async fn changes_of(table: &Table, commit: &CommitContent) -> Result<VersionChanges, Error> {
-    if commit.forgets() { Ok(no_changes(commit)) } else { changes_within(table, commit, None).await }
+/// The changes of one version of `table` in these columns, without rows that only went because they are past the retention.
+pub async fn changes_of(table: &Table, commit: &CommitContent, columns: &ReadPlan) -> Result<VersionChanges, Error> {
+    if commit.forgets() { Ok(no_changes(commit)) } else { read_changes(table, commit, None, columns).await }
 }
 
 fn no_changes(commit: &CommitContent) -> VersionChanges {
@@ -93,11 +93,20 @@ fn no_changes(commit: &CommitContent) -> VersionChanges {
 
 /// The changes of one version in some of the table's partitions only, where some are given; rows past the retention are among
 /// the deletes.
-#[tracing::instrument(target = "profile", level = "trace", name = "read changes", skip_all, fields(of = %commit.version))]
 pub async fn changes_within(
     table: &Table,
     commit: &CommitContent,
     partitions: Option<&BTreeSet<PartitionValue>>,
+) -> Result<VersionChanges, Error> {
+    read_changes(table, commit, partitions, &ReadPlan::all(table)).await
+}
+
+#[tracing::instrument(target = "profile", level = "trace", name = "read changes", skip_all, fields(of = %commit.version))]
+async fn read_changes(
+    table: &Table,
+    commit: &CommitContent,
+    partitions: Option<&BTreeSet<PartitionValue>>,
+    columns: &ReadPlan,
 ) -> Result<VersionChanges, Error> {
     let is_within = |values: Option<&PartitionValues>| {
         let partition = values.and_then(|values| partition_of(values, table.partition_column()));
@@ -116,13 +125,13 @@ pub async fn changes_within(
             continue;
         }
         match action {
-            Action::Cdc(file) if has_feed => read_feed(table, &file.path, &file.partition_values, &mut changes).await?,
+            Action::Cdc(file) if has_feed => read_feed(table, &file.path, &file.partition_values, columns, &mut changes).await?,
             Action::Add(file) if !has_feed && file.data_change => {
-                changes.upserts.extend(read_rows(table, &file.path, &file.partition_values).await?);
+                changes.upserts.extend(read_rows(table, &file.path, &file.partition_values, columns).await?);
             }
             Action::Remove(file) if !has_feed && file.data_change => {
                 let values = file.partition_values.clone().unwrap_or_default();
-                changes.deletes.extend(read_rows(table, &file.path, &values).await?);
+                changes.deletes.extend(read_rows(table, &file.path, &values, columns).await?);
             }
             _ => {}
         }
@@ -132,14 +141,20 @@ pub async fn changes_within(
 
 type PartitionValues = HashMap<String, Option<String>>;
 
-async fn read_rows(table: &Table, path: &str, values: &PartitionValues) -> Result<Vec<RecordBatch>, Error> {
+async fn read_rows(table: &Table, path: &str, values: &PartitionValues, columns: &ReadPlan) -> Result<Vec<RecordBatch>, Error> {
     let partition = partition_of(values, table.partition_column());
-    table.collect_file(&stored_path(path), &partition, &ReadPlan::all(table)).await
+    table.collect_file(&stored_path(path), &partition, columns).await
 }
 
-async fn read_feed(table: &Table, path: &str, values: &PartitionValues, changes: &mut VersionChanges) -> Result<(), Error> {
+async fn read_feed(
+    table: &Table,
+    path: &str,
+    values: &PartitionValues,
+    columns: &ReadPlan,
+    changes: &mut VersionChanges,
+) -> Result<(), Error> {
     let partition = partition_of(values, table.partition_column());
-    let plan = ReadPlan::all(table).with_extra(Field::new(CHANGE_TYPE, DataType::Utf8, true));
+    let plan = columns.clone().with_extra(Field::new(CHANGE_TYPE, DataType::Utf8, true));
     let mut stream = table.read_file(&stored_path(path), &partition, &plan).await?;
     while let Some(rows) = stream.try_next().await? {
         let last = rows.num_columns() - 1;

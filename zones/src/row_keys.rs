@@ -3,9 +3,10 @@
 //! Comparison is exact, on Arrow's row format; hashes only find the candidates. Nothing is allocated for a single row.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 use arrow::row::Rows;
+use foldhash::quality::RandomState;
 
 /// Finds rows by key.
 pub(crate) struct RowKeys {
@@ -42,7 +43,7 @@ impl RowKeys {
         let last = HashMap::with_capacity_and_hasher(rows, BuildHasherDefault::default());
         Self {
             keys,
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             last,
             before: (0..u32::try_from(rows).expect("a batch has fewer rows")).collect(),
         }
@@ -68,15 +69,34 @@ impl RowKeys {
     /// Has a row found, once.
     pub(crate) fn put(&mut self, row: usize) {
         let hash = self.hasher.hash_one(self.keys.row(row).as_ref());
+        self.put_hashed(row, hash);
+    }
+
+    fn put_hashed(&mut self, row: usize, hash: u64) {
         let number = u32::try_from(row).expect("a batch has fewer rows");
         if let Some(before) = self.last.insert(hash, number) {
             self.before[row] = before;
         }
     }
 
+    /// Has a row found, where none with its key can be found yet; yields that one otherwise.
+    pub(crate) fn put_if_new(&mut self, row: usize) -> Option<usize> {
+        let key = self.keys.row(row);
+        let hash = self.hasher.hash_one(key.as_ref());
+        if let Some(known) = self.of_hash(hash, key.as_ref()).next() {
+            return Some(known);
+        }
+        self.put_hashed(row, hash);
+        None
+    }
+
     /// The rows with a key, from the one that was put in last.
     pub(crate) fn with<'k>(&'k self, key: &'k [u8]) -> impl Iterator<Item = usize> + 'k {
-        let first = self.last.get(&self.hasher.hash_one(key)).copied();
+        self.of_hash(self.hasher.hash_one(key), key)
+    }
+
+    fn of_hash<'k>(&'k self, hash: u64, key: &'k [u8]) -> impl Iterator<Item = usize> + 'k {
+        let first = self.last.get(&hash).copied();
         let same_hash = std::iter::successors(first, |row| {
             let before = self.before[*row as usize];
             (before != *row).then_some(before)

@@ -10,8 +10,9 @@ use std::time::Instant;
 use model::definition::{RawTable, UseCaseTable};
 use model::plan::Known;
 use model::report::{Beside, Outcome, StageName, StageReport};
+use zones::beside::both;
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::{CommitContent, Since, Table};
+use zones::delta::{CommitContent, ReadPlan, Since, Table};
 use zones::query::Input;
 use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
@@ -67,11 +68,24 @@ async fn fold(
     let groups = grouped(commits, batch_rows);
     let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     progress.expect(groups.iter().map(|group| group.rows).sum());
-    for group in &groups {
+    let columns = target.input_columns(&raw);
+    let mut ahead = match groups.first() {
+        Some(first) => Some(changes(&raw, first, &columns).await),
+        None => None,
+    };
+    for (number, group) in groups.iter().enumerate() {
         context.shutdown.check()?;
-        let (merged, read) = merge(context, &raw, &mut target, group).await?;
+        let changes_of_group = ahead.take().expect("read while the group before was merged")?;
+        let read_ahead = async || match groups.get(number + 1) {
+            Some(next) => Some(changes(&raw, next, &columns).await),
+            None => None,
+        };
+        let merging = Box::pin(merge(context, &raw, &mut target, group, changes_of_group));
+        let (merged, next) = both(merging, read_ahead).await;
+        let (merged, read) = merged?;
         add(report, merged, read);
         progress.advance(group.rows);
+        ahead = next;
     }
     if let Some(planned) = planned.filter(|_| !groups.is_empty()) {
         report.planned.rows = Some(Beside::new(planned, Known::Exact, report.counts.read));
@@ -83,14 +97,25 @@ async fn fold(
     Ok(())
 }
 
-#[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
-async fn merge(context: &Context, raw: &Table, target: &mut UseCase<'_>, group: &Group) -> Result<(Merged, u64), Error> {
+/// What raw versions changed.
+async fn changes(raw: &Table, group: &Group, columns: &ReadPlan) -> Result<RawChanges, Error> {
     let mut changes = RawChanges::default();
     for commit in &group.commits {
-        let of_commit = changes_of(raw, commit).await?;
+        let of_commit = changes_of(raw, commit, columns).await?;
         changes.added.extend(of_commit.upserts);
         changes.removed.extend(of_commit.deletes);
     }
+    Ok(changes)
+}
+
+#[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
+async fn merge(
+    context: &Context,
+    raw: &Table,
+    target: &mut UseCase<'_>,
+    group: &Group,
+    changes: RawChanges,
+) -> Result<(Merged, u64), Error> {
     let read = changes.added.iter().chain(&changes.removed).map(|rows| rows.num_rows() as u64).sum();
     // Only needed where rows went: the keys that they had are folded anew as of this version.
     let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };

@@ -17,7 +17,7 @@ use model::position::TableVersion;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::Error as LakeError;
 use zones::changes::{Group, changes_of, grouped};
-use zones::delta::{CommitContent, Since, Table};
+use zones::delta::{CommitContent, ReadPlan, Since, Table};
 use zones::sql::Statement;
 
 use super::create_tables::{design, statement};
@@ -210,8 +210,9 @@ pub(crate) struct Computed {
 /// Runs the table's SQL over the rows that came and went.
 pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &SchemaRef, group: &Group) -> Result<Computed, Error> {
     let mut computed = Computed { changes: Vec::new(), newest: 0, read: 0 };
+    let columns = ReadPlan::columns(origin, &statement.reads(input).await?);
     for commit in &group.commits {
-        let version = changes_of(origin, commit).await?;
+        let version = changes_of(origin, commit, &columns).await?;
         // The commit that made the table, or compacted it, holds no change; it only moves the position on.
         if version.upserts.is_empty() && version.deletes.is_empty() {
             continue;

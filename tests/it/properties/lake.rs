@@ -120,7 +120,7 @@ impl CaseLake {
         let mut made = Rows::new();
         let mut last_write_time = i64::MIN;
         for commit in table.commits_after(None).await.unwrap() {
-            let changes = changes_of(&table, &commit).await.unwrap();
+            let changes = changes_of(&table, &commit, &ReadPlan::all(&table)).await.unwrap();
             if let Some(note) = commit.note() {
                 assert!(note.write_time > last_write_time, "write times of {name} grow: {commit:?}");
                 last_write_time = note.write_time;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::Instrument;
 
-use super::{DataFile, PartitionValue, Table};
+use super::{DataFile, PartitionValue, Table, repeats};
 use crate::error::Error;
 use crate::load::POSITION;
 
@@ -212,7 +212,7 @@ pub(super) fn position_id(table: &str, input: &str) -> String {
 impl Table {
     /// Writes rows as data files that no commit names yet. Partition columns are among the batches' columns.
     pub async fn write_files(&self, batches: Vec<RecordBatch>) -> Result<Vec<Add>, Error> {
-        let mut writer = self.data_writer()?;
+        let mut writer = self.data_writer(batches.first())?;
         for batch in batches {
             writer.write(batch).await.map_err(Error::delta("write", self.name()))?;
         }
@@ -239,8 +239,8 @@ impl Table {
         Ok(place)
     }
 
-    /// A writer of data files; [`Self::flushed`] closes them.
-    pub(crate) fn data_writer(&self) -> Result<RecordBatchWriter, Error> {
+    /// A writer of data files; [`Self::flushed`] closes them. `sample` are some of the rows.
+    pub(crate) fn data_writer(&self, sample: Option<&RecordBatch>) -> Result<RecordBatchWriter, Error> {
         // zstd at level 1 is a third smaller than snappy on text ids and costs about the same.
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
@@ -250,6 +250,9 @@ impl Table {
             properties = properties
                 .set_column_dictionary_enabled(POSITION.into(), false)
                 .set_column_encoding(POSITION.into(), Encoding::DELTA_BINARY_PACKED);
+        }
+        if let Some(sample) = sample {
+            properties = repeats::without_dictionaries(properties, sample)?;
         }
         let properties = properties.build();
         let writer = if self.draft.is_none() {

@@ -14,6 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
+use super::repeats::without_dictionaries;
 use super::{PartitionValue, Table};
 use crate::error::Error;
 
@@ -113,7 +114,8 @@ impl<'t> FeedWriter<'t> {
             writer
         } else {
             let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
-            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+            let properties = without_dictionaries(properties, changes)?.build();
             ArrowWriter::try_new(Vec::new(), changes.schema(), Some(properties)).map_err(&in_table)?
         };
         writer.write(changes).map_err(&in_table)?;

@@ -14,6 +14,7 @@ mod intact;
 pub(crate) mod kept;
 pub(crate) mod log;
 mod read;
+mod repeats;
 mod schema;
 mod shape;
 mod since;

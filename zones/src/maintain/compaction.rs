@@ -126,7 +126,7 @@ pub(super) async fn run(
 
 async fn one_of(table: &Table, rewrite: &Rewrite) -> Result<Vec<deltalake::kernel::Add>, Error> {
     let in_table = |source| Error::delta("put files together", table.name())(source);
-    let mut writer = table.data_writer()?;
+    let mut writer = table.data_writer(None)?;
     for file in &rewrite.files {
         let mut rows = table.read_file(&file.path, &file.partition, &ReadPlan::all(table)).await?;
         while let Some(rows) = rows.try_next().await? {

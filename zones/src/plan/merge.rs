@@ -70,8 +70,9 @@ fn planned(definition: &UseCaseTable, batches: Vec<MergeBatch>) -> MergePlan {
 
 async fn rehearsed(target: &UseCase<'_>, raw: &Table, group: &Group, earlier: &mut Earlier) -> Result<MergeBatch, Error> {
     let mut changes = RawChanges::default();
+    let columns = target.input_columns(raw);
     for commit in &group.commits {
-        let of_commit = changes_of(raw, commit).await?;
+        let of_commit = changes_of(raw, commit, &columns).await?;
         changes.added.extend(of_commit.upserts);
         changes.removed.extend(of_commit.deletes);
     }

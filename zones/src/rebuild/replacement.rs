@@ -85,7 +85,7 @@ impl<'r> Replacement<'r> {
             files.entry(file.partition.clone()).or_default().push(file);
         }
         let mut writing = Writing {
-            data: self.new.data_writer()?,
+            data: self.new.data_writer(None)?,
             feed: FeedWriter::new(self.new),
             replaced: Replaced::default(),
             seen: HashSet::new(),

@@ -30,7 +30,7 @@ pub(super) async fn write(
     left: u64,
 ) -> Result<Option<Vec<Add>>, Error> {
     let plan = ReadPlan::all(quarantine);
-    let mut writer = quarantine.data_writer()?;
+    let mut writer = quarantine.data_writer(None)?;
     let (mut gone, mut changed) = (0, 0);
     for file in replay.files(quarantine)? {
         let mut batches = quarantine.read_file(&file.path, &file.partition, &plan).await?;

@@ -8,6 +8,7 @@ pub(crate) mod engine;
 pub(crate) mod locate;
 mod mistake;
 mod nulls;
+mod present;
 mod types;
 mod values;
 pub(crate) mod varying;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
@@ -34,6 +36,7 @@ pub(crate) use locate::beginning;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Scope, mistakes};
 pub use nulls::Facts;
+use present::Present;
 pub use types::{in_our_words, type_name};
 pub(crate) use values::of_error;
 
@@ -116,10 +119,15 @@ impl Statement {
         Scope { tables: vec![self.input.clone()], is_definition: true, ..Scope::default() }
     }
 
-    /// A session that sees these rows.
+    /// A session that sees these rows; all of them have the same columns, which may be some of the table's.
     fn session(&self, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<SessionState, Error> {
-        let table = MemTable::try_new(schema, vec![batches]).map_err(|error| self.error(&error))?;
-        engine::session_over(&self.input, Arc::new(table)).map_err(|error| self.error(&error))
+        let there = batches.first().map_or_else(|| schema.clone(), RecordBatch::schema);
+        let table: Result<Arc<dyn TableProvider>, _> = if there.fields().len() == schema.fields().len() {
+            MemTable::try_new(schema, vec![batches]).map(|table| Arc::new(table) as _)
+        } else {
+            Present::new(schema, &there, batches).map(|table| Arc::new(table) as _)
+        };
+        table.and_then(|table| engine::session_over(&self.input, table)).map_err(|error| self.error(&error))
     }
 
     async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, Vec<Mistake>> {
@@ -194,11 +202,40 @@ impl Statement {
         Ok(Planned::new(plan, input).is_row_by_row())
     }
 
-    /// Runs the statement over these rows.
+    /// The columns of `input` that [`Self::run`] needs, in its order; one at least, so that rows can be counted.
+    pub async fn reads(&self, input: &SchemaRef) -> Result<Vec<String>, Error> {
+        let state = self.session(all_nullable(input), Vec::new())?;
+        let plan = self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))?;
+        let plan = state.optimize(&plan).map_err(|error| self.error(&error))?;
+        let mut read = vec![false; input.fields().len()];
+        let looked_at = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                match &scan.projection {
+                    Some(columns) => columns.iter().for_each(|column| read[*column] = true),
+                    None => read.fill(true),
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        looked_at.map_err(|error| self.error(&error))?;
+        if !read.contains(&true) {
+            read[0] = true;
+        }
+        Ok(input.fields().iter().zip(read).filter(|(_, read)| *read).map(|(field, _)| field.name().clone()).collect())
+    }
+
+    /// Runs the statement over these rows, which may lack columns that [`Self::reads`] does not name.
     #[tracing::instrument(target = "profile", level = "trace", name = "run SQL", skip_all, fields(of = self.place))]
     pub async fn run(&self, input: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, Error> {
         let relaxed = all_nullable(input);
-        let batches = batches.iter().map(|batch| conformed(batch, &relaxed)).collect::<Result<Vec<_>, _>>()?;
+        let there = match batches.first() {
+            Some(batch) => {
+                relaxed.fields().iter().filter(|field| batch.schema_ref().index_of(field.name()).is_ok()).cloned().collect()
+            }
+            None => Vec::new(),
+        };
+        let there = Arc::new(Schema::new(there));
+        let batches = batches.iter().map(|batch| conformed(batch, &there)).collect::<Result<Vec<_>, _>>()?;
         let state = self.session(relaxed, batches)?;
         let plan = self.plan(&state).await.map_err(|mistakes| self.wrong(mistakes))?;
         let schema = normalized(plan.schema().as_arrow());

@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array, make_comparator};
+use arrow::compute::kernels::cmp::not_distinct;
+use arrow::compute::{SortOptions, and, concat_batches, filter_record_batch, not, take, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
+use deltalake::kernel::{Add, AddCDCFile};
 use deltalake::writer::DeltaWriter;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use model::crash;
 use model::position::TableVersion;
 
 use super::{UseCase, with_load_times};
+use crate::beside::both;
 use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
 use crate::delta::{ChangedRows, Commit, CommitNote, DataFile, MergeNote, PartitionValue, ReadPlan};
 use crate::error::Error;
@@ -39,11 +43,16 @@ pub struct Merged {
     pub bytes_looked_into: u64,
 }
 
+/// What is kept in memory of files that were read, so that they are not read once more to be written anew.
+const KEPT_BYTES: usize = 32 << 20;
+
 /// A file in which keys of the batch were found.
 pub(super) struct Hit {
     file: DataFile,
     /// The rows of those keys, as they are now.
     pub(super) rows: RecordBatch,
+    /// The file's other rows, where they were kept.
+    others: Option<Vec<RecordBatch>>,
 }
 
 /// New rows beside the rows that they replace.
@@ -97,6 +106,7 @@ impl UseCase<'_> {
         let keys_only = ReadPlan::columns(&self.table, &self.definition.key);
         let whole = ReadPlan::all(&self.table);
         let mut hits = Vec::new();
+        let mut kept_bytes = 0;
         for file in self.table.files(partitions)? {
             let mut holds_key = matches!(wanted, Wanted::All);
             if !holds_key {
@@ -112,14 +122,30 @@ impl UseCase<'_> {
                 continue;
             }
             let mut found = Vec::new();
+            let mut others = Some(Vec::new());
+            let mut bytes = 0;
             let mut rows = self.table.read_file(&file.path, &file.partition, &whole).await?;
             while let Some(rows) = rows.try_next().await? {
                 let matched = BooleanArray::from(self.matches(wanted, &rows)?);
-                let matched = filter_record_batch(&rows, &matched).map_err(Error::arrow("find rows"))?;
-                found.push(matched.with_schema(self.table.schema().clone()).map_err(Error::arrow("find rows"))?);
+                let part = |mask: &BooleanArray| {
+                    let part = filter_record_batch(&rows, mask)?;
+                    part.with_schema(self.table.schema().clone())
+                };
+                found.push(part(&matched).map_err(Error::arrow("find rows"))?);
+                if let Some(kept) = &mut others {
+                    let part = not(&matched).and_then(|mask| part(&mask)).map_err(Error::arrow("find rows"))?;
+                    bytes += part.get_array_memory_size();
+                    kept.push(part);
+                    if kept_bytes + bytes > KEPT_BYTES {
+                        others = None;
+                    }
+                }
+            }
+            if others.is_some() {
+                kept_bytes += bytes;
             }
             let rows = concat_batches(self.table.schema(), &found).map_err(Error::arrow("put rows together"))?;
-            hits.push(Hit { file, rows });
+            hits.push(Hit { file, rows, others });
         }
         Ok(hits)
     }
@@ -234,40 +260,30 @@ impl UseCase<'_> {
     fn difference(&self, new: &RecordBatch, stored: &RecordBatch, write_time: i64) -> Result<Difference, Error> {
         let content = new.schema();
         let names: Vec<String> = content.fields().iter().map(|field| field.name().clone()).collect();
-        let stored_content = stored.project(&indices(stored, &names)).map_err(Error::arrow("compare rows"))?;
-        let contents = converter(&content, &(0..names.len()).collect::<Vec<_>>())?;
-        let keys = converter(&content, &self.key_columns)?;
-        let new_rows = contents.convert_columns(new.columns()).map_err(Error::arrow("compare rows"))?;
-        let stored_rows = contents.convert_columns(stored_content.columns()).map_err(Error::arrow("compare rows"))?;
-        let key_of = |rows: &RecordBatch| {
-            let columns: Vec<ArrayRef> = self.key_columns.iter().map(|index| rows.column(*index).clone()).collect();
-            keys.convert_columns(&columns).map_err(Error::arrow("compare rows"))
-        };
-        let (new_keys, stored_keys) = (key_of(new)?, key_of(&stored_content)?);
-        let stored_at = RowKeys::all(stored_keys);
+        let keys = converter(&content, &self.key_columns).map_err(Error::arrow("compare keys"))?;
+        let stored_at = RowKeys::all(converted(&keys, &self.definition.key, stored)?);
+        let mut new_keys = RowKeys::new(converted(&keys, &self.definition.key, new)?);
         let mut is_stored_still = vec![true; stored.num_rows()];
-        let mut new_keys = RowKeys::new(new_keys);
-        let (mut came, mut changed, mut replaced, mut unchanged) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut came, mut met, mut stored_met) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..new.num_rows() {
             let number = u32::try_from(row).expect("a batch has fewer rows");
-            let key = new_keys.keys().row(row);
-            if new_keys.with(key.as_ref()).next().is_some() {
+            if new_keys.put_if_new(row).is_some() {
                 return Err(self.repeated_key(new, number));
             }
-            match stored_at.with(key.as_ref()).next() {
+            match stored_at.with(new_keys.keys().row(row).as_ref()).next() {
                 None => came.push(number),
                 Some(at) => {
                     is_stored_still[at] = false;
-                    if new_rows.row(row) == stored_rows.row(at) {
-                        unchanged += 1;
-                    } else {
-                        changed.push(number);
-                        replaced.push(u32::try_from(at).expect("a batch has fewer rows"));
-                    }
+                    met.push(number);
+                    stored_met.push(u32::try_from(at).expect("a batch has fewer rows"));
                 }
             }
-            new_keys.put(row);
         }
+        let is_same = same_rows(new, &met, stored, &stored_met, &names)?;
+        let unchanged = is_same.true_count() as u64;
+        let differing =
+            |rows: Vec<u32>| rows.into_iter().zip(is_same.values()).filter(|(_, same)| !same).map(|(row, _)| row).collect();
+        let (changed, replaced): (Vec<u32>, Vec<u32>) = (differing(met), differing(stored_met));
         let went: Vec<u32> = (0_u32..).zip(is_stored_still).filter(|(_, still)| *still).map(|(row, _)| row).collect();
 
         let taken =
@@ -302,30 +318,48 @@ impl UseCase<'_> {
     /// without it.
     #[tracing::instrument(target = "profile", level = "trace", name = "rewrite files", skip_all, fields(files = hits.len()))]
     async fn written(&self, difference: &Difference, hits: Vec<Hit>) -> Result<Commit, Error> {
-        let mut commit = Commit::default();
-        let mut writer = self.table.data_writer()?;
-        let in_table = |source| Error::delta("write", self.table.name())(source);
         let gone = concat(&[&difference.before, &difference.deleted])?;
-        if gone.num_rows() > 0 {
-            let gone = KeySet::of(&gone, &self.definition.key)?;
-            let whole = ReadPlan::all(&self.table);
-            for hit in hits {
-                if !gone.matches(&hit.rows)?.iter().any(|matched| *matched) {
-                    continue;
+        let gone = KeySet::of(&gone, &self.definition.key)?;
+        let mut rewritten = Vec::new();
+        for hit in hits {
+            if gone.matches(&hit.rows)?.contains(&true) {
+                rewritten.push(hit);
+            }
+        }
+        let removes = rewritten.iter().map(|hit| hit.file.clone()).collect();
+        // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
+        let has_feed = !rewritten.is_empty();
+        let feed = async || if has_feed { self.change_files(difference).await } else { Ok(Vec::new()) };
+        let (adds, change_files) = both(self.data_files(difference, &gone, rewritten), feed).await;
+        Ok(Commit { adds: adds?, removes, change_files: change_files?, ..Commit::default() })
+    }
+
+    /// Files with what is left of the rewritten ones, and with what came.
+    async fn data_files(&self, difference: &Difference, gone: &KeySet, rewritten: Vec<Hit>) -> Result<Vec<Add>, Error> {
+        let mut adds = Vec::new();
+        let more = difference.inserted.num_rows() < difference.after.num_rows();
+        let mut writer = self.table.data_writer(Some(if more { &difference.after } else { &difference.inserted }))?;
+        let in_table = |source| Error::delta("write", self.table.name())(source);
+        let left = |rows: &RecordBatch| {
+            let stays: BooleanArray = gone.matches(rows)?.into_iter().map(|matched| Some(!matched)).collect();
+            filter_record_batch(rows, &stays).map_err(Error::arrow("leave out rows"))
+        };
+        let whole = ReadPlan::all(&self.table);
+        for Hit { file, rows, others } in rewritten {
+            let mut rows = if let Some(others) = others {
+                stream::iter(others.into_iter().map(Ok).chain([left(&rows)])).boxed()
+            } else {
+                let rows = self.table.read_file(&file.path, &file.partition, &whole).await?;
+                rows.map(|rows| left(&rows?)).boxed()
+            };
+            while let Some(rows) = rows.try_next().await? {
+                if rows.num_rows() > 0 {
+                    writer.write(rows).await.map_err(in_table)?;
                 }
-                let mut rows = self.table.read_file(&hit.file.path, &hit.file.partition, &whole).await?;
-                while let Some(rows) = rows.try_next().await? {
-                    let stays: BooleanArray = gone.matches(&rows)?.into_iter().map(|matched| Some(!matched)).collect();
-                    let rows = filter_record_batch(&rows, &stays).map_err(Error::arrow("leave out rows"))?;
-                    if rows.num_rows() > 0 {
-                        writer.write(rows).await.map_err(in_table)?;
-                    }
-                }
-                commit.removes.push(hit.file);
-                // The writer holds its open files in memory: what a batch touches must not add up there.
-                if writer.buffer_len() > OPEN_FILES_BYTES {
-                    commit.adds.extend(self.table.flushed(&mut writer).await?);
-                }
+            }
+            // The writer holds its open files in memory: what a batch touches must not add up there.
+            if writer.buffer_len() > OPEN_FILES_BYTES {
+                adds.extend(self.table.flushed(&mut writer).await?);
             }
         }
         for rows in [&difference.inserted, &difference.after] {
@@ -333,17 +367,17 @@ impl UseCase<'_> {
                 writer.write(rows.clone()).await.map_err(in_table)?;
             }
         }
-        commit.adds.extend(self.table.flushed(&mut writer).await?);
-        // A commit that only adds files needs no change files: its files are the inserts (Delta protocol).
-        if !commit.removes.is_empty() {
-            let mut feed = FeedWriter::new(&self.table);
-            let Difference { inserted, before, after, deleted, .. } = difference;
-            for (change, rows) in [(INSERT, inserted), (BEFORE, before), (AFTER, after), (DELETE, deleted)] {
-                feed.write(change, rows).await?;
-            }
-            commit.change_files = feed.finish().await?;
+        adds.extend(self.table.flushed(&mut writer).await?);
+        Ok(adds)
+    }
+
+    async fn change_files(&self, difference: &Difference) -> Result<Vec<AddCDCFile>, Error> {
+        let mut feed = FeedWriter::new(&self.table);
+        let Difference { inserted, before, after, deleted, .. } = difference;
+        for (change, rows) in [(INSERT, inserted), (BEFORE, before), (AFTER, after), (DELETE, deleted)] {
+            feed.write(change, rows).await?;
         }
-        Ok(commit)
+        feed.finish().await
     }
 }
 
@@ -353,13 +387,44 @@ fn with_columns(rows: &RecordBatch, schema: &SchemaRef, more: [ArrayRef; 2]) -> 
     RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow("put rows together"))
 }
 
+/// Whether rows are the same in these columns as those of another batch at the same place of the list.
+fn same_rows(
+    left: &RecordBatch,
+    left_rows: &[u32],
+    right: &RecordBatch,
+    right_rows: &[u32],
+    columns: &[String],
+) -> Result<BooleanArray, Error> {
+    let taken = |rows: &RecordBatch, name: &String, at: &[u32]| {
+        let column = rows.column_by_name(name).expect("both have the table's columns");
+        take(column, &UInt32Array::from(at.to_vec()), None)
+    };
+    let mut is_same = BooleanArray::from(vec![true; left_rows.len()]);
+    for name in columns {
+        let same = taken(left, name, left_rows)
+            .and_then(|left| same_values(&left, &taken(right, name, right_rows)?))
+            .and_then(|same| and(&is_same, &same));
+        is_same = same.map_err(Error::arrow("compare rows"))?;
+    }
+    Ok(is_same)
+}
+
+/// Values of two columns side by side; two that are missing are the same.
+fn same_values(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray, ArrowError> {
+    if !left.data_type().is_nested() {
+        return not_distinct(left, right);
+    }
+    let compare = make_comparator(left, right, SortOptions::default())?;
+    Ok((0..left.len()).map(|row| Some(compare(row, row).is_eq())).collect())
+}
+
 fn concat(batches: &[&RecordBatch]) -> Result<RecordBatch, Error> {
     concat_batches(batches[0].schema_ref(), batches.iter().copied()).map_err(Error::arrow("put rows together"))
 }
 
-fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, Error> {
+pub(super) fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, ArrowError> {
     let fields = columns.iter().map(|index| SortField::new(schema.field(*index).data_type().clone())).collect();
-    RowConverter::new(fields).map_err(Error::arrow("compare rows"))
+    RowConverter::new(fields)
 }
 
 /// Keys of a batch, for exact membership.
@@ -372,7 +437,7 @@ pub(super) struct KeySet {
 impl KeySet {
     pub(super) fn of(rows: &RecordBatch, names: &[String]) -> Result<Self, Error> {
         let columns = indices(rows, names);
-        let converter = converter(rows.schema_ref(), &columns)?;
+        let converter = converter(rows.schema_ref(), &columns).map_err(Error::arrow("compare keys"))?;
         let keys = RowKeys::all(converted(&converter, names, rows)?);
         Ok(Self { converter, names: names.to_vec(), keys })
     }

@@ -7,23 +7,32 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema, SchemaRef};
-use model::definition::{Fold as Folding, Merge, UseCaseTable};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Schema, SchemaRef};
+use model::definition::{Fold as Folding, Merge, UseCaseColumn, UseCaseTable};
 
+use super::groups::Grouping;
 use super::order::{Dependence, dependence};
 use crate::error::Error;
 use crate::sql::{Expression, Statement, conformed, one_line};
 
 /// What the second statement calls the rows that the first one yields.
 pub(crate) const FOLDING: &str = "folding";
+/// What computed columns are computed from.
+const FOLDED: &str = "folded";
 
 /// A use-case table's SQL and folds, compiled.
 pub struct Fold {
     /// Over the raw rows of a batch.
     select: Statement,
-    /// Over rows of the table and rows of the batch together.
+    /// Over rows of the table and rows of the batch together, as one statement. What is merged is folded by `grouping` and then
+    /// `computed`: the same, without a row of the engine's for each value.
     refold: Statement,
+    grouping: Grouping,
+    /// Over what was grouped, where there are computed columns.
+    computed: Option<Statement>,
     raw_schema: SchemaRef,
+    /// The raw columns that `select` reads.
+    reads: Vec<String>,
     /// Key and folded columns: what `select` yields and `refold` reads.
     folded_schema: SchemaRef,
     /// Key, folded and computed columns, in the table's order.
@@ -43,6 +52,7 @@ impl Fold {
             return Err(Error::SqlShape { step: select.place, sql: one_line(&select.sql), problem });
         }
         let folded_schema = folded_schema(definition, &select, raw_schema).await?;
+        let reads = select.reads(raw_schema).await?;
         let refold = Statement {
             place: format!("the fold of use case {}", definition.name),
             input: FOLDING.to_owned(),
@@ -52,7 +62,14 @@ impl Fold {
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
         let schema = Arc::new(Schema::new(nullable));
         let delete_when = delete_when(definition, &schema)?;
-        Ok(Self { select, refold, raw_schema: raw_schema.clone(), folded_schema, schema, delete_when })
+        let grouping = grouping(definition, &folded_schema, &schema);
+        let is_computed = grouping.schema().fields().len() < schema.fields().len();
+        let computed = is_computed.then(|| Statement {
+            place: refold.place.clone(),
+            input: FOLDED.to_owned(),
+            sql: format!("SELECT {} FROM {FOLDED}", table_columns(definition).join(", ")),
+        });
+        Ok(Self { select, refold, grouping, computed, raw_schema: raw_schema.clone(), reads, folded_schema, schema, delete_when })
     }
 
     pub(crate) fn delete_when(&self) -> Option<&Expression> {
@@ -88,7 +105,13 @@ impl Fold {
         &self.schema
     }
 
-    /// What the definition's SQL makes of raw rows; a key may be there more than once.
+    /// The raw columns that [`Self::select`] needs.
+    pub(crate) fn reads(&self) -> &[String] {
+        &self.reads
+    }
+
+    /// What the definition's SQL makes of raw rows, which have the columns of [`Self::reads`] at least; a key may be there more
+    /// than once.
     pub async fn select(&self, raw: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
         let selected = self.select.run(&self.raw_schema, raw).await?;
         let selected = selected.iter().map(|batch| self.folding(batch)).collect::<Result<Vec<_>, _>>()?;
@@ -98,7 +121,9 @@ impl Fold {
     /// One row per key out of rows of the batch and rows of the table.
     #[tracing::instrument(target = "profile", level = "trace", name = "fold", skip_all)]
     pub async fn fold(&self, rows: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
-        let folded = self.refold.run(&self.folded_schema, rows).await?;
+        let folded = self.grouping.fold(rows)?;
+        let Some(computed) = &self.computed else { return conformed(&folded, &self.schema) };
+        let folded = computed.run(self.grouping.schema(), vec![folded]).await?;
         let folded = folded.iter().map(|batch| conformed(batch, &self.schema)).collect::<Result<Vec<_>, _>>()?;
         concat_batches(&self.schema, &folded).map_err(Error::arrow("put rows together"))
     }
@@ -159,16 +184,40 @@ async fn folded_schema(definition: &UseCaseTable, select: &Statement, raw_schema
 pub(crate) fn summed(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Int64,
+        DataType::Float32 => DataType::Float64,
         DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
         other => other.clone(),
     }
 }
 
+/// How the columns of `folded_schema` are folded, to the types that the table has.
+fn grouping(definition: &UseCaseTable, folded_schema: &Schema, schema: &Schema) -> Grouping {
+    let typed = |field: &FieldRef| {
+        let field = schema.field_with_name(field.name()).expect("the table has what is folded");
+        field.clone()
+    };
+    let schema = Arc::new(Schema::new(folded_schema.fields().iter().map(typed).collect::<Vec<_>>()));
+    let folds = merge(definition).columns.iter().map(|column| &column.fold).filter(|fold| !matches!(fold, Folding::Sql(_)));
+    Grouping::new(schema, definition.key.len(), folds)
+}
+
+fn quoted(name: &String) -> String {
+    format!("\"{name}\"")
+}
+
+/// Key, folded and computed columns in the table's order, out of the folded ones.
+fn table_columns(definition: &UseCaseTable) -> Vec<String> {
+    let column = |column: &UseCaseColumn| match &column.fold {
+        // Its lines stay: a comment ends with its line.
+        Folding::Sql(sql) => format!("(\n{sql}\n) AS {}", quoted(&column.name)),
+        _ => quoted(&column.name),
+    };
+    definition.key.iter().map(quoted).chain(merge(definition).columns.iter().map(column)).collect()
+}
+
 /// `SELECT key, fold(column), expression(...) ... GROUP BY key`, in the table's order of columns.
 fn fold_sql(definition: &UseCaseTable) -> String {
-    let quoted = |name: &String| format!("\"{name}\"");
     let mut inner: Vec<String> = definition.key.iter().map(quoted).collect();
-    let mut outer: Vec<String> = inner.clone();
     for column in &merge(definition).columns {
         let name = quoted(&column.name);
         let folded = match &column.fold {
@@ -179,17 +228,13 @@ fn fold_sql(definition: &UseCaseTable) -> String {
             Folding::All => format!("bool_and({name})"),
             Folding::FirstBy(by) => first(&name, &quoted(by), "ASC"),
             Folding::LastBy(by) => first(&name, &quoted(by), "DESC"),
-            Folding::Sql(sql) => {
-                // Its lines stay: a comment ends with its line.
-                outer.push(format!("(\n{sql}\n) AS {name}"));
-                continue;
-            }
+            Folding::Sql(_) => continue,
         };
         inner.push(format!("{folded} AS {name}"));
-        outer.push(name);
     }
     let key = definition.key.iter().map(quoted).collect::<Vec<_>>().join(", ");
-    format!("SELECT {} FROM (SELECT {} FROM {FOLDING} GROUP BY {key}) AS folded", outer.join(", "), inner.join(", "))
+    let outer = table_columns(definition).join(", ");
+    format!("SELECT {outer} FROM (SELECT {} FROM {FOLDING} GROUP BY {key}) AS {FOLDED}", inner.join(", "))
 }
 
 /// The value at the first `by` in the given direction; ties by the value in the same direction, so that the order is total.

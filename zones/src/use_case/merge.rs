@@ -13,7 +13,7 @@ use model::position::TableVersion;
 use super::apply::{Account, Hit, KeySet, Merged, Wanted};
 use super::places::sorted_hashes;
 use super::{Fold, UseCase};
-use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, Table};
+use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, ReadPlan, Table};
 use crate::error::Error;
 use crate::query::{GroupSet, Input, Query, Room};
 use crate::raw::indices;
@@ -27,7 +27,7 @@ pub struct Versions<'i> {
     pub last: TableVersion,
 }
 
-/// The changes of consecutive raw versions.
+/// The changes of consecutive raw versions, in the columns of [`UseCase::input_columns`] at least.
 #[derive(Debug, Clone, Default)]
 pub struct RawChanges {
     pub added: Vec<RecordBatch>,
@@ -62,6 +62,12 @@ struct Outcome {
 }
 
 impl UseCase<'_> {
+    /// The columns of the raw table that a merge needs.
+    pub fn input_columns(&self, raw: &Table) -> ReadPlan {
+        let fold = self.fold.as_ref().expect("a merged table has a fold");
+        ReadPlan::columns(raw, fold.reads())
+    }
+
     /// Folds the changes of raw versions into the table and commits them with the raw version that they reach up to.
     ///
     /// `raw` is the raw table at the last of the versions; it is read only where rows were removed. `now` is in microseconds. A

@@ -10,6 +10,7 @@
 
 mod apply;
 mod fold;
+mod groups;
 mod merge;
 mod order;
 mod places;
