@@ -5,6 +5,7 @@
 //! Never: leaves a thread behind; passes over one that panicked.
 
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 
 use futures::{StreamExt, stream};
@@ -46,6 +47,7 @@ where
             }
         });
     });
+    poll_again().await;
     done.into_iter().map(|done| done.expect("a thread that panics is not passed over")).collect()
 }
 
@@ -58,19 +60,35 @@ pub async fn both<A, B: Send>(here: impl Future<Output = A>, beside: impl AsyncF
         return futures::future::join(here, beside()).await;
     }
     let span = Span::current();
-    tokio::task::block_in_place(|| {
+    let done = tokio::task::block_in_place(|| {
         thread::scope(|scope| {
             let beside = scope.spawn(|| runtime.block_on(beside().instrument(span)));
             let here = runtime.block_on(here);
             (here, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
+    });
+    poll_again().await;
+    done
+}
+
+/// Has the whole future that this is a part of polled once more.
+///
+/// Tokio wakes a thread that is blocked on a future by a mark that the thread has, whichever future is meant: one that is blocked
+/// on within another takes the marks that were meant for what the other one waits for.
+async fn poll_again() {
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        Poll::Ready(())
     })
+    .await;
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
     use std::time::Duration;
+
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -86,6 +104,33 @@ mod tests {
         assert_eq!(side_by_side(vec![0, 1, 2, 3], 2, work).await, [0, 1, 2, 3]);
         let (here, beside) = both(async { together.wait().is_leader() }, async || together.wait().is_leader()).await;
         assert_ne!(here, beside);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_woken_meanwhile_goes_on_afterwards() {
+        for is_both in [true, false] {
+            let (tell, told) = oneshot::channel();
+            let (answer, answered) = oneshot::channel();
+            let waits = async {
+                told.await.unwrap();
+                answer.send(()).unwrap();
+            };
+            let works = async {
+                let work = async { tokio::time::sleep(Duration::from_millis(5)).await };
+                tell.send(()).unwrap();
+                if is_both {
+                    both(work, async || ()).await;
+                } else {
+                    side_by_side(vec![1, 2], 2, async |_| tokio::time::sleep(Duration::from_millis(5)).await).await;
+                }
+                answered.await.unwrap();
+            };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(Duration::from_secs(20)) => panic!("nobody was woken"),
+                _ = async { tokio::join!(waits, works) } => {}
+            }
+        }
     }
 
     #[tokio::test]
