@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use tests::kit::TestPipeline;
 use tests::session_events::{Dataset, Options};
 use tests::source_server::Reply;
+use zones::beside::side_by_side;
 
 use super::{SHOP, SUMS, Said, Shop, orders, sums};
 
@@ -104,13 +105,14 @@ async fn runs_that_know_nothing_of_each_other_load_and_merge_once() {
         t.stage(model::report::StageName::CreateTables).await.unwrap();
         t.stage(model::report::StageName::UrlToLanding).await.unwrap();
         let (one, other) = (t.context().unwrap(), t.context().unwrap());
-        let load = |context: pipelines::Context| async move {
+        let load = async |context: pipelines::Context| {
             let loaded = pipelines::stages::landing_to_raw::run(&context, &context.pipeline.raw[0]).await;
             let merged = pipelines::stages::raw_to_use_case::run(&context, &context.pipeline.use_cases[0]).await;
             (loaded.is_err(), merged.is_err())
         };
-        let (one, other) = tokio::join!(load(one), load(other));
-        collided += [one.0, one.1, other.0, other.1].iter().filter(|failed| **failed).count();
+        // Each on a thread of its own, as two programs are.
+        let failed = side_by_side(vec![one, other], 2, load).await;
+        collided += failed.iter().flat_map(|(loaded, merged)| [loaded, merged]).filter(|failed| **failed).count();
         // Whatever became of the two, the next run ends it.
         let report = t.run().await;
         assert!(report.accounting_closes, "{report:#?}");
