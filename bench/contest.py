@@ -64,6 +64,8 @@ class Goal:
     to: str | None = None
     # Instead of the sentence that is made of the above.
     text: str | None = None
+    # Also against one whose result is wrong: whoever does not do all of the work should not be slower for it.
+    of_wrong: bool = False
 
 
 @dataclass
@@ -228,10 +230,11 @@ def as_run(measured):
     return {name: value for name, value in {**run, **measured.extra}.items() if value is not None}
 
 
-def median(record, metric):
+def median(record, metric, of_wrong=False):
     """Of a record as it stands in the JSON file; None where it has no valid figure."""
     values = [run[metric] for run in record["runs"] if metric in run]
-    return statistics.median(values) if record["state"] == OK and values else None
+    is_valid = record["state"] == OK or of_wrong and record["state"] == WRONG
+    return statistics.median(values) if is_valid and values else None
 
 
 def judged(row, records):
@@ -250,7 +253,7 @@ def judge(row, goal, records):
         to = (max if least else min)(values, key=values.get) if values else None
     value = median(records[of], goal.metric) if of in records else None
     if is_ratio:
-        other = median(records[to], goal.metric) if to in records else None
+        other = median(records[to], goal.metric, goal.of_wrong) if to in records else None
         value = value / other if value is not None and other else None
     met = None if value is None else (value >= goal.limit if least else value <= goal.limit)
     return {

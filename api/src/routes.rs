@@ -18,8 +18,8 @@ use crate::service::Service;
 use crate::{dashboard, page};
 
 impl Service {
-    /// What a server is to answer.
-    pub fn app(self: &Arc<Self>) -> App {
+    /// What a server is to answer; the pages for people, `/` and `/docs`, only where they are wanted.
+    pub fn app(self: &Arc<Self>, with_pages: bool) -> App {
         let paths = self.endpoints.iter().flat_map(|endpoint| (0..endpoint.paths.len()).map(move |path| (endpoint, path)));
         let mut routes: Vec<Route> = paths
             .map(|(endpoint, path)| {
@@ -40,8 +40,10 @@ impl Service {
         let paths = vec![page::PATH.into()];
         routes.push(Route { name: "pages".to_owned(), access: Access::AnyKey, paths, handler: pages });
         routes.extend(self.operations_routes());
-        routes.extend(dashboard::routes());
-        routes.extend(crate::docs::routes());
+        if with_pages {
+            routes.extend(dashboard::routes());
+            routes.extend(crate::docs::routes());
+        }
         App { pipeline: self.pipeline.clone(), routes }
     }
 

@@ -240,7 +240,11 @@ class Nasty(Contest):
         self.place = place
         self.chains = [SluiceChain(place, "nasty"), SparkChain(place, "nasty")]
         title, goal = "Small batches: few events on many dates", "at most 1/40 of the time, and right"
-        super().__init__([chain_row(self.chains, Cold, "sessions_nasty", "A4", title, goal, 40)])
+        row = chain_row(self.chains, Cold, "sessions_nasty", "A4", title, goal, 40)
+        # The duplicates and some of the bad lines stay in what Spark makes.
+        words = "wall time at most 1/40 of that of Spark, also where that ends with a wrong result"
+        row.goals = [Goal("seconds", "ratio_at_most", 1 / 40, text=words, of_wrong=True)]
+        super().__init__([row])
 
     def setup(self):
         place, (row,) = self.place, self.rows

@@ -4,6 +4,7 @@
 //! Here each piece of work has a thread while it runs, so that the runtime's own stay free for what is on its way over the network.
 //! Never: leaves a thread behind; passes over one that panicked.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
@@ -49,6 +50,19 @@ where
     });
     poll_again().await;
     done.into_iter().map(|done| done.expect("a thread that panics is not passed over")).collect()
+}
+
+/// Computes over parts of a list at the same time: as many as there are cores, none of fewer than `least` items; in their order.
+pub fn in_parts<T: Send>(items: usize, least: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+    let parts = cores().min(items / least.max(1)).max(1);
+    let part = |number: usize| number * items / parts..(number + 1) * items / parts;
+    thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> = (1..parts).map(|number| scope.spawn(move || work(part(number)))).collect();
+        let mut done = vec![work(part(0))];
+        done.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        done
+    })
 }
 
 /// Does two things at the same time, the second on a thread of its own.
@@ -104,6 +118,15 @@ mod tests {
         assert_eq!(side_by_side(vec![0, 1, 2, 3], 2, work).await, [0, 1, 2, 3]);
         let (here, beside) = both(async { together.wait().is_leader() }, async || together.wait().is_leader()).await;
         assert_ne!(here, beside);
+    }
+
+    #[test]
+    fn parts_make_up_the_whole_in_its_order() {
+        for (items, least) in [(0, 1), (1, 1), (5, 2), (7, 0), (1_000, 3), (10, 100)] {
+            let parts = in_parts(items, least, Iterator::collect::<Vec<_>>);
+            assert!(parts.len() == 1 || parts.iter().all(|part| part.len() >= least.max(1)), "{items} {least}: {parts:?}");
+            assert_eq!(parts.concat(), (0..items).collect::<Vec<_>>(), "{items} {least}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

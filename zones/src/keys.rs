@@ -122,7 +122,6 @@ impl KeyDirectory {
     }
 
     /// The partitions in which rows with any of these hashes may be. `hashes` must be sorted.
-    #[tracing::instrument(target = "profile", level = "trace", name = "look keys up", skip_all, fields(keys = hashes.len()))]
     pub fn look_up(&self, hashes: &[u64]) -> Result<BTreeSet<PartitionValue>, Error> {
         let mut numbers = BTreeSet::new();
         for (at, run) in self.manifest.runs.iter().enumerate() {

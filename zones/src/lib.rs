@@ -32,6 +32,7 @@ pub mod restore;
 mod row_keys;
 pub mod runs;
 pub mod sql;
+mod sync_beside;
 pub mod use_case;
 pub mod verify;
 pub mod why;

@@ -56,6 +56,10 @@ pub struct ServeArgs {
     #[arg(long, env = "API_METRICS_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
     metrics_listen: Metrics,
 
+    /// Answer programs alone: without the dashboard at / and the page at /docs
+    #[arg(long, env = "API_ONLY", value_parser = clap::builder::FalseyValueParser::new())]
+    api_only: bool,
+
     #[command(flatten)]
     who: WhoArgs,
 
@@ -201,7 +205,8 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
         tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone(), Arc::clone(&onlooker)))
     };
     let looking = tokio::spawn(async move { onlooker.look_on().await });
-    say(&format!("{} is served at {scheme}://{address}; the dashboard is at /, the API at /docs", pipeline.name));
+    let pages = if args.api_only { "what there is, is at /openapi.json" } else { "the dashboard is at /, the API at /docs" };
+    say(&format!("{} is served at {scheme}://{address}; {pages}", pipeline.name));
     if let Some(address) = server.metrics_address().map_err(|error| api_error("start the API", error))? {
         say(&format!("metrics are at http://{address}/metrics"));
     }
@@ -214,7 +219,7 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
             args.who.keys.display()
         ));
     }
-    let app = service.app();
+    let app = service.app(!args.api_only);
     let ended = server.run(app, stopped()).await;
     connecting.abort();
     looking.abort();

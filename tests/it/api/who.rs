@@ -41,6 +41,21 @@ async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_for_people_can_be_left_out() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let api = Api::start_with(&shop, &["--api-only"], &[]).await;
+    api.wait_for("/v1/buyers/ann", 200).await;
+    let open = Api::start(&shop).await;
+    for path in ["/", "/docs"] {
+        assert_eq!(open.get_with(path, &[]).await.status, 200, "{path}");
+        assert_eq!(api.get(path).await.code(), "not_found", "{path}");
+        // Without a key it is not even said that nothing is there.
+        assert_eq!(api.get_with(path, &[]).await.status, 401, "{path}");
+    }
+    assert_eq!(api.get("/openapi.json").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cassandra_may_come_later_go_and_come_back() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;

@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use deltalake::kernel::Metadata;
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake::kernel::{Action, Metadata};
 use deltalake::logstore::LogStoreRef;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use model::position::TableVersion;
@@ -197,6 +197,18 @@ impl Table {
 
     /// The number recorded for an application id in this snapshot.
     pub async fn transaction(&self, id: &str) -> Result<Option<i64>, Error> {
+        if let Some(known) = self.known_transactions().get(id) {
+            return Ok(*known);
+        }
+        // Our commits have most of them: the newest is cheaper to read than the whole log.
+        if let Some(newest) = self.logged_commit(self.version()).await? {
+            let mut known = self.known_transactions();
+            for action in newest.actions {
+                if let Action::Txn(transaction) = action {
+                    known.entry(transaction.app_id).or_insert(Some(transaction.version));
+                }
+            }
+        }
         if let Some(known) = self.known_transactions().get(id) {
             return Ok(*known);
         }

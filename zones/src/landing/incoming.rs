@@ -20,9 +20,7 @@ use super::Error;
 use super::durable::{create_folder, read_if_there, remove_if_there, write_whole};
 use super::names::safe_name;
 use super::receipts::{hash_into, hex};
-
-/// A crash costs at most this many bytes of a download anew.
-const SYNC_EVERY: u64 = 64 * 1024 * 1024;
+use crate::sync_beside::SyncBeside;
 
 /// The place of one download.
 #[derive(Debug, Clone)]
@@ -60,6 +58,7 @@ pub struct Part {
     file: File,
     hasher: Sha256,
     length: u64,
+    syncing: SyncBeside,
 }
 
 /// A whole download: synced, hashed, and not yet landed.
@@ -86,7 +85,7 @@ impl Incoming {
         self.remove_all()?;
         create_folder(&self.folder)?;
         let file = File::create(&self.part).map_err(Error::io("create", &self.part))?;
-        let part = Part { incoming: self.clone(), note, file, hasher: Sha256::new(), length: 0 };
+        let part = Part { incoming: self.clone(), note, file, hasher: Sha256::new(), length: 0, syncing: SyncBeside::default() };
         part.write_note()?;
         crash::point("landing/part-begin:after");
         Ok(part)
@@ -113,7 +112,8 @@ impl Incoming {
         let mut hasher = Sha256::new();
         let length = hash_into(&mut hasher, (&file).take(usable)).map_err(Error::io("read", &self.part))?;
         file.seek(SeekFrom::Start(length)).map_err(Error::io("seek in", &self.part))?;
-        let mut part = Part { incoming: self.clone(), note, file, hasher, length };
+        let syncing = SyncBeside::from(note.synced.min(length));
+        let mut part = Part { incoming: self.clone(), note, file, hasher, length, syncing };
         part.note.synced = part.note.synced.min(length);
         part.note.boot = boot_id();
         part.write_note()?;
@@ -148,29 +148,34 @@ impl Part {
         self.note.total = Some(total);
     }
 
-    /// Appends. Blocks only for a copy to the kernel, and every 64 MiB for a sync.
+    /// Appends. Blocks for a copy to the kernel, and for the disk where that is far behind. A crash of the machine costs what was
+    /// written since the sync before the last.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         crash::point("landing/part-write:before");
         self.file.write_all(bytes).map_err(Error::io("write", &self.incoming.part))?;
         crash::point("landing/part-write:after");
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
-        if self.length - self.note.synced >= SYNC_EVERY {
-            self.keep()?;
+        let synced = self.syncing.grown(&self.file, self.length).map_err(Error::io("sync", &self.incoming.part))?;
+        if let Some(synced) = synced {
+            self.note.synced = synced;
+            self.write_note()?;
         }
         Ok(())
     }
 
     /// Makes what is there durable, to be gone on with later.
     pub fn keep(&mut self) -> Result<(), Error> {
+        self.syncing.wait().map_err(Error::io("sync", &self.incoming.part))?;
         self.file.sync_data().map_err(Error::io("sync", &self.incoming.part))?;
         self.note.synced = self.length;
         self.write_note()
     }
 
     /// Ends the download: everything is on disk.
-    pub fn finish(self) -> Result<Received, Error> {
+    pub fn finish(mut self) -> Result<Received, Error> {
         crash::point("landing/part-sync:before");
+        self.syncing.wait().map_err(Error::io("sync", &self.incoming.part))?;
         self.file.sync_all().map_err(Error::io("sync", &self.incoming.part))?;
         crash::point("landing/part-sync:after");
         let path = self.incoming.part.clone();

@@ -14,6 +14,7 @@ use model::crash;
 
 use super::plan::Segment;
 use crate::error::Error;
+use crate::sync_beside::SyncBeside;
 
 /// Appends segments to one file.
 pub struct SpillWriter {
@@ -21,6 +22,7 @@ pub struct SpillWriter {
     path: PathBuf,
     offset: u64,
     buffer: Vec<u8>,
+    syncing: SyncBeside,
 }
 
 impl SpillWriter {
@@ -32,7 +34,7 @@ impl SpillWriter {
             _ => {}
         }
         let file = File::create(path).map_err(Error::io("create the spill file", path))?;
-        Ok(Self { file, path: path.to_owned(), offset: 0, buffer: Vec::new() })
+        Ok(Self { file, path: path.to_owned(), offset: 0, buffer: Vec::new(), syncing: SyncBeside::default() })
     }
 
     /// Writes the batches as one segment of `date`.
@@ -60,12 +62,14 @@ impl SpillWriter {
             rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
         };
         self.offset += segment.length;
+        self.syncing.grown(&self.file, self.offset).map_err(Error::io("write the spill file", &self.path))?;
         Ok(segment)
     }
 
     /// Makes sure that the segments are on disk before the plan names them.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), Error> {
         crash::point("load/spill-sync:before");
+        self.syncing.wait().map_err(Error::io("write the spill file", &self.path))?;
         self.file.sync_all().map_err(Error::io("write the spill file", &self.path))?;
         crash::point("load/spill-sync:after");
         Ok(())

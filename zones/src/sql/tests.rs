@@ -1,8 +1,10 @@
-//! What is said about statements that are wrong.
+//! What is said about statements that are wrong, and which columns a right one needs.
 
 use std::sync::Arc;
 
+use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::util::pretty::pretty_format_batches;
 
 use super::{Expression, Mistake, Statement};
 
@@ -122,4 +124,43 @@ fn an_expression_is_about_one_row_and_its_own_columns() {
         "{}",
         compiled("amount > 0 0")
     );
+}
+
+#[tokio::test]
+async fn a_statement_over_the_columns_that_it_needs_yields_what_it_yields_over_all() {
+    let texts = |values: [Option<&str>; 4]| Arc::new(StringArray::from(values.to_vec()));
+    let times = TimestampMicrosecondArray::from(vec![4, 3, 2, 1]).with_timezone("UTC");
+    let rows = RecordBatch::try_new(
+        columns(),
+        vec![
+            texts([Some("a"), Some("b"), Some("c"), Some("d")]),
+            texts([Some("DE"), None, Some("FR"), Some("DE")]),
+            Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(4)])),
+            Arc::new(times),
+        ],
+    )
+    .unwrap();
+    for (sql, needed) in [
+        ("select country, amount from events where amount > 1", vec!["country", "amount"]),
+        ("select country, count(*) as n from events group by country order by n, country", vec!["country"]),
+        ("select count(*) as n from events", vec!["session_id"]),
+        ("select 1 as one from events", vec!["session_id"]),
+        ("select * except (session_id, ts) from events", vec!["country", "amount"]),
+        ("select amount from (select * from events) as e where session_id <> 'a'", vec!["session_id", "amount"]),
+        ("select a.ts from events a where exists (select 1 from events b where b.amount = a.amount)", vec!["amount", "ts"]),
+        ("select country from events union all select session_id from events", vec!["session_id", "country"]),
+        ("select distinct * from events order by session_id", vec!["session_id", "country", "amount", "ts"]),
+    ] {
+        let statement = Statement { place: "x.sql".into(), input: "events".into(), sql: sql.to_owned() };
+        assert_eq!(statement.reads(&columns()).await.unwrap(), needed, "{sql}");
+        let places = needed.iter().map(|name| columns().index_of(name).unwrap()).collect::<Vec<_>>();
+        let shown = async |rows: RecordBatch| {
+            let yielded = statement.run(&columns(), vec![rows]).await.unwrap();
+            pretty_format_batches(&yielded).unwrap().to_string()
+        };
+        assert_eq!(shown(rows.project(&places).unwrap()).await, shown(rows.clone()).await, "{sql}");
+    }
+    let statement = Statement { place: "x.sql".into(), input: "events".into(), sql: "select amount from events".to_owned() };
+    let lacking = statement.run(&columns(), vec![rows.project(&[1]).unwrap()]).await.unwrap_err();
+    assert!(format!("{lacking:?}").contains("the column amount was not read"), "{lacking:?}");
 }

@@ -7,11 +7,15 @@ use arrow::array::RecordBatch;
 use model::definition::UseCaseTable;
 use model::position::TableVersion;
 
+use crate::beside::in_parts;
 use crate::delta::feed::Partitions;
 use crate::delta::{PartitionValue, Table};
 use crate::error::Error;
 use crate::keys::{KeyDirectory, hashes};
 use crate::raw::indices;
+
+/// Keys that are worth a thread.
+const PART: usize = 4_096;
 
 /// Where what is new in the key directory goes.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +55,7 @@ impl Places {
     pub(super) fn look_up(&self, table: &Table, key: &[String], rows: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
         match self {
             Self::InKey => Ok(Partitions::of(rows, table.partition_column())?.rows().into_keys().collect()),
-            Self::Directory(keys) => keys.look_up(&sorted_hashes(rows, key)?),
+            Self::Directory(keys) => looked_up(keys, rows, key),
         }
     }
 
@@ -90,9 +94,22 @@ impl Places {
     }
 }
 
+/// The look-up has its own thread for each part of the hashes: it mostly copies from the system's memory.
+#[tracing::instrument(target = "profile", level = "trace", name = "look keys up", skip_all, fields(keys = rows.num_rows()))]
+fn looked_up(keys: &KeyDirectory, rows: &RecordBatch, key: &[String]) -> Result<BTreeSet<PartitionValue>, Error> {
+    let hashes = sorted_hashes(rows, key)?;
+    let mut found = BTreeSet::new();
+    for partitions in in_parts(hashes.len(), PART, |part| keys.look_up(&hashes[part])) {
+        found.append(&mut partitions?);
+    }
+    Ok(found)
+}
+
 /// The hashes of the rows' keys, sorted, each once.
 pub(super) fn sorted_hashes(rows: &RecordBatch, key: &[String]) -> Result<Vec<u64>, Error> {
-    let mut hashes = hashes(rows, &indices(rows, key))?;
+    let key = indices(rows, key);
+    let parts = in_parts(rows.num_rows(), PART, |part| hashes(&rows.slice(part.start, part.len()), &key));
+    let mut hashes = parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     hashes.sort_unstable();
     hashes.dedup();
     Ok(hashes)
