@@ -48,7 +48,7 @@ async fn pages_for_people_can_be_left_out() {
     let open = Api::start(&shop).await;
     for path in ["/", "/docs"] {
         assert_eq!(open.get_with(path, &[]).await.status, 200, "{path}");
-        assert_eq!(api.get(path).await.code(), "not_found", "{path}");
+        assert_eq!(api.get(path).await.code(), "not-found", "{path}");
         // Without a key it is not even said that nothing is there.
         assert_eq!(api.get_with(path, &[]).await.status, 401, "{path}");
     }
