@@ -56,7 +56,7 @@ impl Fold {
         let refold = Statement {
             place: format!("the fold of use case {}", definition.name),
             input: FOLDING.to_owned(),
-            sql: fold_sql(definition),
+            sql: fold_sql(definition, &folded_schema),
         };
         let schema = refold.output_schema(&folded_schema).await?;
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
@@ -69,6 +69,10 @@ impl Fold {
             input: FOLDED.to_owned(),
             sql: format!("SELECT {} FROM {FOLDED}", table_columns(definition).join(", ")),
         });
+        if let Some(computed) = &computed {
+            // What it refuses is refused now, not at the first merge.
+            computed.output_schema(grouping.schema()).await?;
+        }
         Ok(Self { select, refold, grouping, computed, raw_schema: raw_schema.clone(), reads, folded_schema, schema, delete_when })
     }
 
@@ -216,11 +220,14 @@ fn table_columns(definition: &UseCaseTable) -> Vec<String> {
 }
 
 /// `SELECT key, fold(column), expression(...) ... GROUP BY key`, in the table's order of columns.
-fn fold_sql(definition: &UseCaseTable) -> String {
+fn fold_sql(definition: &UseCaseTable, folded_schema: &Schema) -> String {
     let mut inner: Vec<String> = definition.key.iter().map(quoted).collect();
     for column in &merge(definition).columns {
         let name = quoted(&column.name);
+        let is_floating = folded_schema.field_with_name(&column.name).is_ok_and(|field| field.data_type().is_floating());
         let folded = match &column.fold {
+            Folding::Min if is_floating => end(&name, "ASC"),
+            Folding::Max if is_floating => end(&name, "DESC"),
             Folding::Min => format!("min({name})"),
             Folding::Max => format!("max({name})"),
             Folding::Sum => format!("sum({name})"),
@@ -235,6 +242,12 @@ fn fold_sql(definition: &UseCaseTable) -> String {
     let key = definition.key.iter().map(quoted).collect::<Vec<_>>().join(", ");
     let outer = table_columns(definition).join(", ");
     format!("SELECT {outer} FROM (SELECT {} FROM {FOLDING} GROUP BY {key}) AS {FOLDED}", inner.join(", "))
+}
+
+/// The least or the greatest value in the total order that [`Grouping`] has. The engine's `min` and `max` of floating-point numbers
+/// have another one: they begin with the largest finite number, and keep whichever of two zeros comes first.
+fn end(name: &str, direction: &str) -> String {
+    format!("first_value({name} ORDER BY {name} {direction}) FILTER (WHERE {name} IS NOT NULL)")
 }
 
 /// The value at the first `by` in the given direction; ties by the value in the same direction, so that the order is total.

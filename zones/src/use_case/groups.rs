@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::row_keys::RowKeys;
 use crate::sql::conformed;
 
-/// Rows that are folded at a time take no more memory than this, beside what they were folded to.
+/// Rows that are folded at a time take about this, or as much as what they were folded to so far where that is more.
 const CHUNK_BYTES: usize = 256 << 20;
 
 /// What becomes of the columns of a group.
@@ -70,14 +70,17 @@ impl Grouping {
     /// One row per key.
     pub(super) fn fold(&self, rows: Vec<RecordBatch>) -> Result<RecordBatch, Error> {
         let mut chunk = Vec::new();
-        let mut bytes = 0;
+        let (mut new, mut folded) = (0, 0);
         for rows in rows {
-            bytes += rows.get_array_memory_size();
+            new += slice_bytes(&rows).map_err(Error::arrow("fold rows"))?;
             chunk.push(conformed(&rows, &self.schema)?);
-            if bytes > CHUNK_BYTES {
+            // What was folded is gone through again each time, so as much as that has to have come: all in all, each row is folded
+            // a few times at most.
+            if new > CHUNK_BYTES.max(folded) {
                 // Folding again what was folded before gives the same as folding all at once.
-                chunk = vec![self.folded(&chunk).map_err(Error::arrow("fold rows"))?];
-                bytes = 0;
+                let rows = self.folded(&chunk).map_err(Error::arrow("fold rows"))?;
+                (new, folded) = (0, slice_bytes(&rows).map_err(Error::arrow("fold rows"))?);
+                chunk = vec![rows];
             }
         }
         self.folded(&chunk).map_err(Error::arrow("fold rows"))
@@ -185,6 +188,11 @@ impl Groups {
     }
 }
 
+/// What these rows take by themselves, when they are a part of something larger.
+fn slice_bytes(rows: &RecordBatch) -> Result<usize, ArrowError> {
+    rows.columns().iter().map(|column| column.to_data().get_slice_memory_size()).sum()
+}
+
 fn chosen(column: &ArrayRef, rows: &[Option<u32>]) -> Result<ArrayRef, ArrowError> {
     take(column, &rows.iter().copied().collect::<UInt32Array>(), None)
 }
@@ -212,6 +220,9 @@ mod tests {
             ("first", Fold::FirstBy("least".into())),
             ("last", Fold::LastBy("greatest".into())),
             ("last_day_score", Fold::LastBy("day".into())),
+            ("odd_least", Fold::Min),
+            ("odd_greatest", Fold::Max),
+            ("odd_first", Fold::FirstBy("odd_least".into())),
             ("sum", Fold::Sum),
             ("exact", Fold::Sum),
             ("any", Fold::Any),
@@ -247,6 +258,12 @@ mod tests {
             numbers.into_iter().map(|number| number.map(|it| "ä".repeat(it.unsigned_abs() as usize))).collect::<StringArray>()
         };
         let scores = numbers().into_iter().map(|number| number.map(|it| f64::from(it) / 2.0)).collect::<Float64Array>();
+        // What floating-point numbers have beside numbers.
+        let odd = |numbers: Vec<Option<i32>>| {
+            let kinds = [f64::NEG_INFINITY, -0.0, 0.0, f64::INFINITY, f64::NAN];
+            let value = |number: i32| kinds[usize::try_from(number + 2).expect("-2 to 2")];
+            numbers.into_iter().map(|number| number.map(value)).collect::<Float64Array>()
+        };
         let exact = numbers().into_iter().map(|number| number.map(i128::from)).collect::<Decimal128Array>();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("k1", Arc::new(texts(numbers()))),
@@ -257,6 +274,9 @@ mod tests {
             ("first", Arc::new(texts(numbers()))),
             ("last", Arc::new(wide(numbers()))),
             ("last_day_score", Arc::new(scores)),
+            ("odd_least", Arc::new(odd(numbers()))),
+            ("odd_greatest", Arc::new(odd(numbers()))),
+            ("odd_first", Arc::new(wide(numbers()))),
             ("sum", Arc::new(wide(numbers()))),
             ("exact", Arc::new(exact.with_precision_and_scale(10, 2).unwrap())),
             ("any", Arc::new(flags(numbers()))),
