@@ -3,7 +3,7 @@
 //! Guarantee: every stage runs after the stages that it reads from; when one fails, those that do not depend on it still end,
 //! and the first error is returned. Run again, it goes on where it stopped: how far a table is stands in the table.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use futures::future::{Either, select};
 use model::definition::{CassandraTable, Origin, Pipeline, UseCaseTable};
 use model::failure::{Classify, Failure, with_causes};
 use model::report::{REPORT_SCHEMA, RunReport, StageName, StageReport};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use zones::beside::{both, side_by_side};
 
 use crate::context::Context;
@@ -125,42 +125,24 @@ pub async fn run(
     });
     context.remaining.done(StageName::CreateTables, &context.pipeline.name);
 
-    // Merged tables do not depend on each other. Each is sent on while others are merged still; so is what comes from raw.
     let (merged, views): (Vec<_>, Vec<_>) = in_order(&context.pipeline).into_iter().partition(|table| table.merge().is_some());
-    let of_use_cases = merged.into_iter().map(Some);
-    // What stands for no use case is what comes from raw.
-    let chains = of_use_cases.chain(store.is_some().then_some(None)).collect();
-    let chains = side_by_side(chains, CHAINS_AT_A_TIME, async |use_case: Option<&UseCaseTable>| match use_case {
-        Some(table) => {
-            let (name, chain) = use_case_chain(context, store.as_ref(), table).await;
-            (Some(name), chain)
-        }
-        None => (None, stage(context, store.as_ref(), StageName::RawToCassandra).await),
-    });
-    let chains = chains.await;
-    let mut failed: Option<Error> = None;
-    let mut done = BTreeSet::new();
-    for (name, chain) in chains {
-        match chain {
-            Ok(of_table) => {
-                reports.extend(of_table);
-                done.extend(name);
-            }
-            Err(error) => failed = failed.or(Some(error)),
-        }
+    let made = Made::default();
+    let mut works: Vec<Work<'_>> = merged.into_iter().map(Work::Merged).collect();
+    works.extend(store.is_some().then_some(Work::Raw));
+    if !views.is_empty() {
+        works.push(Work::Views(views));
     }
-    // Views once a run, after all that they read; one whose input failed waits for the next run.
-    for table in views {
-        let reads = |origin: &Origin| matches!(origin, Origin::UseCase(name) if !done.contains(name));
-        if table.from.iter().any(reads) {
-            continue;
-        }
-        match use_case_chain(context, store.as_ref(), table).await {
-            (name, Ok(of_table)) => {
-                reports.extend(of_table);
-                done.insert(name);
-            }
-            (_, Err(error)) => failed = failed.or(Some(error)),
+    let store = store.as_ref();
+    let chains = side_by_side(works, CHAINS_AT_A_TIME, async |work: Work<'_>| match work {
+        Work::Merged(table) => use_case_chain(context, store, table, made.promise(table)).await,
+        Work::Raw => stage(context, store, StageName::RawToCassandra).await,
+        Work::Views(tables) => views_chain(context, store, tables, &made).await,
+    });
+    let mut failed: Option<Error> = None;
+    for chain in chains.await {
+        match chain {
+            Ok(of_chain) => reports.extend(of_chain),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
     if let Some(error) = failed {
@@ -191,19 +173,79 @@ pub(crate) fn in_order(pipeline: &Pipeline) -> Vec<&UseCaseTable> {
     ordered
 }
 
-async fn use_case_chain(context: &Context, store: Option<&Store>, table: &UseCaseTable) -> (String, Chain) {
-    let chain = async {
-        let merged = raw_to_use_case::run(context, table).await;
-        let mut reports = vec![ended(context, merged.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?)];
-        let Some(store) = store else { return Ok(reports) };
-        let filled = |other: &&CassandraTable| other.from == Origin::UseCase(table.name.clone());
-        for table in context.pipeline.cassandra.iter().filter(filled) {
-            let sent = to_cassandra::run(context, store, table).await;
-            reports.push(ended(context, sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?));
+/// What goes on at the same time once files are loaded. Merged tables do not depend on each other. Each is sent on while others are
+/// merged still; so is what comes from raw, and views are made once what they read is.
+enum Work<'p> {
+    Merged(&'p UseCaseTable),
+    /// Raw tables to Cassandra.
+    Raw,
+    /// In an order in which each comes after those that it reads.
+    Views(Vec<&'p UseCaseTable>),
+}
+
+/// Which use-case tables this run has brought up to date, or could not.
+#[derive(Default)]
+struct Made(watch::Sender<HashMap<String, bool>>);
+
+/// That a table will be made, or not. Also where the work for it panics, nobody waits for ever.
+struct Promise<'m> {
+    made: &'m Made,
+    table: &'m str,
+    is_kept: bool,
+}
+
+impl Made {
+    fn promise<'m>(&'m self, table: &'m UseCaseTable) -> Promise<'m> {
+        Promise { made: self, table: &table.name, is_kept: false }
+    }
+
+    /// Waits until it is known of all that a table reads; whether all of that is there.
+    async fn inputs(&self, table: &UseCaseTable) -> bool {
+        let inputs = || table.from.iter().filter(|origin| matches!(origin, Origin::UseCase(_))).map(Origin::table);
+        let mut told = self.0.subscribe();
+        let known = told.wait_for(|made| inputs().all(|input| made.contains_key(input))).await;
+        known.is_ok_and(|made| inputs().all(|input| made[input]))
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.made.0.send_modify(|made| {
+            made.insert(self.table.to_owned(), self.is_kept);
+        });
+    }
+}
+
+/// Brings a table up to date, then what is sent from it.
+async fn use_case_chain(context: &Context, store: Option<&Store>, table: &UseCaseTable, mut promise: Promise<'_>) -> Chain {
+    let run = raw_to_use_case::run(context, table).await;
+    promise.is_kept = run.is_ok();
+    drop(promise);
+    let mut reports = vec![ended(context, run.map_err(Error::in_stage(StageName::RawToUseCase, &table.name))?)];
+    let Some(store) = store else { return Ok(reports) };
+    let filled = |other: &&CassandraTable| other.from == Origin::UseCase(table.name.clone());
+    for table in context.pipeline.cassandra.iter().filter(filled) {
+        let sent = to_cassandra::run(context, store, table).await;
+        reports.push(ended(context, sent.map_err(Error::in_stage(StageName::UseCaseToCassandra, &table.name))?));
+    }
+    Ok(reports)
+}
+
+/// Views once a run, each after all that it reads; one whose input failed waits for the next run.
+async fn views_chain(context: &Context, store: Option<&Store>, views: Vec<&UseCaseTable>, made: &Made) -> Chain {
+    let mut reports = Vec::new();
+    let mut failed: Option<Error> = None;
+    for view in views {
+        let promise = made.promise(view);
+        if !made.inputs(view).await {
+            continue;
         }
-        Ok(reports)
-    };
-    (table.name.clone(), chain.await)
+        match use_case_chain(context, store, view, promise).await {
+            Ok(of_view) => reports.extend(of_view),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(reports), Err)
 }
 
 /// Puts a run's report together.
