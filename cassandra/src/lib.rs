@@ -36,4 +36,4 @@ pub use mutations::Changes;
 pub use read::{Scan, WriteTimes};
 pub use schema::{Made, TableDesign, TableId};
 pub use settings::Settings;
-pub use sink::{EncodedGroup, Sink, Written};
+pub use sink::{Delivered, EncodedGroup, Sink, Written};

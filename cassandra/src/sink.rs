@@ -17,6 +17,7 @@ use arrow::array::RecordBatch;
 use model::progress::Silent;
 use model::{Classify, Failure, Interrupted, Progress, Shutdown};
 use scylla::statement::prepared::PreparedStatement;
+use tokio::time::Instant;
 
 use crate::connect::Store;
 use crate::cql::{self, CqlType};
@@ -64,6 +65,14 @@ pub struct Written {
     pub bytes: u64,
     /// Requests that were sent again.
     pub retries: u64,
+}
+
+/// A group of which all was acknowledged.
+#[derive(Debug)]
+pub struct Delivered {
+    pub written: Written,
+    /// The nodes as they were before, and when the last acknowledgement came; none where nothing was sent.
+    by: Option<(Generations, Instant)>,
 }
 
 impl Sink {
@@ -141,26 +150,48 @@ impl Sink {
     /// those that were superseded count at once.
     ///
     /// A request to stop is seen between batches; those in flight are awaited.
-    #[tracing::instrument(target = "profile", level = "trace", name = "send", skip_all, fields(requests = group.0.len()))]
     pub async fn send(&self, group: &EncodedGroup, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
+        let mut delivered = self.deliver(group, progress, shutdown).await?;
+        let mut again = 0;
+        while !self.is_kept(&delivered, shutdown).await? {
+            again += delivered.written.retries + delivered.written.requests;
+            delivered = self.deliver(group, &Silent, shutdown).await?;
+        }
+        let retries = delivered.written.retries + again;
+        Ok(Written { retries, ..delivered.written })
+    }
+
+    /// Sends a group as [`Self::send`] does, up to the last acknowledgement. What was delivered counts once [`Self::is_kept`] says so;
+    /// other groups may be delivered meanwhile.
+    #[tracing::instrument(target = "profile", level = "trace", name = "send", skip_all, fields(requests = group.0.len()))]
+    pub async fn deliver(&self, group: &EncodedGroup, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Delivered, Error> {
         let EncodedGroup(mutations) = group;
-        if mutations.len() == 0 {
-            return self.deliver(mutations, progress, shutdown).await;
-        }
-        let mut before = self.generations(shutdown).await?;
-        let mut written = self.deliver(mutations, progress, shutdown).await?;
-        loop {
-            tokio::time::sleep(SETTLE).await;
-            let now = self.generations(shutdown).await?;
-            if before.still(&now) {
-                return Ok(written);
+        let by = if mutations.len() == 0 { None } else { Some(self.generations(shutdown).await?) };
+        let mut flow = Flow::starting_at(self.in_flight.load(Ordering::Relaxed));
+        let delivered = delivery::deliver(&self.route, mutations, &mut flow, progress, shutdown).await;
+        self.in_flight.store(flow.limit(), Ordering::Relaxed);
+        let table = || self.store.full_name(self.table());
+        let written = delivered.map_err(|ended| match ended {
+            Ended::GivenUp { silent, last } => Error::GivenUp { table: table(), silent, last: Answer::of(&last) },
+            Ended::Refused(error) => {
+                Error::Refused { table: table(), failure: request::of_execution(&error), source: Answer::of(&error) }
             }
+            Ended::Interrupted(interrupted) => interrupted.into(),
+        })?;
+        Ok(Delivered { written, by: by.map(|nodes| (nodes, Instant::now())) })
+    }
+
+    /// Waits until what was delivered outlives a kill of the nodes that acknowledged it. False where one was started anew meanwhile:
+    /// all of the group has to be delivered again.
+    #[tracing::instrument(target = "profile", level = "trace", name = "wait until it is kept", skip_all)]
+    pub async fn is_kept(&self, delivered: &Delivered, shutdown: &Shutdown) -> Result<bool, Error> {
+        let Some((nodes, acknowledged)) = &delivered.by else { return Ok(true) };
+        tokio::time::sleep_until(*acknowledged + SETTLE).await;
+        let is_kept = nodes.still(&self.generations(shutdown).await?);
+        if !is_kept {
             tracing::debug!(table = self.table(), "a node was started anew: send all of it again");
-            before = now;
-            let retries = written.retries + written.requests;
-            written = self.deliver(mutations, &Silent, shutdown).await?;
-            written.retries += retries;
         }
+        Ok(is_kept)
     }
 
     /// A node that hangs keeps nobody who was told to stop.
@@ -172,20 +203,6 @@ impl Sink {
             }
             shutdown.check()?;
         }
-    }
-
-    async fn deliver(&self, mutations: &Arc<Mutations>, progress: &dyn Progress, shutdown: &Shutdown) -> Result<Written, Error> {
-        let mut flow = Flow::starting_at(self.in_flight.load(Ordering::Relaxed));
-        let delivered = delivery::deliver(&self.route, mutations, &mut flow, progress, shutdown).await;
-        self.in_flight.store(flow.limit(), Ordering::Relaxed);
-        let table = || self.store.full_name(self.table());
-        delivered.map_err(|ended| match ended {
-            Ended::GivenUp { silent, last } => Error::GivenUp { table: table(), silent, last: Answer::of(&last) },
-            Ended::Refused(error) => {
-                Error::Refused { table: table(), failure: request::of_execution(&error), source: Answer::of(&error) }
-            }
-            Ended::Interrupted(interrupted) => interrupted.into(),
-        })
     }
 }
 

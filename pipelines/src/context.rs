@@ -40,7 +40,14 @@ pub struct Context {
     pub remaining: Remaining,
     /// Told by the runner, for whoever looks on.
     pub recording: Recording,
+    /// Rows that are sent to Cassandra together; a version is never divided.
+    pub send_rows: u64,
 }
+
+/// [`Context::send_rows`] unless somebody says otherwise. Many versions at once fill Cassandra's partitions, which is what makes
+/// batches cheap; the limit bounds memory (about 100 bytes a row here: of the group that is sent, and twice of the next one
+/// while it is encoded).
+pub const SEND_ROWS: u64 = 250_000;
 
 impl Context {
     pub fn new(
@@ -62,6 +69,7 @@ impl Context {
             watch,
             remaining: Remaining::default(),
             recording: Recording::default(),
+            send_rows: SEND_ROWS,
         }
     }
 

@@ -51,7 +51,7 @@ impl Opened {
         lake.expect_format()?;
         let watch = profile.as_ref().map_or_else(ui::for_stderr, |profile| profile.watching(ui::for_stderr()));
         let context = Context::new(pipeline, lake, clock, slice, shutdown, watch);
-        let context = Context { remaining, ..context };
+        let context = Context { remaining, send_rows: arguments.send_rows, ..context };
         Ok(Self { context, keyspace, cassandra: arguments.cassandra.clone(), hold: arguments.hold, _profile: profile })
     }
 

@@ -10,6 +10,7 @@ use model::slice::Slice;
 use secrecy::SecretString;
 use zones::lake::Lake;
 
+use crate::context::SEND_ROWS;
 use crate::error::{Boxed, Error};
 use crate::report::Detail;
 
@@ -40,6 +41,17 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub cassandra: CassandraArgs,
+
+    /// Rows that are sent together; that many are in memory twice. Fewer save memory, more fill Cassandra's partitions
+    #[arg(
+        long,
+        env = "SLUICE_SEND_ROWS",
+        default_value_t = SEND_ROWS,
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_name = "ROWS",
+        help_heading = "Cassandra"
+    )]
+    pub send_rows: u64,
 
     #[command(flatten)]
     pub talk: TalkArgs,

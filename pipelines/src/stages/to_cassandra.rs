@@ -9,13 +9,16 @@
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
-use cassandra::{Changes, Checkpoint, CheckpointTimes, Nulls, Sink, Store, TableId};
+use cassandra::{Changes, Checkpoint, CheckpointTimes, Delivered, EncodedGroup, Nulls, Sink, Store, TableId, Written};
+use futures::future::join;
 use model::Progress;
 use model::definition::{CassandraTable, OnChange, Origin, Pipeline};
 use model::plan::Known;
 use model::position::TableVersion;
+use model::progress::Silent;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::Error as LakeError;
+use zones::beside::both;
 use zones::changes::{Group, changes_of, grouped};
 use zones::delta::{CommitContent, ReadPlan, Since, Table};
 use zones::sql::Statement;
@@ -26,10 +29,6 @@ use super::open_table;
 use super::whole_table::{Others, WholeTable};
 use crate::context::Context;
 use crate::error::Error;
-
-/// Rows that are sent together. Many versions at once fill Cassandra's partitions, which is what makes batches cheap; the
-/// limit bounds memory (about 100 bytes a row here, twice while they are encoded).
-pub(crate) const GROUP_ROWS: u64 = 250_000;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {
@@ -54,22 +53,25 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     }
 
     let design = design(&context.pipeline, table).await?;
-    let waiting = waiting(&origin, position).await?;
+    let waiting = waiting(context, &origin, position).await?;
     let nulls = match &waiting {
         Waiting::Groups(groups) => nulls(&context.pipeline, table, groups),
         Waiting::Gone { .. } => nulls(&context.pipeline, table, &[]),
     };
     let mut send = Send {
         context,
+        store,
+        table,
         origin: &origin,
         statement: statement(table),
         input: origin.schema().clone(),
         sink: Sink::open(store, design, nulls).await.map_err(Error::cassandra(format!("prepare {}", table.name)))?,
         progress: context.watch.start(stage, &table.name),
         report,
+        last: 0,
     };
     let read_time = store.read_checkpoint_time(&table.name).await;
-    let mut last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
+    send.last = read_time.map_err(Error::cassandra(format!("read the checkpoint of {}", table.name)))?.unwrap_or(0);
     let groups = match waiting {
         Waiting::Groups(groups) => groups,
         Waiting::Gone { reason } => {
@@ -85,14 +87,7 @@ pub async fn run(context: &Context, store: &Store, table: &CassandraTable) -> Re
     };
     let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(upserted).sum();
     send.progress.expect(groups.iter().map(|group| group.rows).sum());
-    for group in &groups {
-        context.shutdown.check()?;
-        // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
-        let write_time = send.group(group).await?.max(last + 1);
-        last = write_time;
-        context.lake.confirm_hold()?;
-        checkpoint(context, store, table, &origin, (group.last(), send.sink.table_id()), write_time).await?;
-    }
+    Box::pin(send.all(&groups)).await?;
     let mut report = send.report;
     report.planned.rows = planned.map(|planned| Beside::new(planned, Known::Exact, report.counts.read));
     report.seconds = started.elapsed().as_secs_f64();
@@ -144,9 +139,9 @@ pub(crate) enum Waiting {
 }
 
 /// The versions after a position, in the groups in which they are sent.
-pub(crate) async fn waiting(origin: &Table, position: Option<TableVersion>) -> Result<Waiting, Error> {
+pub(crate) async fn waiting(context: &Context, origin: &Table, position: Option<TableVersion>) -> Result<Waiting, Error> {
     Ok(match origin.since(position).await? {
-        Since::Commits(commits) => Waiting::Groups(grouped(commits, GROUP_ROWS)),
+        Since::Commits(commits) => Waiting::Groups(grouped(commits, context.send_rows)),
         Since::Gone { reason } => Waiting::Gone { reason },
     })
 }
@@ -232,29 +227,128 @@ pub(crate) async fn changes(origin: &Table, statement: &Statement, input: &Schem
 /// What sending needs.
 struct Send<'c> {
     context: &'c Context,
+    store: &'c Store,
+    table: &'c CassandraTable,
     origin: &'c Table,
     statement: Statement,
     input: SchemaRef,
     sink: Sink,
     progress: Box<dyn Progress>,
     report: StageReport,
+    /// The write time of the last checkpoint.
+    last: i64,
+}
+
+/// A group that can be sent.
+struct Ready {
+    number: usize,
+    encoded: EncodedGroup,
+    /// The newest version's write time.
+    newest: i64,
+    /// Rows of the origin that came or changed.
+    read: u64,
+}
+
+/// A group that was acknowledged and has no checkpoint yet.
+struct Sent {
+    number: usize,
+    newest: i64,
+    read: u64,
+    delivered: Delivered,
 }
 
 impl Send<'_> {
-    /// Sends the changes of consecutive versions together; returns the newest version's write time.
-    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
-    async fn group(&mut self, group: &Group) -> Result<i64, Error> {
+    /// Sends groups in their order. While one is on its way, the next is read and encoded, and the one before gets its checkpoint.
+    async fn all(&mut self, groups: &[Group]) -> Result<(), Error> {
+        let mut ready = self.ready(groups, 0).await?;
+        let mut before: Option<Sent> = None;
+        // Groups below this number are in the progress already.
+        let mut shown = 0;
+        while ready.is_some() || before.is_some() {
+            let (now, waits) = (ready.take(), before.take());
+            let number = now.as_ref().map_or(groups.len(), |now| now.number);
+            let this = &*self;
+            let progress = if number < shown { &Silent } else { this.progress.as_ref() };
+            let sending = Box::pin(async {
+                let deliver = async {
+                    match now {
+                        Some(now) => this.deliver(now, groups, progress).await.map(Some),
+                        None => Ok(None),
+                    }
+                };
+                let keep = async {
+                    match &waits {
+                        Some(sent) => this.checkpoint(sent, &groups[sent.number]).await,
+                        None => Ok(None),
+                    }
+                };
+                join(deliver, keep).await
+            });
+            let ((sent, kept), next) = if number + 1 < groups.len() {
+                both(sending, async || this.ready(groups, number + 1).await).await
+            } else {
+                (sending.await, Ok(None))
+            };
+            shown = shown.max(number + 1);
+            if let Some(waited) = waits {
+                let Some(write_time) = kept? else {
+                    // What the node forgot is sent again, and what followed.
+                    ready = self.ready(groups, waited.number).await?;
+                    continue;
+                };
+                self.last = write_time;
+                self.add(&waited);
+            }
+            before = sent?;
+            ready = next?;
+        }
+        Ok(())
+    }
+
+    /// Reads the changes of a group and makes requests of them; `None` behind the last group.
+    async fn ready(&self, groups: &[Group], number: usize) -> Result<Option<Ready>, Error> {
+        let Some(group) = groups.get(number) else { return Ok(None) };
         let Computed { changes, newest, read } = changes(self.origin, &self.statement, &self.input, group).await?;
-        self.report.counts.read += read;
-        let written = self
-            .sink
-            .write(changes, self.progress.as_ref(), &self.context.shutdown)
-            .await
-            .map_err(Error::cassandra(format!("write to {}", self.report.target)))?;
-        self.report.counts.accepted = self.report.counts.read;
-        self.report.outcome = Outcome::Done;
-        self.report.written += written.rows + written.deletes;
-        self.report.deleted += written.deletes;
-        Ok(newest)
+        let encoded = self.sink.encode(changes).await.map_err(self.in_write())?;
+        Ok(Some(Ready { number, encoded, newest, read }))
+    }
+
+    /// Sends a group, up to the last acknowledgement.
+    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = groups[ready.number].to_string(), rows = groups[ready.number].rows))]
+    async fn deliver(&self, ready: Ready, groups: &[Group], progress: &dyn Progress) -> Result<Sent, Error> {
+        let shutdown = &self.context.shutdown;
+        shutdown.check()?;
+        let delivered = self.sink.deliver(&ready.encoded, progress, shutdown).await.map_err(self.in_write())?;
+        Ok(Sent { number: ready.number, newest: ready.newest, read: ready.read, delivered })
+    }
+
+    /// Writes the checkpoint of a group; returns its write time. `None` where the group has to be sent again.
+    async fn checkpoint(&self, sent: &Sent, group: &Group) -> Result<Option<i64>, Error> {
+        if !self.sink.is_kept(&sent.delivered, &self.context.shutdown).await.map_err(self.in_write())? {
+            return Ok(None);
+        }
+        // A group without changes moves the checkpoint on too: its write time must be later than the one that is there.
+        let write_time = sent.newest.max(self.last + 1);
+        self.context.lake.confirm_hold()?;
+        let to = (group.last(), self.sink.table_id());
+        checkpoint(self.context, self.store, self.table, self.origin, to, write_time).await?;
+        Ok(Some(write_time))
+    }
+
+    fn add(&mut self, sent: &Sent) {
+        let Written { rows, deletes, .. } = sent.delivered.written;
+        let report = &mut self.report;
+        report.counts.read += sent.read;
+        report.counts.accepted = report.counts.read;
+        report.outcome = Outcome::Done;
+        report.written += rows + deletes;
+        report.deleted += deletes;
+    }
+
+    fn in_write<E>(&self) -> impl FnOnce(E) -> Error + use<E>
+    where
+        E: model::Classify + core::marker::Send + Sync + 'static,
+    {
+        Error::cassandra(format!("write to {}", self.table.name))
     }
 }

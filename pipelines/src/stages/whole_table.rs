@@ -28,7 +28,7 @@ use zones::delta::{Commit, CommitNote, ReadPlan, Table};
 
 use super::create_tables::{design, statement};
 use super::open_table;
-use super::to_cassandra::{GROUP_ROWS, checkpoint, nulls};
+use super::to_cassandra::{checkpoint, nulls};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -232,7 +232,7 @@ impl Filling<'_> {
             while let Some(rows) = stream.try_next().await? {
                 rows_held += rows.num_rows() as u64;
                 held.push(rows);
-                if rows_held >= GROUP_ROWS {
+                if rows_held >= self.whole.context.send_rows {
                     self.group(std::mem::take(&mut held)).await?;
                     rows_held = 0;
                 }

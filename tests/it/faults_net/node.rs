@@ -74,6 +74,8 @@ async fn run_as((user, password): (&str, &str), t: &TestPipeline, address: Socke
         .env("CASSANDRA_USERNAME", user)
         .env("CASSANDRA_PASSWORD", password)
         .env("SLUICE_LOG", "cassandra=debug")
+        // A group for each version: while one is sent, the one before gets its checkpoint, or is sent again.
+        .env("SLUICE_SEND_ROWS", "1")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command

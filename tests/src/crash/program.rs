@@ -77,6 +77,8 @@ impl Start<'_> {
             .env("CRASH_URL", self.source_url)
             .env("CRASH_GENERATION", self.sources.to_string())
             .env("SLUICE_ARCHIVE", self.archive)
+            // A group for each version, so that some are sent while others wait for their checkpoint.
+            .env("SLUICE_SEND_ROWS", "1")
             .env("SLUICE_TEST_CLOCK", self.clock)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -143,7 +143,7 @@ async fn changes(
     origin: &Table,
     position: Option<TableVersion>,
 ) -> Result<(Amount, Amount), Error> {
-    let groups = match to_cassandra::waiting(origin, position).await? {
+    let groups = match to_cassandra::waiting(context, origin, position).await? {
         Waiting::Groups(groups) => groups,
         Waiting::Gone { reason } => {
             let basis = format!("the whole of {} is compared with what is there: {reason}", table.from);
