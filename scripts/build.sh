@@ -13,7 +13,7 @@ link_stages() {
 scripts/install.sh build
 scripts/dashboard.sh --if-needed || say '    without the dashboard: it could not be built, see above; make dashboard tries again'
 if [[ ! -d $(target_dir)/debug/build ]]; then
-  say "    the first build compiles some 500 dependencies: about 20 minutes on two cores, once"
+  say "    the first build compiles some 500 dependencies: 20 to 50 minutes on two cores, once"
 fi
 if [[ -t 2 ]]; then
   # Cargo draws its own progress.
