@@ -25,7 +25,7 @@ use crate::stages::{create_tables, landing_to_raw, raw_to_use_case, to_cassandra
 /// What became of the stages that follow each other.
 type Chain = Result<Vec<StageReport>, Error>;
 
-/// Each holds a micro-batch in memory.
+/// Each holds a micro-batch in memory: of those that send, the one that is on its way and the next.
 const CHAINS_AT_A_TIME: usize = 4;
 
 /// Runs one stage over everything in the pipeline that it is for.
@@ -128,10 +128,11 @@ pub async fn run(
     let (merged, views): (Vec<_>, Vec<_>) = in_order(&context.pipeline).into_iter().partition(|table| table.merge().is_some());
     let made = Made::default();
     let mut works: Vec<Work<'_>> = merged.into_iter().map(Work::Merged).collect();
-    works.extend(store.is_some().then_some(Work::Raw));
+    // Behind all that views wait for, so that these have their threads.
     if !views.is_empty() {
         works.push(Work::Views(views));
     }
+    works.extend(store.is_some().then_some(Work::Raw));
     let store = store.as_ref();
     let chains = side_by_side(works, CHAINS_AT_A_TIME, async |work: Work<'_>| match work {
         Work::Merged(table) => use_case_chain(context, store, table, made.promise(table)).await,

@@ -42,7 +42,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cassandra: CassandraArgs,
 
-    /// Rows that are sent together; that many are in memory twice. Fewer save memory, more fill Cassandra's partitions
+    /// Rows that are sent together, while the next are made ready. Fewer save memory, more fill Cassandra's partitions
     #[arg(
         long,
         env = "SLUICE_SEND_ROWS",

@@ -2,6 +2,8 @@
 
 use model::failure::{Classify, Failure};
 use model::report::{Outcome, StageName};
+use pipelines::context::Context;
+use pipelines::runner;
 use tests::kit::{TestPipeline, chain};
 use tests::session_events::{Dataset, Options};
 
@@ -72,6 +74,54 @@ async fn a_cassandra_table_that_differs_is_refused_with_the_difference() {
     let text = chain(&error);
     assert_eq!(error.failure(), Failure::Definition, "{text}");
     assert!(text.contains("mood"), "{text}");
+}
+
+const VISITS: &str = r#"
+[pipeline]
+name = "visits"
+
+[source.visits]
+url = "${VISITS_URL}"
+
+[landing.visits]
+source = "visits"
+format = "csv"
+
+[raw.visits]
+from = "visits"
+partition_by = "day"
+small_date_rows = 1
+[raw.visits.columns]
+id  = { type = "string" }
+day = { type = "date" }
+
+[cassandra.visits]
+from = "raw.visits"
+sql = "visits.sql"
+partition_key = ["id"]
+types = { id = "uuid" }
+"#;
+
+/// A version is sent while the next is made ready: one that cannot be takes nothing back of those before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_before_one_that_cannot_be_sent_are_there_and_count() {
+    let t = TestPipeline::written("visits", &[("pipeline.toml", VISITS), ("visits.sql", "SELECT id, day FROM visits")]).await;
+    let id = |day: u32| if day == 3 { "nobody".to_owned() } else { format!("00000000-0000-0000-0000-00000000000{day}") };
+    let lines: String = (1..=5).map(|day| format!("{},2024-01-0{day}\n", id(day))).collect();
+    t.serve_at("visits", format!("id,day\n{lines}"));
+    for stage in &CHAIN[..3] {
+        t.stage(*stage).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    }
+    assert_eq!(t.version("raw", "visits").await, 5, "a version for each day");
+    let store = t.store().await;
+    for _ in 0..2 {
+        let context = Context { send_rows: 1, ..t.context().unwrap() };
+        let error = Box::pin(runner::stage(&context, Some(&store), StageName::RawToCassandra)).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Data, "{}", chain(&error));
+        assert!(chain(&error).contains("nobody"), "{}", chain(&error));
+        assert_eq!(t.cql("SELECT position FROM {ks}.sluice_checkpoints").await, ["2"]);
+        assert_eq!(t.cql("SELECT id FROM {ks}.visits").await.len(), 2);
+    }
 }
 
 /// Sinks hold their place per lake and per definition: what was filled by another is refused, not mixed.

@@ -29,6 +29,7 @@ use super::open_table;
 use super::whole_table::{Others, WholeTable};
 use crate::context::Context;
 use crate::error::Error;
+use crate::signals::unless_stopped;
 
 /// Which of the two stages fills a table.
 pub fn stage_of(table: &CassandraTable) -> StageName {
@@ -262,6 +263,8 @@ impl Send<'_> {
     async fn all(&mut self, groups: &[Group]) -> Result<(), Error> {
         let mut ready = self.ready(groups, 0).await?;
         let mut before: Option<Sent> = None;
+        // What follows cannot be read. What is on its way gets its checkpoint all the same.
+        let mut failed: Option<Error> = None;
         // Groups below this number are in the progress already.
         let mut shown = 0;
         while ready.is_some() || before.is_some() {
@@ -293,6 +296,7 @@ impl Send<'_> {
             if let Some(waited) = waits {
                 let Some(write_time) = kept? else {
                     // What the node forgot is sent again, and what followed.
+                    failed = None;
                     ready = self.ready(groups, waited.number).await?;
                     continue;
                 };
@@ -300,17 +304,23 @@ impl Send<'_> {
                 self.add(&waited);
             }
             before = sent?;
-            ready = next?;
+            ready = next.unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            });
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Reads the changes of a group and makes requests of them; `None` behind the last group.
     async fn ready(&self, groups: &[Group], number: usize) -> Result<Option<Ready>, Error> {
         let Some(group) = groups.get(number) else { return Ok(None) };
-        let Computed { changes, newest, read } = changes(self.origin, &self.statement, &self.input, group).await?;
-        let encoded = self.sink.encode(changes).await.map_err(self.in_write())?;
-        Ok(Some(Ready { number, encoded, newest, read }))
+        let ready = async {
+            let Computed { changes, newest, read } = changes(self.origin, &self.statement, &self.input, group).await?;
+            let encoded = self.sink.encode(changes).await.map_err(self.in_write())?;
+            Ok(Some(Ready { number, encoded, newest, read }))
+        };
+        unless_stopped(&self.context.shutdown, ready).await?
     }
 
     /// Sends a group, up to the last acknowledgement.
@@ -318,6 +328,7 @@ impl Send<'_> {
     async fn deliver(&self, ready: Ready, groups: &[Group], progress: &dyn Progress) -> Result<Sent, Error> {
         let shutdown = &self.context.shutdown;
         shutdown.check()?;
+        self.context.lake.confirm_hold()?;
         let delivered = self.sink.deliver(&ready.encoded, progress, shutdown).await.map_err(self.in_write())?;
         Ok(Sent { number: ready.number, newest: ready.newest, read: ready.read, delivered })
     }

@@ -141,6 +141,7 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(ended.status.success(), "{log}");
     assert!(log.matches(" again").count() > 10, "it was disturbed: {log}");
+    assert!(log.contains("a node was started anew: send all of it again"), "{log}");
     // What it had acknowledged before it was killed is not sent again.
     assert_eq!(cells_in(state.address(), Some(ADMIN), &t.keyspace).await, whole);
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::row_keys::RowKeys;
 use crate::sql::conformed;
 
-/// Rows that are folded at a time take about this, or as much as what they were folded to so far where that is more.
+/// New rows that are folded at a time take about this, or a quarter of what was folded so far where that is more.
 const CHUNK_BYTES: usize = 256 << 20;
 
 /// What becomes of the columns of a group.
@@ -74,9 +74,9 @@ impl Grouping {
         for rows in rows {
             new += slice_bytes(&rows).map_err(Error::arrow("fold rows"))?;
             chunk.push(conformed(&rows, &self.schema)?);
-            // What was folded is gone through again each time, so as much as that has to have come: all in all, each row is folded
-            // a few times at most.
-            if new > CHUNK_BYTES.max(folded) {
+            // What was folded is gone through again each time, so a part of that has to have come: all in all, each row is folded
+            // a few times.
+            if new > CHUNK_BYTES.max(folded / 4) {
                 // Folding again what was folded before gives the same as folding all at once.
                 let rows = self.folded(&chunk).map_err(Error::arrow("fold rows"))?;
                 (new, folded) = (0, slice_bytes(&rows).map_err(Error::arrow("fold rows"))?);
