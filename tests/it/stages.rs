@@ -107,8 +107,8 @@ types = { id = "uuid" }
 async fn versions_before_one_that_cannot_be_sent_are_there_and_count() {
     let t = TestPipeline::written("visits", &[("pipeline.toml", VISITS), ("visits.sql", "SELECT id, day FROM visits")]).await;
     let id = |day: u32| if day == 3 { "nobody".to_owned() } else { format!("00000000-0000-0000-0000-00000000000{day}") };
-    let lines: String = (1..=5).map(|day| format!("{},2024-01-0{day}\n", id(day))).collect();
-    t.serve_at("visits", format!("id,day\n{lines}"));
+    let lines: Vec<String> = (1..=5).map(|day| format!("{},2024-01-0{day}", id(day))).collect();
+    t.serve_at("visits", format!("id,day\n{}\n", lines.join("\n")));
     for stage in &CHAIN[..3] {
         t.stage(*stage).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }
