@@ -19,6 +19,8 @@ use model::operations::{OPERATIONS_SCHEMA, Overview, Reading, Rejects, RunRecord
 use model::plan::RunPlan;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::answer::holds;
 use crate::cursor::Fingerprint;
@@ -103,10 +105,14 @@ fn seconds(instant: DateTime<Utc>) -> f64 {
 }
 
 impl Service {
-    /// Takes who looks at the lake; without anybody there is no operations API.
+    /// Takes who looks at the lake; without anybody there is no operations API. They look in the runtime of the caller: that takes
+    /// a thread for long, so it is none of those that answer applications.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     #[must_use]
     pub fn with_operations(mut self, operations: Arc<dyn Operations>) -> Self {
-        self.operations = Some(operations);
+        self.operations = Some((operations, Handle::current()));
         self
     }
 
@@ -116,7 +122,7 @@ impl Service {
     }
 
     pub(crate) fn operations_routes(&self) -> Vec<Route> {
-        let Some(operations) = &self.operations else { return Vec::new() };
+        let Some((operations, home)) = &self.operations else { return Vec::new() };
         let of = || Arc::clone(operations);
         let seen = of();
         let status = get(async move |request: Parts| answer(&request, &*seen.overview()));
@@ -130,13 +136,32 @@ impl Service {
             let found = seen.run(id).await?.ok_or_else(|| Problem::new(Code::NotFound, "no run of that name is on record"))?;
             Ok(answer(&request, &found))
         });
-        let seen = of();
-        let rejects =
-            get(async move |request: Parts| -> Result<Response, Problem> { Ok(answer(&request, &*seen.rejects().await?)) });
-        let seen = of();
-        let plan = get(async move |request: Parts| -> Result<Response, Problem> { Ok(answer(&request, &*seen.plan().await?)) });
+        let (seen, there) = (of(), home.clone());
+        let rejects = get(async move |request: Parts| -> Result<Response, Problem> {
+            let seen = Arc::clone(&seen);
+            Ok(answer(&request, &*looked(&there, async move { seen.rejects().await }).await?))
+        });
+        let (seen, there) = (of(), home.clone());
+        let plan = get(async move |request: Parts| -> Result<Response, Problem> {
+            let seen = Arc::clone(&seen);
+            Ok(answer(&request, &*looked(&there, async move { seen.plan().await }).await?))
+        });
         [("status", status), ("runs", runs), ("runs/{id}", run), ("rejects", rejects), ("plan", plan)].map(route).into()
     }
+}
+
+/// What came of looking elsewhere; it ends with the request.
+async fn looked<T: Send + 'static>(
+    there: &Handle,
+    looking: impl Future<Output = Result<T, Unanswered>> + Send + 'static,
+) -> Result<T, Unanswered> {
+    let mut alone = JoinSet::new();
+    alone.spawn_on(looking, there);
+    let came = alone.join_next().await.expect("it was begun");
+    came.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Unanswered("the server is ending".to_owned())),
+    })
 }
 
 fn route((path, handler): (&str, MethodRouter)) -> Route {

@@ -8,6 +8,7 @@ use cassandra::Store;
 use cassandra::lookup;
 use model::definition::{Page, PipelineClock};
 use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
 
 use crate::ask::Asker;
 use crate::cursor::Signer;
@@ -16,14 +17,15 @@ use crate::freshness::Freshnesses;
 use crate::keys::live::CursorSecret;
 use crate::operations::Operations;
 use crate::problem::{Code, Problem};
-use crate::server::Admission;
+use crate::server::{Admission, place};
 
 /// The endpoints of a pipeline. Answers 503 until [`Service::connect`] was called.
 pub struct Service {
     pub(crate) pipeline: String,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) pages: Vec<Page>,
-    pub(crate) operations: Option<Arc<dyn Operations>>,
+    /// Who looks at the lake, and where.
+    pub(crate) operations: Option<(Arc<dyn Operations>, Handle)>,
     pub(crate) clock: PipelineClock,
     admission: Admission,
     /// Within which an answer must be there.
@@ -37,13 +39,15 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// Cassandra, with what is asked of it.
 pub(crate) struct Connected {
-    askers: HashMap<Arc<str>, Asker>,
+    /// Of each thread that answers.
+    askers: Vec<HashMap<Arc<str>, Asker>>,
     pub(crate) freshness: Freshnesses,
 }
 
 impl Connected {
     pub(crate) fn asker(&self, endpoint: &str) -> &Asker {
-        self.askers.get(endpoint).expect("there is one for each endpoint")
+        let of_thread = &self.askers[place() % self.askers.len()];
+        of_thread.get(endpoint).expect("there is one for each endpoint")
     }
 }
 
@@ -62,15 +66,23 @@ impl Service {
         }
     }
 
-    /// Takes a connected Cassandra, once every endpoint's first statement could be prepared there.
-    pub async fn connect(&self, store: &Store) -> Result<(), lookup::Error> {
-        let lookup = store.prepare_freshness().await?;
+    /// Takes a connected Cassandra for each thread that answers, in their order, once every endpoint's first statement could be
+    /// prepared there.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub async fn connect(&self, stores: &[Store]) -> Result<(), lookup::Error> {
+        let lookup = stores[0].prepare_freshness().await?;
         let freshness = Freshnesses::new(lookup, self.endpoints.iter().map(|endpoint| endpoint.table.clone()));
-        let mut askers = HashMap::new();
-        for endpoint in &self.endpoints {
-            let asker = Asker::new(Arc::clone(endpoint), store.clone());
-            asker.prepare().await?;
-            askers.insert(Arc::clone(&endpoint.name), asker);
+        let mut askers = Vec::with_capacity(stores.len());
+        for store in stores {
+            let mut of_thread = HashMap::new();
+            for endpoint in &self.endpoints {
+                let asker = Asker::new(Arc::clone(endpoint), store.clone());
+                asker.prepare().await?;
+                of_thread.insert(Arc::clone(&endpoint.name), asker);
+            }
+            askers.push(of_thread);
         }
         let connected = Connected { askers, freshness };
         *self.connected.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(connected));

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 
+use chrono::Timelike as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +18,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::profile::{Ours, Profile};
 use crate::settings::{LogFormat, TalkArgs};
+
+/// Bytes of what a line says beside its message; longer ones grow.
+const USUAL_LENGTH: usize = 320;
 
 /// Spans of a profile are no logs. What the driver and the readers and writers of Delta logs say is in the errors that they return, and that bytes have no
 /// statistics is no news; a filter that names them (`scylla=info`) shows them all the same.
@@ -57,23 +61,25 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = Line::default();
+        let mut line = Line::new();
         event.record(&mut line);
         let metadata = event.metadata();
         match *metadata.level() {
-            Level::ERROR => write!(writer, "error: ")?,
-            Level::WARN => write!(writer, "warning: ")?,
+            Level::ERROR => writer.write_str("error: ")?,
+            Level::WARN => writer.write_str("warning: ")?,
             level => {
-                let now = chrono::Utc::now().format("%H:%M:%S%.3f");
-                write!(writer, "{now} {} {}: ", level.as_str().to_ascii_lowercase(), metadata.target())?;
+                let now = chrono::Utc::now().time();
+                let (hour, minute, second, milli) = (now.hour(), now.minute(), now.second(), now.nanosecond() / 1_000_000);
+                let level = level.as_str().to_ascii_lowercase();
+                write!(writer, "{hour:02}:{minute:02}:{second:02}.{milli:03} {level} {}: ", metadata.target())?;
             }
         }
         writeln!(writer, "{line}")
     }
 }
 
-/// The fields of one event.
-#[derive(Default)]
+/// The fields of one event. Texts are taken as they are, without the machinery of formatting: of a served request this line is
+/// written each time.
 struct Line {
     message: String,
     /// Why: said right after the message.
@@ -83,36 +89,57 @@ struct Line {
 
 impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.record(field, &value);
+        self.record(field, |out| out.push_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record(field, &format_args!("{value:?}"));
+        self.record(field, |out| {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "{value:?}");
+        });
     }
 }
 
 impl Line {
-    fn record(&mut self, field: &Field, value: &dyn fmt::Display) {
-        // Writing to a string cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value}"),
-            "trouble" | "error" => write!(self.cause, ": {value}"),
-            name => {
-                let between = if self.rest.is_empty() { "" } else { ", " };
-                match name.strip_suffix("_ms") {
-                    Some(name) => write!(self.rest, "{between}{name} {value} ms"),
-                    None => write!(self.rest, "{between}{name} {value}"),
+    fn new() -> Self {
+        Self { message: String::new(), cause: String::new(), rest: String::with_capacity(USUAL_LENGTH) }
+    }
+
+    fn record(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        let name = field.name();
+        match name {
+            "message" => write(&mut self.message),
+            "trouble" | "error" => {
+                self.cause.push_str(": ");
+                write(&mut self.cause);
+            }
+            _ => {
+                let rest = &mut self.rest;
+                if !rest.is_empty() {
+                    rest.push_str(", ");
+                }
+                let unit = name.strip_suffix("_ms");
+                rest.push_str(unit.unwrap_or(name));
+                rest.push(' ');
+                write(rest);
+                if unit.is_some() {
+                    rest.push_str(" ms");
                 }
             }
-        };
+        }
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, cause, rest } = self;
-        write!(f, "{message}{cause}")?;
-        if rest.is_empty() { Ok(()) } else { write!(f, " ({rest})") }
+        f.write_str(&self.message)?;
+        f.write_str(&self.cause)?;
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" (")?;
+        f.write_str(&self.rest)?;
+        f.write_str(")")
     }
 }
 

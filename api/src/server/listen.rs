@@ -1,4 +1,4 @@
-//! Accepts connections, within a bound, until it is told to stop.
+//! Accepts connections, within a bound, and hands them to the threads that answer, until it is told to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics::{counter, gauge};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Error;
 use super::connection::{Patience, Serving};
+use super::threads::Threads;
 use super::tls::Certificates;
 use crate::layers::Peer;
 use crate::metrics::{CONNECTIONS, CONNECTIONS_ENDED};
@@ -51,6 +52,7 @@ impl Listener {
     /// Ends when it was told to stop and all connections have ended, or `drain` later.
     pub(super) async fn serve(
         self,
+        threads: &Threads,
         router: Router,
         patience: Arc<Patience>,
         most: usize,
@@ -71,11 +73,16 @@ impl Listener {
             match accepted {
                 Ok(_) if connections.len() >= most => counter!(CONNECTIONS_ENDED, "reason" => "too_many").increment(1),
                 Ok((stream, peer)) => {
+                    // Its new thread has to be the one that is told what comes.
+                    let Ok(stream) = stream.into_std() else { continue };
                     let (serving, tls) = (serving.clone(), tls.clone());
-                    connections.spawn(async move {
-                        let _counted = Counted::new();
+                    let (runtime, seat) = threads.seat();
+                    let answering = async move {
+                        let _held = (seat, Counted::new());
+                        let Ok(stream) = TcpStream::from_std(stream) else { return };
                         serving.connection(stream, Peer(peer), tls).await;
-                    });
+                    };
+                    connections.spawn_on(answering, runtime);
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {

@@ -14,6 +14,7 @@ mod io;
 mod listen;
 mod origin;
 mod settings;
+mod threads;
 pub mod tls;
 
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ pub use connection::Patience;
 pub use error::Error;
 pub use origin::{NoOrigin, Origin};
 pub use settings::Settings;
+pub use threads::Threads;
+pub(crate) use threads::place;
 
 use crate::health::{Readiness, live_response};
 pub use crate::layers::App;
@@ -43,6 +46,7 @@ use listen::Listener;
 #[derive(Debug)]
 pub struct Server {
     settings: Settings,
+    threads: Threads,
     listener: Listener,
     metrics_listener: Option<Listener>,
     readiness: Readiness,
@@ -53,7 +57,7 @@ pub struct Server {
 const UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Server {
-    /// Takes the ports and reads the certificate; connections wait in the system's queue until [`Server::run`].
+    /// Takes the ports, starts the threads and reads the certificate; connections wait in the system's queue until [`Server::run`].
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
         if let Admission::Keys(keys) = &settings.admission
             && !settings.address.ip().is_loopback()
@@ -67,8 +71,9 @@ impl Server {
             Some(address) => Some(Listener { socket: bound(address).await?, tls: None }),
             None => None,
         };
+        let threads = Threads::start(settings.threads).map_err(Error::Threads)?;
         let metrics = Metrics::install();
-        Ok(Self { settings, listener, metrics_listener, readiness: Readiness::default(), metrics })
+        Ok(Self { settings, threads, listener, metrics_listener, readiness: Readiness::default(), metrics })
     }
 
     /// Where it listens, also where port 0 was asked for.
@@ -80,6 +85,11 @@ impl Server {
         self.metrics_listener.as_ref().map(Listener::address).transpose()
     }
 
+    /// Those that will answer: what a request waits for is best waited for there.
+    pub fn threads(&self) -> Threads {
+        self.threads.clone()
+    }
+
     /// What `/readyz` tells; the parts that the routes stand on are added here.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
@@ -87,7 +97,7 @@ impl Server {
 
     /// Answers until `shutdown` is there, then ends in order.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { settings, listener, metrics_listener, readiness, metrics } = self;
+        let Self { settings, threads, listener, metrics_listener, readiness, metrics } = self;
         let part = readiness.part("server");
         let router = stack::build(app, &settings, &readiness);
         // Each ends when this is dropped.
@@ -102,8 +112,11 @@ impl Server {
         let patience = Arc::new(settings.patience.clone());
         if let Some(listener) = metrics_listener {
             let router = metrics_router(metrics.clone(), readiness.clone());
-            let serving = listener.serve(router, patience.clone(), METRICS_CONNECTIONS, settings.drain, stopped.clone());
-            beside.spawn(serving);
+            let (patience, stopped) = (patience.clone(), stopped.clone());
+            // They answer also where all threads are busy.
+            beside.spawn(async move {
+                listener.serve(&Threads::here(), router, patience, METRICS_CONNECTIONS, settings.drain, stopped).await;
+            });
         }
         beside.spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
@@ -112,7 +125,7 @@ impl Server {
                 metrics.upkeep();
             }
         });
-        let serving = listener.serve(router, patience, settings.connections, settings.drain, stopped);
+        let serving = listener.serve(&threads, router, patience, settings.connections, settings.drain, stopped);
         let ending = async {
             part.ok();
             shutdown.await;

@@ -1,6 +1,7 @@
 //! What a server may do, and how much of it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -14,6 +15,8 @@ use crate::layers::bounds::Bounds;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub address: SocketAddr,
+    /// Threads that answer.
+    pub threads: NonZeroUsize,
     pub tls: Option<TlsFiles>,
     /// Of `/metrics`, `/livez` and `/readyz`, in plain; `None` for none.
     pub metrics_address: Option<SocketAddr>,
@@ -44,6 +47,7 @@ impl Settings {
         let failure_rate = Rate::new(FAILURES_PER_SECOND, std::num::NonZeroU32::new(FAILURES_AT_ONCE));
         Self {
             address,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             tls: None,
             metrics_address: None,
             admission,

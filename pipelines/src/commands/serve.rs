@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use api::health::Part;
 use api::keys::{Keys, Rate};
 use api::server::tls::TlsFiles;
-use api::server::{Admission, Origin, Server, Settings};
+use api::server::{Admission, Origin, Server, Settings, Threads};
 use api::{Operations, Service};
 use cassandra::Store;
 use clap::Args;
@@ -202,7 +202,10 @@ async fn served(args: ServeArgs) -> Result<(), Error> {
         parts.statements.ok();
         tokio::spawn(std::future::ready(()))
     } else {
-        tokio::spawn(keep_connected(Arc::clone(&service), cassandra, parts, pipeline.name.clone(), Arc::clone(&onlooker)))
+        let threads = server.threads();
+        let keeping =
+            keep_connected(Arc::clone(&service), cassandra, threads, parts, pipeline.name.clone(), Arc::clone(&onlooker));
+        tokio::spawn(keeping)
     };
     let looking = tokio::spawn(async move { onlooker.look_on().await });
     let pages = if args.api_only { "what there is, is at /openapi.json" } else { "the dashboard is at /, the API at /docs" };
@@ -292,6 +295,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 async fn keep_connected(
     service: Arc<Service>,
     settings: cassandra::Settings,
+    threads: Threads,
     parts: Parts,
     pipeline: String,
     onlooker: Arc<Onlooker>,
@@ -305,9 +309,13 @@ async fn keep_connected(
         }
         part.down(shown);
     };
-    let store = loop {
-        match Store::connect(&settings, ONE_TRY, |_| {}).await {
-            Ok(store) => break store,
+    let connect = || {
+        let settings = settings.clone();
+        async move { Store::connect(&settings, ONE_TRY, |_| {}).await }
+    };
+    let stores = loop {
+        match threads.on_each(connect).await.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(stores) => break stores,
             Err(error) => {
                 onlooker.disconnected(&with_causes(&error));
                 tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
@@ -316,15 +324,15 @@ async fn keep_connected(
         tokio::time::sleep(PAUSE).await;
     };
     parts.cassandra.ok();
-    onlooker.connected(&store);
-    while let Err(error) = service.connect(&store).await {
+    onlooker.connected(&stores[0]);
+    while let Err(error) = service.connect(&stores).await {
         onlooker.unprepared(&with_causes(&error));
         let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
         tell(&parts.statements, shown(error.failure(), NO_TABLES), reason);
         tokio::time::sleep(PAUSE).await;
     }
     parts.statements.ok();
-    onlooker.connected(&store);
+    onlooker.connected(&stores[0]);
     tracing::info!("ready");
     loop {
         tokio::time::sleep(PAUSE).await;
@@ -332,7 +340,7 @@ async fn keep_connected(
         match service.probe().await {
             Ok(()) => {
                 parts.cassandra.ok();
-                onlooker.connected(&store);
+                onlooker.connected(&stores[0]);
                 onlooker.answered(asked.elapsed());
             }
             Err(error) => {
