@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use model::definition::{RawTable, UseCaseTable};
 use model::plan::Known;
+use model::position::TableVersion;
 use model::report::{Beside, Outcome, StageName, StageReport};
 use zones::beside::both;
 use zones::changes::{Group, changes_of, grouped};
 use zones::delta::{CommitContent, ReadPlan, Since, Table};
 use zones::query::Input;
-use zones::use_case::{Merged, RawChanges, Touched, UseCase, Versions, query};
+use zones::use_case::{Footprint, Merged, Prepared, RawChanges, Selected, Touched, UseCase, Versions, query};
 use zones::{Error as LakeError, raw};
 
 use super::{ATTEMPTS, contended, open_table, pause};
@@ -68,24 +69,18 @@ async fn fold(
     let groups = grouped(commits, batch_rows);
     let planned: Option<u64> = groups.iter().flat_map(|group| &group.commits).map(rows_changed).sum();
     progress.expect(groups.iter().map(|group| group.rows).sum());
-    let columns = target.input_columns(&raw);
+    let merging = Merging { context, raw: &raw, columns: target.input_columns(&raw) };
     let mut ahead = match groups.first() {
-        Some(first) => Some(changes(&raw, first, &columns).await),
+        Some(first) => Some(merging.look_ahead(&target, first, None).await),
         None => None,
     };
     for (number, group) in groups.iter().enumerate() {
         context.shutdown.check()?;
-        let changes_of_group = ahead.take().expect("read while the group before was merged")?;
-        let read_ahead = async || match groups.get(number + 1) {
-            Some(next) => Some(changes(&raw, next, &columns).await),
-            None => None,
-        };
-        let merging = Box::pin(merge(context, &raw, &mut target, group, changes_of_group));
-        let (merged, next) = both(merging, read_ahead).await;
-        let (merged, read) = merged?;
-        add(report, merged, read);
+        let looked = ahead.take().expect("looked at while the group before was written")?;
+        let merged = Box::pin(merging.merge(&mut target, group, looked, groups.get(number + 1))).await?;
+        add(report, merged.merged, merged.read);
         progress.advance(group.rows);
-        ahead = next;
+        ahead = merged.ahead;
     }
     if let Some(planned) = planned.filter(|_| !groups.is_empty()) {
         report.planned.rows = Some(Beside::new(planned, Known::Exact, report.counts.read));
@@ -97,42 +92,98 @@ async fn fold(
     Ok(())
 }
 
-/// What raw versions changed.
-async fn changes(raw: &Table, group: &Group, columns: &ReadPlan) -> Result<RawChanges, Error> {
-    let mut changes = RawChanges::default();
-    for commit in &group.commits {
-        let of_commit = changes_of(raw, commit, columns).await?;
-        changes.added.extend(of_commit.upserts);
-        changes.removed.extend(of_commit.deletes);
-    }
-    Ok(changes)
+/// Raw versions on their way into a table, a group of them after the other: while the files of one are written, the next one is read and
+/// prepared as far as it does not depend on them.
+struct Merging<'m> {
+    context: &'m Context,
+    raw: &'m Table,
+    columns: ReadPlan,
 }
 
-#[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
-async fn merge(
-    context: &Context,
-    raw: &Table,
-    target: &mut UseCase<'_>,
-    group: &Group,
-    changes: RawChanges,
-) -> Result<(Merged, u64), Error> {
-    let read = changes.added.iter().chain(&changes.removed).map(|rows| rows.num_rows() as u64).sum();
-    // Only needed where rows went: the keys that they had are folded anew as of this version.
-    let raw_then = if changes.removed.is_empty() { raw.clone() } else { raw.at(group.last()).await? };
-    let versions = Versions { input_id: raw.id(), first: group.first(), last: group.last() };
-    let before = target.position().await?;
-    let mut attempt = 1;
-    loop {
-        match target.merge(changes.clone(), &raw_then, versions, context.now).await {
-            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
-            merged => return Ok((merged.map_err(|error| contended(error, target.table(), "merging"))?, read)),
+/// What is known of a group before its turn.
+struct Ahead {
+    selected: Selected,
+    /// Where it touches nothing of the group before.
+    prepared: Option<Prepared>,
+}
+
+struct Done {
+    merged: Merged,
+    /// Raw rows.
+    read: u64,
+    /// Of the group after it, if there is one.
+    ahead: Option<Result<Ahead, Error>>,
+}
+
+impl Merging<'_> {
+    async fn look_ahead(&self, target: &UseCase<'_>, group: &Group, before: Option<&Footprint>) -> Result<Ahead, Error> {
+        let mut changes = RawChanges::default();
+        for commit in &group.commits {
+            let of_commit = changes_of(self.raw, commit, &self.columns).await?;
+            changes.added.extend(of_commit.upserts);
+            changes.removed.extend(of_commit.deletes);
         }
-        attempt += 1;
-        target.refresh().await?;
-        // Compaction moves no position. Who did, folded these versions already: once more would count them twice.
-        if target.position().await? != before {
-            return Err(LakeError::Contended { table: target.table().name().to_owned(), step: "merging", attempts: 1 }.into());
+        let selected = target.select(changes).await?;
+        let prepared = match before {
+            Some(before) => target.prepare_beside(&selected, before, self.context.now).await?,
+            None => None,
+        };
+        Ok(Ahead { selected, prepared })
+    }
+
+    #[tracing::instrument(target = "profile", level = "trace", name = "micro-batch", skip_all, fields(of = group.to_string(), rows = group.rows))]
+    async fn merge(&self, target: &mut UseCase<'_>, group: &Group, looked: Ahead, next: Option<&Group>) -> Result<Done, Error> {
+        let now = self.context.now;
+        let Ahead { selected, prepared } = looked;
+        let raw_then = if selected.folds_anew() { self.raw.at(group.last()).await? } else { self.raw.clone() };
+        let versions = Versions { input_id: self.raw.id(), first: group.first(), last: group.last() };
+        let before = (target.table().version(), target.position().await?);
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => target.prepare(&selected, &raw_then, now).await?,
+        };
+        let footprint = prepared.footprint();
+        let writing = Box::pin(target.write_prepared(prepared, versions, now));
+        let looking = async || match next {
+            Some(next) => Some(self.look_ahead(target, next, Some(&footprint)).await),
+            None => None,
+        };
+        let (written, mut ahead) = both(writing, looking).await;
+        let merged = match target.commit(written?).await {
+            Err(error) if error.is_conflict() => self.merge_again(target, &selected, &raw_then, versions, before.1).await?,
+            merged => merged.map_err(|error| contended(error, target.table(), "merging"))?,
+        };
+        if merged.version.0 != before.0.0 + 1 {
+            // Another writer was there: what was prepared may be of another table than this is now.
+            if let Some(Ok(ahead)) = &mut ahead {
+                ahead.prepared = None;
+            }
         }
+        Ok(Done { merged, read: selected.read, ahead })
+    }
+
+    /// After another writer's commit.
+    async fn merge_again(
+        &self,
+        target: &mut UseCase<'_>,
+        selected: &Selected,
+        raw_then: &Table,
+        versions: Versions<'_>,
+        position: Option<TableVersion>,
+    ) -> Result<Merged, Error> {
+        for attempt in 1..ATTEMPTS {
+            pause(attempt).await;
+            target.refresh().await?;
+            // Compaction moves no position. Who did, folded these versions already: once more would count them twice.
+            if target.position().await? != position {
+                return Err(LakeError::Contended { table: target.table().name().to_owned(), step: "merging", attempts: 1 }.into());
+            }
+            match target.merge(selected, raw_then, versions, self.context.now).await {
+                Err(error) if error.is_conflict() && attempt + 1 < ATTEMPTS => {}
+                merged => return Ok(merged.map_err(|error| contended(error, target.table(), "merging"))?),
+            }
+        }
+        unreachable!("the last attempt returns")
     }
 }
 

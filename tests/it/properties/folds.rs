@@ -101,9 +101,10 @@ SELECT k, min(ts) AS first_ts, max(ts) AS last_ts, min(n) AS low, max(n) AS high
        last_value(op ORDER BY ts, op) AS last_op, count(*) AS events
 FROM events GROUP BY k";
 
-const SQL: [(&str, &str); 4] = [
+const SQL: [(&str, &str); 5] = [
     ("rows.sql", ROWS_SQL),
     ("grouped.sql", GROUPED_SQL),
+    ("daily.sql", "SELECT k, day, ts AS last_ts, n AS total, op AS last_op, 1 AS events FROM events"),
     (
         "days.sql",
         "SELECT day, count(DISTINCT k) AS ks, count(*) AS events, sum(n) AS total, min(text) AS low FROM events GROUP BY day",
@@ -171,6 +172,19 @@ partition_by = "last_text"
 batch_rows = {merge_rows}
 [use_case.grouped.columns]
 {COLUMNS}
+# Its keys say themselves where their rows are: days that come one after the other are merged with the next one prepared.
+[use_case.daily]
+from = "events"
+sql = "daily.sql"
+key = ["k", "day"]
+partition_by = "day"
+batch_rows = {merge_rows}
+delete_when = "last_op = 'del'"
+[use_case.daily.columns]
+last_ts = {{ fold = "max" }}
+total   = {{ fold = "sum" }}
+last_op = {{ fold = "last", by = "last_ts" }}
+events  = {{ fold = "sum" }}
 [use_case.days]
 mode = "view"
 from = "events"
@@ -277,6 +291,19 @@ async fn compare(lake: &CaseLake, events: &BTreeSet<Event>) {
     let live = keys.iter().filter(|(_, folded)| !folded.is_deleted());
     assert_eq!(lake.sql(&folded_query("live")).await, once(live.clone().map(|(key, folded)| folded.row(key))), "live");
 
+    let daily = by(events, |event| (event.key, event.at / 3)).into_iter();
+    let daily = daily.map(|(group, events)| (group, Folded::of(events.into_iter()))).filter(|(_, folded)| !folded.is_deleted());
+    let daily = daily.map(|((key, day), folded)| {
+        let total = folded.numbers.iter().copied().reduce(|one, other| one + other);
+        format!(
+            "{key} | 2024-01-{:02} | {} | {}",
+            day + 1,
+            total.map_or("null".to_owned(), |total| total.to_string()),
+            folded.events
+        )
+    });
+    assert_eq!(lake.sql("SELECT k, day, total, events FROM daily").await, once(daily), "daily");
+
     let days = by(events, |event| event.at / 3).into_iter().map(|(day, events)| {
         let keys: BTreeSet<_> = events.iter().map(|event| event.key).collect();
         let folded = Folded::of(events.iter().copied());
@@ -324,10 +351,9 @@ proptest! {
             }
             lake.run().await;
             compare(&lake, &arrived).await;
-            for (zone, table) in
-                [("raw", "events"), ("use_case", "live"), ("use_case", "grouped"), ("use_case", "days"), ("use_case", "texts")]
-            {
-                lake.expect_feed_makes_table(zone, table, Columns::All).await;
+            lake.expect_feed_makes_table("raw", "events", Columns::All).await;
+            for table in ["live", "grouped", "daily", "days", "texts"] {
+                lake.expect_feed_makes_table("use_case", table, Columns::All).await;
             }
             let again = lake.run().await;
             prop_assert!(again.iter().all(|stage| stage.commits == 0), "a run with nothing to do commits: {again:#?}");

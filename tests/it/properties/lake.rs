@@ -76,6 +76,10 @@ impl CaseLake {
         std::fs::write(self.folder.path().join("files").join(name), content).unwrap();
     }
 
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("lake")
     }

@@ -4,6 +4,7 @@
 //! then on. `PROPTEST_CASES` asks for more cases, `PROPTEST_RNG_SEED` for the same ones. CONTRIBUTING.md says how to go on from a
 //! failure.
 
+mod ahead;
 mod bounds;
 mod decoders;
 mod definitions;

@@ -1,6 +1,6 @@
 //! The new rows of some keys take the place of the stored ones: what came, changed and went, as one commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array, make_comparator};
@@ -14,6 +14,7 @@ use deltalake::writer::DeltaWriter;
 use futures::{StreamExt, TryStreamExt, stream};
 use model::crash;
 use model::position::TableVersion;
+use object_store::path::Path;
 
 use super::{UseCase, with_load_times};
 use crate::beside::both;
@@ -55,14 +56,22 @@ pub(super) struct Hit {
     others: Option<Vec<RecordBatch>>,
 }
 
+impl Hit {
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+}
+
 /// New rows beside the rows that they replace.
-struct Difference {
+pub(super) struct Difference {
     /// With load times.
     inserted: RecordBatch,
     before: RecordBatch,
     after: RecordBatch,
     deleted: RecordBatch,
     unchanged: u64,
+    /// The load time of what came or changed, and the write time of its commit.
+    pub(super) write_time: i64,
 }
 
 impl Difference {
@@ -89,6 +98,16 @@ pub(super) struct Account {
     pub(super) tombstones: Vec<String>,
     /// Whether files of other partitions than those of the merge were left alone.
     pub(super) is_pruned: bool,
+}
+
+/// A commit whose files are written: it counts from [`UseCase::commit`] on.
+pub struct Written {
+    commit: Commit,
+    /// The keys of its rows, for the key directory.
+    keys: BTreeMap<PartitionValue, Vec<u64>>,
+    tombstones: Vec<String>,
+    /// What it does; its version is known when it is committed.
+    merged: Merged,
 }
 
 impl UseCase<'_> {
@@ -180,6 +199,19 @@ impl UseCase<'_> {
     ) -> Result<Merged, Error> {
         let write_time = self.table.next_write_time(now).await?;
         let difference = self.difference_to(new, &hits, write_time)?;
+        let written = self.write(difference, hits, partitions, account, now).await?;
+        self.commit(written).await
+    }
+
+    /// Writes the files of a commit. Nothing refers to them yet.
+    pub(super) async fn write(
+        &self,
+        difference: Difference,
+        hits: Vec<Hit>,
+        partitions: BTreeSet<PartitionValue>,
+        account: Account,
+        now: i64,
+    ) -> Result<Written, Error> {
         let looked_into = self.table.files(Some(&partitions).filter(|_| account.is_pruned))?;
         crash::point("merge/files:before");
         let mut commit = self.written(&difference, hits).await?;
@@ -190,7 +222,7 @@ impl UseCase<'_> {
         commit.merge = Some(MergeNote { key: self.definition.key.clone(), partitions });
         commit.note = CommitNote {
             definition: self.definition.fold_hash(),
-            write_time,
+            write_time: difference.write_time,
             run: Some(now),
             tombstones: account.tombstones.clone(),
             changed: Some(difference.counts()),
@@ -198,7 +230,24 @@ impl UseCase<'_> {
         };
 
         let changed = concat(&[&difference.inserted, &difference.after])?;
-        let new_keys = self.places.of(&self.table, &changed, &self.key_columns)?;
+        let keys = self.places.of(&self.table, &changed, &self.key_columns)?;
+        let merged = Merged {
+            version: self.table.version(),
+            inserted: difference.inserted.num_rows() as u64,
+            updated: difference.after.num_rows() as u64,
+            deleted: difference.deleted.num_rows() as u64,
+            unchanged: difference.unchanged,
+            files_rewritten,
+            bytes_rewritten,
+            files_looked_into: looked_into.len() as u64,
+            bytes_looked_into: looked_into.iter().map(|file| file.size).sum(),
+        };
+        Ok(Written { commit, keys, tombstones: account.tombstones, merged })
+    }
+
+    /// Makes a version of what was written.
+    pub async fn commit(&mut self, written: Written) -> Result<Merged, Error> {
+        let Written { commit, keys, tombstones: files, merged } = written;
         let before = self.table.version();
         let is_view = self.fold.is_none();
         if is_view {
@@ -214,25 +263,15 @@ impl UseCase<'_> {
         }
         self.table.confirm_hold()?;
         if version.0 == before.0 + 1 {
-            self.places.add(&new_keys, version)?;
+            self.places.add(&keys, version)?;
         } else {
             // Another writer's commits came in between (compaction, say): the log tells what they added.
             self.catch_up_keys().await?;
         }
         if let Some(tombstones) = &mut self.tombstones {
-            tombstones.files = account.tombstones;
+            tombstones.files = files;
         }
-        Ok(Merged {
-            version,
-            inserted: difference.inserted.num_rows() as u64,
-            updated: difference.after.num_rows() as u64,
-            deleted: difference.deleted.num_rows() as u64,
-            unchanged: difference.unchanged,
-            files_rewritten,
-            bytes_rewritten,
-            files_looked_into: looked_into.len() as u64,
-            bytes_looked_into: looked_into.iter().map(|file| file.size).sum(),
-        })
+        Ok(Merged { version, ..merged })
     }
 
     /// What [`Self::apply`] would do to rows, and the files that it would rewrite; writes nothing.
@@ -249,7 +288,7 @@ impl UseCase<'_> {
         Ok((difference.counts(), rewritten))
     }
 
-    fn difference_to(&self, new: &RecordBatch, hits: &[Hit], write_time: i64) -> Result<Difference, Error> {
+    pub(super) fn difference_to(&self, new: &RecordBatch, hits: &[Hit], write_time: i64) -> Result<Difference, Error> {
         let stored = hits.iter().map(|hit| hit.rows.clone()).collect::<Vec<_>>();
         let stored = concat_batches(self.table.schema(), &stored).map_err(Error::arrow("put rows together"))?;
         self.difference(new, &stored, write_time)
@@ -299,7 +338,7 @@ impl UseCase<'_> {
         let after = taken(new, changed)?;
         let changed_now = now(after.num_rows());
         let after = with_columns(&after, &schema, [since, changed_now])?;
-        Ok(Difference { inserted, before, after, deleted, unchanged })
+        Ok(Difference { inserted, before, after, deleted, unchanged, write_time })
     }
 
     fn repeated_key(&self, rows: &RecordBatch, row: u32) -> Error {

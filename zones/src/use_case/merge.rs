@@ -9,8 +9,9 @@ use model::counts::Counts;
 use model::crash;
 use model::definition::Origin;
 use model::position::TableVersion;
+use object_store::path::Path;
 
-use super::apply::{Account, Hit, KeySet, Merged, Wanted};
+use super::apply::{Account, Difference, Hit, KeySet, Merged, Wanted, Written};
 use super::places::sorted_hashes;
 use super::{Fold, UseCase};
 use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, ReadPlan, Table};
@@ -48,6 +49,60 @@ pub struct Rehearsal {
     pub rewritten: Vec<DataFile>,
 }
 
+/// What raw versions bring, before anything of the table was looked at.
+pub struct Selected {
+    rows: SelectedRows,
+    /// Of the keys of the rows ([`super::places::Places::hashed`]).
+    hashes: Vec<u64>,
+    /// Raw rows that it is of.
+    pub read: u64,
+}
+
+enum SelectedRows {
+    /// As the fold takes them. What they were selected from is not kept.
+    Came(RecordBatch),
+    /// Some went: a row cannot be taken out of a fold, so their keys are folded anew.
+    Went(RawChanges),
+}
+
+impl Selected {
+    /// Whether it takes the raw table as of its version to merge it.
+    pub fn folds_anew(&self) -> bool {
+        matches!(self.rows, SelectedRows::Went(_))
+    }
+}
+
+/// A merge of which all is known; its files are still to be written.
+pub struct Prepared {
+    difference: Difference,
+    deleted: RecordBatch,
+    void: RecordBatch,
+    hits: Vec<Hit>,
+    partitions: BTreeSet<PartitionValue>,
+    hashes: Vec<u64>,
+    read: u64,
+}
+
+/// What a merge that is on its way touches: another one that touches nothing of it can be prepared meanwhile.
+pub struct Footprint {
+    hashes: Vec<u64>,
+    partitions: BTreeSet<PartitionValue>,
+    /// Files that it may write anew.
+    files: BTreeSet<Path>,
+    write_time: i64,
+}
+
+impl Prepared {
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            hashes: self.hashes.clone(),
+            partitions: self.partitions.clone(),
+            files: self.hits.iter().map(|hit| hit.path().clone()).collect(),
+            write_time: self.difference.write_time,
+        }
+    }
+}
+
 /// The new rows of some keys, and what is stored of them.
 struct Outcome {
     there: RecordBatch,
@@ -68,20 +123,79 @@ impl UseCase<'_> {
         ReadPlan::columns(raw, fold.reads())
     }
 
-    /// Folds the changes of raw versions into the table and commits them with the raw version that they reach up to.
+    /// Folds what raw versions bring into the table and commits it with the raw version that they reach up to.
     ///
     /// `raw` is the raw table at the last of the versions; it is read only where rows were removed. `now` is in microseconds. A
     /// batch that changes nothing still makes a commit, which records the position.
-    pub async fn merge(&mut self, changes: RawChanges, raw: &Table, versions: Versions<'_>, now: i64) -> Result<Merged, Error> {
+    pub async fn merge(&mut self, selected: &Selected, raw: &Table, versions: Versions<'_>, now: i64) -> Result<Merged, Error> {
+        let prepared = self.prepare(selected, raw, now).await?;
+        let written = self.write_prepared(prepared, versions, now).await?;
+        self.commit(written).await
+    }
+
+    /// The first step of a merge, which needs nothing of the table.
+    pub async fn select(&self, changes: RawChanges) -> Result<Selected, Error> {
+        let fold = self.fold.as_ref().expect("a merged table has a fold");
         let read = changes.added.iter().chain(&changes.removed).map(|batch| batch.num_rows() as u64).sum();
+        if !changes.removed.is_empty() {
+            return Ok(Selected { rows: SelectedRows::Went(changes), hashes: Vec::new(), read });
+        }
+        let rows = fold.select(changes.added).await?;
+        let hashes = self.places.hashed(&rows, &self.definition.key)?;
+        Ok(Selected { rows: SelectedRows::Came(rows), hashes, read })
+    }
+
+    /// The second step: what the table has of the keys, and what becomes of it.
+    pub async fn prepare(&self, selected: &Selected, raw: &Table, now: i64) -> Result<Prepared, Error> {
+        let outcome = self.outcome(selected, raw).await?;
+        let write_time = self.table.next_write_time(now).await?;
+        self.prepared(outcome, selected, write_time)
+    }
+
+    /// The second step while another merge is on its way: as if that one was committed. `None` where that makes a difference, or
+    /// may: then it has to be waited for.
+    ///
+    /// What comes of it holds if that merge is the table's next version, and no longer than until another one.
+    pub async fn prepare_beside(&self, selected: &Selected, on_its_way: &Footprint, now: i64) -> Result<Option<Prepared>, Error> {
+        let SelectedRows::Came(rows) = &selected.rows else { return Ok(None) };
+        // Hashes are there before anything is looked up: most often they decide.
+        let there = (on_its_way.hashes.as_slice(), &on_its_way.partitions);
+        if self.has_key_directory() && self.places.may_meet((&selected.hashes, &BTreeSet::new()), there) {
+            return Ok(None);
+        }
+        let partitions = self.places.look_up_hashed(&self.table, rows, &selected.hashes)?;
+        if self.places.may_meet((&selected.hashes, &partitions), there) {
+            return Ok(None);
+        }
+        let outcome = self.outcome_in(rows, partitions).await?;
+        // Rows of these keys may be among those that are on their way to another file.
+        if outcome.hits.iter().any(|hit| on_its_way.files.contains(hit.path())) {
+            return Ok(None);
+        }
+        let write_time = self.table.next_write_time(now).await?.max(on_its_way.write_time + 1);
+        self.prepared(outcome, selected, write_time).map(Some)
+    }
+
+    fn prepared(&self, outcome: Outcome, selected: &Selected, write_time: i64) -> Result<Prepared, Error> {
+        let difference = self.difference_to(&outcome.there, &outcome.hits, write_time)?;
+        let Outcome { deleted, void, hits, touching, partitions, .. } = outcome;
+        let hashes = match &selected.rows {
+            SelectedRows::Came(_) => selected.hashes.clone(),
+            SelectedRows::Went(_) => self.places.hashed(&touching, &self.definition.key)?,
+        };
+        Ok(Prepared { difference, deleted, void, hits, partitions, hashes, read: selected.read })
+    }
+
+    /// The third step: the files of the commit. [`Self::commit`] is the last.
+    pub async fn write_prepared(&self, prepared: Prepared, versions: Versions<'_>, now: i64) -> Result<Written, Error> {
+        let Prepared { difference, deleted, void, hits, partitions, read, .. } = prepared;
         let mut account = self.account(read, versions);
-        let outcome = self.outcome(changes, raw).await?;
         if let Some(tombstones) = &self.tombstones {
             crash::point("merge/tombstones:before");
-            account.tombstones = tombstones.with(&self.table, &outcome.deleted, &outcome.void).await?.files;
+            account.tombstones = tombstones.with(&self.table, &deleted, &void).await?.files;
             crash::point("merge/tombstones:after");
         }
-        self.apply(&outcome.there, outcome.hits, outcome.partitions, account, now).await
+        self.write(difference, hits, partitions, account, now).await
     }
 
     /// Folds the whole of `raw`, at its version, in place of all that the table holds; returns how many raw rows there were.
@@ -126,7 +240,7 @@ impl UseCase<'_> {
 
     /// What [`Self::merge`] of these changes would do to the table as it is now; writes nothing.
     pub async fn rehearse(&self, changes: RawChanges, raw: &Table) -> Result<Rehearsal, Error> {
-        let outcome = self.outcome(changes, raw).await?;
+        let outcome = self.outcome(&self.select(changes).await?, raw).await?;
         let (to_rows, rewritten) = self.would_apply(&outcome.there, &outcome.hits)?;
         let looked_into = self.table.files(Some(&outcome.partitions))?;
         let keys = sorted_hashes(&outcome.touching, &self.definition.key)?;
@@ -134,14 +248,19 @@ impl UseCase<'_> {
     }
 
     /// The new rows of the keys that the changes touch, and the stored ones.
-    async fn outcome(&self, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
-        let fold = self.fold.clone().expect("a merged table has a fold");
-        if !changes.removed.is_empty() {
-            return self.outcome_anew(&fold, changes, raw).await;
-        }
-        let selected = fold.select(changes.added).await?;
-        let partitions = self.places.look_up(&self.table, &self.definition.key, &selected)?;
-        let wanted = Wanted::Keys(KeySet::of(&selected, &self.definition.key)?);
+    async fn outcome(&self, selected: &Selected, raw: &Table) -> Result<Outcome, Error> {
+        let rows = match &selected.rows {
+            SelectedRows::Came(rows) => rows,
+            SelectedRows::Went(changes) => return self.outcome_anew(changes.clone(), raw).await,
+        };
+        let partitions = self.places.look_up_hashed(&self.table, rows, &selected.hashes)?;
+        self.outcome_in(rows, partitions).await
+    }
+
+    /// The same where the partitions are known in which stored rows of the keys can be.
+    async fn outcome_in(&self, selected: &RecordBatch, partitions: BTreeSet<PartitionValue>) -> Result<Outcome, Error> {
+        let fold = self.fold.as_ref().expect("a merged table has a fold");
+        let wanted = Wanted::Keys(KeySet::of(selected, &self.definition.key)?);
         let hits = self.hits(&wanted, Some(&partitions)).await?;
         let mut folding = vec![selected.clone()];
         for hit in &hits {
@@ -156,11 +275,12 @@ impl UseCase<'_> {
         let folded = fold.fold(folding).await?;
         let (there, deleted) = fold.parted(&folded)?;
         let void = deleted.slice(0, 0);
-        Ok(Outcome { there, deleted, void, hits, touching: selected, partitions })
+        Ok(Outcome { there, deleted, void, hits, touching: selected.clone(), partitions })
     }
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
-    async fn outcome_anew(&self, fold: &Fold, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
+    async fn outcome_anew(&self, changes: RawChanges, raw: &Table) -> Result<Outcome, Error> {
+        let fold = self.fold.as_ref().expect("a merged table has a fold");
         let touching = fold.select(changes.added.into_iter().chain(changes.removed).collect()).await?;
         let partitions = self.places.look_up(&self.table, &self.definition.key, &touching)?;
         let wanted = Wanted::Keys(KeySet::of(&touching, &self.definition.key)?);

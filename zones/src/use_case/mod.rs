@@ -38,10 +38,10 @@ use crate::sql::{one_line, type_name};
 use places::{Keeping, Places};
 pub(crate) use tombstones::Tombstones;
 
-pub use apply::Merged;
+pub use apply::{Merged, Written};
 pub use fold::Fold;
 pub(crate) use fold::{FOLDING, summed};
-pub use merge::{RawChanges, Rehearsal, Versions};
+pub use merge::{Footprint, Prepared, RawChanges, Rehearsal, Selected, Versions};
 pub(crate) use order::dependence;
 pub use view::{Touched, query};
 

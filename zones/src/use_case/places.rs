@@ -1,5 +1,6 @@
 //! Where the rows of a key are looked for.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -53,9 +54,35 @@ impl Places {
 
     /// The partitions in which rows with the keys of these are, or have been. `rows` has the columns `key`.
     pub(super) fn look_up(&self, table: &Table, key: &[String], rows: &RecordBatch) -> Result<BTreeSet<PartitionValue>, Error> {
+        self.look_up_hashed(table, rows, &self.hashed(rows, key)?)
+    }
+
+    /// The same where the keys are hashed.
+    pub(super) fn look_up_hashed(
+        &self,
+        table: &Table,
+        rows: &RecordBatch,
+        hashes: &[u64],
+    ) -> Result<BTreeSet<PartitionValue>, Error> {
         match self {
             Self::InKey => Ok(Partitions::of(rows, table.partition_column())?.rows().into_keys().collect()),
-            Self::Directory(keys) => looked_up(keys, rows, key),
+            Self::Directory(keys) => looked_up(keys, hashes),
+        }
+    }
+
+    /// What keys are told apart by, sorted; nothing where keys of different partitions differ in that.
+    pub(super) fn hashed(&self, rows: &RecordBatch, key: &[String]) -> Result<Vec<u64>, Error> {
+        match self {
+            Self::InKey => Ok(Vec::new()),
+            Self::Directory(_) => sorted_hashes(rows, key),
+        }
+    }
+
+    /// Whether keys may be the same, by their hashes where there are any, and else by the partitions that they are in.
+    pub(super) fn may_meet(&self, one: (&[u64], &BTreeSet<PartitionValue>), other: (&[u64], &BTreeSet<PartitionValue>)) -> bool {
+        match self {
+            Self::InKey => !one.1.is_disjoint(other.1),
+            Self::Directory(_) => have_common(one.0, other.0),
         }
     }
 
@@ -95,14 +122,26 @@ impl Places {
 }
 
 /// The look-up has its own thread for each part of the hashes: it mostly copies from the system's memory.
-#[tracing::instrument(target = "profile", level = "trace", name = "look keys up", skip_all, fields(keys = rows.num_rows()))]
-fn looked_up(keys: &KeyDirectory, rows: &RecordBatch, key: &[String]) -> Result<BTreeSet<PartitionValue>, Error> {
-    let hashes = sorted_hashes(rows, key)?;
+#[tracing::instrument(target = "profile", level = "trace", name = "look keys up", skip_all, fields(keys = hashes.len()))]
+fn looked_up(keys: &KeyDirectory, hashes: &[u64]) -> Result<BTreeSet<PartitionValue>, Error> {
     let mut found = BTreeSet::new();
     for partitions in in_parts(hashes.len(), PART, |part| keys.look_up(&hashes[part])) {
         found.append(&mut partitions?);
     }
     Ok(found)
+}
+
+/// Whether two sorted lists have a member in common.
+fn have_common(one: &[u64], other: &[u64]) -> bool {
+    let (mut at, mut beside) = (0, 0);
+    while let (Some(left), Some(right)) = (one.get(at), other.get(beside)) {
+        match left.cmp(right) {
+            Ordering::Less => at += 1,
+            Ordering::Greater => beside += 1,
+            Ordering::Equal => return true,
+        }
+    }
+    false
 }
 
 /// The hashes of the rows' keys, sorted, each once.
