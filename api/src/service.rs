@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use cassandra::Store;
-use cassandra::lookup;
+use cassandra::lookup::{self, FreshnessLookup};
+use futures::future::try_join_all;
 use model::definition::{Page, PipelineClock};
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
@@ -41,6 +42,8 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Connected {
     /// Of each thread that answers.
     askers: Vec<HashMap<Arc<str>, Asker>>,
+    /// What each of their sessions is asked, to see whether it answers.
+    probes: Vec<FreshnessLookup>,
     pub(crate) freshness: Freshnesses,
 }
 
@@ -74,8 +77,9 @@ impl Service {
     pub async fn connect(&self, stores: &[Store]) -> Result<(), lookup::Error> {
         let lookup = stores[0].prepare_freshness().await?;
         let freshness = Freshnesses::new(lookup, self.endpoints.iter().map(|endpoint| endpoint.table.clone()));
-        let mut askers = Vec::with_capacity(stores.len());
+        let (mut askers, mut probes) = (Vec::with_capacity(stores.len()), Vec::with_capacity(stores.len()));
         for store in stores {
+            probes.push(store.prepare_freshness().await?);
             let mut of_thread = HashMap::new();
             for endpoint in &self.endpoints {
                 let asker = Asker::new(Arc::clone(endpoint), store.clone());
@@ -84,17 +88,17 @@ impl Service {
             }
             askers.push(of_thread);
         }
-        let connected = Connected { askers, freshness };
+        let connected = Connected { askers, probes, freshness };
         *self.connected.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(connected));
         Ok(())
     }
 
-    /// Asks Cassandra for something small.
+    /// Asks Cassandra for something small, by the session of each thread that answers.
     pub async fn probe(&self) -> Result<(), lookup::Error> {
         let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((connected, endpoint)) = connected.zip(self.endpoints.first()) else { return Ok(()) };
         let deadline = tokio::time::Instant::now() + PROBE_TIME;
-        connected.freshness.of(&endpoint.table, deadline).await.map(|_| ())
+        try_join_all(connected.probes.iter().map(|probe| probe.read(&endpoint.table, deadline))).await.map(drop)
     }
 
     /// What signs cursors: the same for all servers that share a file of keys.

@@ -2,7 +2,7 @@
 //!
 //! Contract: a connection stays with the thread that it was handed to, and each thread reads from Cassandra by a session of its own, so
 //! that a request is read, asked and answered without waking another thread: a wake costs more than all else of an
-//! answer does. Threads end when the last clone of [`Threads`] is gone.
+//! answer does. (How fresh tables are is known to all, and asked by one of them once a second.) Threads end when the last clone of [`Threads`] is gone.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -85,16 +85,23 @@ pub(crate) fn place() -> usize {
 }
 
 fn start(place: usize) -> std::io::Result<Thread> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
     let (end, ended) = oneshot::channel::<Infallible>();
+    let (tell, told) = std::sync::mpsc::channel();
     let work = move || {
+        let made = Builder::new_current_thread().enable_all().build();
+        let runtime = match made {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
         PLACE.set(place);
+        // Who is told nothing waits no longer, and then `ended` is at its end as well.
+        let _ = tell.send(Ok(runtime.handle().clone()));
         let _ = runtime.block_on(ended);
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name(format!("answers-{place}")).spawn(work)?;
-    Ok(Thread { runtime: handle, connections: Arc::default(), _end: Some(end) })
+    let runtime = told.recv().expect("the thread tells before it ends")?;
+    Ok(Thread { runtime, connections: Arc::default(), _end: Some(end) })
 }
 
 #[cfg(test)]

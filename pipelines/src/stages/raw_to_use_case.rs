@@ -154,10 +154,12 @@ impl Merging<'_> {
             merged => merged.map_err(|error| contended(error, target.table(), "merging"))?,
         };
         if merged.version.0 != before.0.0 + 1 {
-            // Another writer was there: what was prepared may be of another table than this is now.
-            if let Some(Ok(ahead)) = &mut ahead {
-                ahead.prepared = None;
-            }
+            // Another writer was there: what was prepared, or failed, is of another table than this is now.
+            ahead = match (ahead, next) {
+                (Some(Ok(Ahead { selected, .. })), _) => Some(Ok(Ahead { selected, prepared: None })),
+                (Some(Err(_)), Some(next)) => Some(self.look_ahead(target, next, None).await),
+                (ahead, _) => ahead,
+            };
         }
         Ok(Done { merged, read: selected.read, ahead })
     }

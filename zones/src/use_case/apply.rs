@@ -113,14 +113,25 @@ pub struct Written {
 impl UseCase<'_> {
     /// The stored rows that are wanted, in the files of `partitions` (all of them where there is no choice). Key columns are
     /// read first; whole rows only where a key is.
-    #[tracing::instrument(target = "profile", level = "trace", name = "match keys", skip_all)]
     pub(super) async fn hits(
         &self,
         wanted: &Wanted<'_>,
         partitions: Option<&BTreeSet<PartitionValue>>,
     ) -> Result<Vec<Hit>, Error> {
+        let hits = self.hits_outside(&BTreeSet::new(), wanted, partitions).await?;
+        Ok(hits.expect("no file is ruled out"))
+    }
+
+    /// The same, or `None` where one of them is in a file of `ruled_out`.
+    #[tracing::instrument(target = "profile", level = "trace", name = "match keys", skip_all)]
+    pub(super) async fn hits_outside(
+        &self,
+        ruled_out: &BTreeSet<Path>,
+        wanted: &Wanted<'_>,
+        partitions: Option<&BTreeSet<PartitionValue>>,
+    ) -> Result<Option<Vec<Hit>>, Error> {
         if partitions.is_some_and(BTreeSet::is_empty) {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let keys_only = ReadPlan::columns(&self.table, &self.definition.key);
         let whole = ReadPlan::all(&self.table);
@@ -139,6 +150,9 @@ impl UseCase<'_> {
             }
             if !holds_key {
                 continue;
+            }
+            if ruled_out.contains(&file.path) {
+                return Ok(None);
             }
             let mut found = Vec::new();
             let mut others = Some(Vec::new());
@@ -166,7 +180,7 @@ impl UseCase<'_> {
             let rows = concat_batches(self.table.schema(), &found).map_err(Error::arrow("put rows together"))?;
             hits.push(Hit { file, rows, others });
         }
-        Ok(hits)
+        Ok(Some(hits))
     }
 
     fn matches(&self, wanted: &Wanted<'_>, rows: &RecordBatch) -> Result<Vec<bool>, Error> {

@@ -167,11 +167,8 @@ impl UseCase<'_> {
         if self.places.may_meet((&selected.hashes, &partitions), there) {
             return Ok(None);
         }
-        let outcome = self.outcome_in(rows, partitions).await?;
         // Rows of these keys may be among those that are on their way to another file.
-        if outcome.hits.iter().any(|hit| on_its_way.files.contains(hit.path())) {
-            return Ok(None);
-        }
+        let Some(outcome) = self.outcome_in(rows, partitions, &on_its_way.files).await? else { return Ok(None) };
         let write_time = self.table.next_write_time(now).await?.max(on_its_way.write_time + 1);
         self.prepared(outcome, selected, write_time).map(Some)
     }
@@ -254,14 +251,21 @@ impl UseCase<'_> {
             SelectedRows::Went(changes) => return self.outcome_anew(changes.clone(), raw).await,
         };
         let partitions = self.places.look_up_hashed(&self.table, rows, &selected.hashes)?;
-        self.outcome_in(rows, partitions).await
+        let outcome = self.outcome_in(rows, partitions, &BTreeSet::new()).await?;
+        Ok(outcome.expect("no file is ruled out"))
     }
 
-    /// The same where the partitions are known in which stored rows of the keys can be.
-    async fn outcome_in(&self, selected: &RecordBatch, partitions: BTreeSet<PartitionValue>) -> Result<Outcome, Error> {
+    /// The same where the partitions are known in which stored rows of the keys can be; `None` where one is in a file of
+    /// `ruled_out`.
+    async fn outcome_in(
+        &self,
+        selected: &RecordBatch,
+        partitions: BTreeSet<PartitionValue>,
+        ruled_out: &BTreeSet<Path>,
+    ) -> Result<Option<Outcome>, Error> {
         let fold = self.fold.as_ref().expect("a merged table has a fold");
         let wanted = Wanted::Keys(KeySet::of(selected, &self.definition.key)?);
-        let hits = self.hits(&wanted, Some(&partitions)).await?;
+        let Some(hits) = self.hits_outside(ruled_out, &wanted, Some(&partitions)).await? else { return Ok(None) };
         let mut folding = vec![selected.clone()];
         for hit in &hits {
             folding.push(fold.folding(&hit.rows)?);
@@ -275,7 +279,7 @@ impl UseCase<'_> {
         let folded = fold.fold(folding).await?;
         let (there, deleted) = fold.parted(&folded)?;
         let void = deleted.slice(0, 0);
-        Ok(Outcome { there, deleted, void, hits, touching: selected.clone(), partitions })
+        Ok(Some(Outcome { there, deleted, void, hits, touching: selected.clone(), partitions }))
     }
 
     /// A row cannot be taken out of a fold: the keys of the changed rows are folded anew, from all raw rows that they have left.
