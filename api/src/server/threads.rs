@@ -1,8 +1,8 @@
 //! The threads that answer requests.
 //!
 //! Contract: a connection stays with the thread that it was handed to, and each thread reads from Cassandra by a session of its own, so
-//! that a request is read, asked and answered without waking another thread: a wake costs more than all else of an
-//! answer does. (How fresh tables are is known to all, and asked by one of them once a second.) Threads end when the last clone of [`Threads`] is gone.
+//! that a request is read, asked and answered without waking another thread. How fresh tables are is known to all of them, and asked
+//! by one of them once a second. Threads end when the last clone of [`Threads`] is gone.
 
 use std::cell::Cell;
 use std::convert::Infallible;
