@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array, make_comparator};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{SortOptions, and, concat_batches, filter_record_batch, not, take, take_record_batch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
 use deltalake::kernel::{Add, AddCDCFile};
 use deltalake::writer::DeltaWriter;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,6 +15,7 @@ use model::crash;
 use model::position::TableVersion;
 use object_store::path::Path;
 
+use super::key_set::{KeySet, converted, converter};
 use super::{UseCase, with_load_times};
 use crate::beside::both;
 use crate::delta::feed::{AFTER, BEFORE, DELETE, FeedWriter, INSERT};
@@ -473,41 +473,4 @@ fn same_values(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray, ArrowE
 
 fn concat(batches: &[&RecordBatch]) -> Result<RecordBatch, Error> {
     concat_batches(batches[0].schema_ref(), batches.iter().copied()).map_err(Error::arrow("put rows together"))
-}
-
-pub(super) fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, ArrowError> {
-    let fields = columns.iter().map(|index| SortField::new(schema.field(*index).data_type().clone())).collect();
-    RowConverter::new(fields)
-}
-
-/// Keys of a batch, for exact membership.
-pub(super) struct KeySet {
-    converter: RowConverter,
-    names: Vec<String>,
-    keys: RowKeys,
-}
-
-impl KeySet {
-    pub(super) fn of(rows: &RecordBatch, names: &[String]) -> Result<Self, Error> {
-        let columns = indices(rows, names);
-        let converter = converter(rows.schema_ref(), &columns).map_err(Error::arrow("compare keys"))?;
-        let keys = RowKeys::all(converted(&converter, names, rows)?);
-        Ok(Self { converter, names: names.to_vec(), keys })
-    }
-
-    /// The keys of rows in comparable form.
-    pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, Error> {
-        Ok(converted(&self.converter, &self.names, rows)?.iter().map(|key| Box::from(key.as_ref())).collect())
-    }
-
-    /// Which rows have a key of the set.
-    pub(super) fn matches(&self, rows: &RecordBatch) -> Result<Vec<bool>, Error> {
-        let keys = converted(&self.converter, &self.names, rows)?;
-        Ok(keys.iter().map(|key| self.keys.with(key.as_ref()).next().is_some()).collect())
-    }
-}
-
-fn converted(converter: &RowConverter, names: &[String], rows: &RecordBatch) -> Result<Rows, Error> {
-    let columns: Vec<ArrayRef> = indices(rows, names).into_iter().map(|index| rows.column(index).clone()).collect();
-    converter.convert_columns(&columns).map_err(Error::arrow("compare keys"))
 }

@@ -15,7 +15,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type
 use arrow::error::ArrowError;
 use model::definition::Fold;
 
-use super::apply::converter;
+use super::key_set::converter;
 use crate::error::Error;
 use crate::row_keys::RowKeys;
 use crate::sql::conformed;

@@ -11,7 +11,8 @@ use model::definition::Origin;
 use model::position::TableVersion;
 use object_store::path::Path;
 
-use super::apply::{Account, Difference, Hit, KeySet, Merged, Wanted, Written};
+use super::apply::{Account, Difference, Hit, Merged, Wanted, Written};
+use super::key_set::KeySet;
 use super::places::sorted_hashes;
 use super::{Fold, UseCase};
 use crate::delta::{ChangedRows, CommitNote, DataFile, PartitionValue, ReadPlan, Table};

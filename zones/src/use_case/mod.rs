@@ -11,6 +11,7 @@
 mod apply;
 mod fold;
 mod groups;
+mod key_set;
 mod merge;
 mod order;
 mod places;

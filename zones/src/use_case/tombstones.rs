@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 
-use super::apply::KeySet;
+use super::key_set::KeySet;
 use crate::delta::{ReadPlan, Table};
 use crate::error::Error;
 
