@@ -1,6 +1,6 @@
 # One call each; what they do is in scripts/. Variables given here reach the program: make pipeline ETL_DEBUG=1 LAKE_URI=/data/lake
 .DEFAULT_GOAL := help
-.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench bench-sessions bench-memory bench-serving bench-instructions fuzz oulad bench-oulad node-up node-status down clean install
+.PHONY: help pipeline serve test test-cluster crash-test compose-test check lint build dashboard dashboard-test dist bench bench-sessions bench-memory bench-serving bench-stages bench-instructions fuzz oulad bench-oulad node-up node-status down clean install
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench-memory: ## Peak memory of the chain for some data and for ten times as muc
 
 bench-serving: ## Time the REST API beside the bare driver and FastAPI (PROFILE=dist, ARGS="--callers 128")
 	@scripts/bench-serving.sh $(ARGS)
+
+bench-stages: ## Measure where the time of each stage goes, write it into docs/performance.md (ARGS="--repeat 3")
+	@scripts/bench-stages.sh $(ARGS)
 
 bench-instructions: ## Hold the instructions that hot functions take against the recorded ones (ARGS=--record)
 	@scripts/bench-instructions.sh $(ARGS)

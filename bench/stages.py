@@ -5,20 +5,26 @@
 
 Each stage runs by itself, as a command, over the inputs of rows A and B of the scorecard (`OULAD_URL` names the archive of row B).
 Its processor time, and that which the Cassandra node used meanwhile, on all cores at once would be the *bound*: the stage cannot
-be faster than that unless less work is done. What it did is read from the trace that `--profile` writes: of each step the time in
-which a thread was in it and in none of its parts, the waits left out. Beside that the machine's own figures, by Python's standard
-library: a checksum, inflating, writing to disk.
+be faster than that unless less work is done. What it did is read from the trace that `--profile` writes, with which it was timed
+too: of each step the time in which threads were in it and in none of its parts, what they allocated there, and waits. Where `perf`
+is on the machine and may record, each stage runs once more under it, and its samples are counted by the library that the code is of.
+Beside that the machine's own figures, by Python's standard library (a checksum, inflating, writing to disk) and by pyarrow without
+threads (decoding, encoding Parquet).
 """
 
 import argparse
 import hashlib
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 import zipfile
 import zlib
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +32,9 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import peers  # noqa: E402
 from contest import say  # noqa: E402
+from measure import Failed  # noqa: E402
 from place import ROOT, Place, circumstances  # noqa: E402
 from rows import ingest, sessions  # noqa: E402
 
@@ -36,7 +44,16 @@ CHAIN = ["url-to-landing", "landing-to-raw", "raw-to-use-case", "raw-to-cassandr
 TABLE = ["url-to-landing", "landing-to-raw"]
 # Of a table's line: so many steps, those that took longest.
 STEPS = 4
+# Samples a second, and the libraries that are named, those with the most.
+SAMPLES = 499
+LIBRARIES = 6
+# Of seconds; shorter ones explain nothing.
+LEAST_WAIT = 0.02
 BLOCK = 64 << 20
+SECOND = (
+    "*Samples* are those of `perf`, by the library whose code ran; what is inlined counts to the one that it was inlined into. *Waits* of"
+    " several threads and tables go on at the same time. *Allocated* is what steps asked of the allocator, their parts left out."
+)
 # In the header of a zip's entry: the lengths of its name and of what follows that (APPNOTE.TXT 4.3.7).
 LENGTHS_AT = 26
 
@@ -52,7 +69,7 @@ def main():
     finally:
         place.leave()
     said = f"Measured on {began['date']} at commit {began['commit']}, profile {began['profile']}, on {began['machine']['cores']} cores"
-    lines += ["", f"{said} ({began['machine']['processor']}), by `bench/stages.py`; medians of {arguments.repeat} runs."]
+    lines += ["", f"{said} ({began['machine']['processor']}), by `make bench-stages`; medians of {arguments.repeat} runs."]
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text("\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]]))
     say(f"written into {PAGE}")
@@ -71,8 +88,10 @@ def session_events(place, repeat):
     file = place.folder("sessions_input") / "events.jsonl"
     sessions.generate(place, file, "--sessions", sessions.SESSIONS, "--days", sessions.DAYS)
     # Once for the node, which compiles what it runs often.
-    runs = [chain(place, sessions.PIPELINE, CHAIN, f"events_{number}", SESSION_EVENTS_URL=file.as_uri()) for number in range(repeat + 1)]
-    return [("session events (A)", stage, [run[stage] for run in runs[1:]]) for stage in CHAIN]
+    url = {"SESSION_EVENTS_URL": file.as_uri()}
+    runs = [chain(place, sessions.PIPELINE, CHAIN, f"events_{number}", **url) for number in range(repeat + 1)]
+    sampled = samples(place, sessions.PIPELINE, CHAIN, "events_sampled", **url)
+    return [("session events (A)", stage, [run[stage] for run in runs[1:]], sampled.get(stage)) for stage in CHAIN]
 
 
 def interactions(place, repeat):
@@ -81,17 +100,17 @@ def interactions(place, repeat):
     files.make()
     lines = []
     for name, path in (("interactions, CSV (B)", files.csv), ("interactions, zip (B2)", files.archive)):
-        runs = [chain(place, ingest.PIPELINE, TABLE, f"table_{number}", INTERACTIONS_URL=path.as_uri()) for number in range(repeat)]
-        lines += [(name, stage, [run[stage] for run in runs]) for stage in TABLE]
+        url = {"INTERACTIONS_URL": path.as_uri()}
+        runs = [chain(place, ingest.PIPELINE, TABLE, f"table_{number}", **url) for number in range(repeat)]
+        sampled = samples(place, ingest.PIPELINE, TABLE, "table_sampled", **url)
+        lines += [(name, stage, [run[stage] for run in runs], sampled.get(stage)) for stage in TABLE]
     return lines
 
 
 def chain(place, pipeline, stages, name, **variables):
     """All stages, one command each: what each took and did."""
     trace = place.work / "trace.json"
-    variables |= {"LAKE_URI": place.folder(f"lake_{name}"), "CASSANDRA_KEYSPACE": place.keyspace(name)}
-    place.sluice_run("create-tables", pipeline, **variables)
-    place.quiet_node()
+    variables = begun(place, pipeline, name, **variables)
     taken = {}
     for stage in stages:
         measured = place.sluice_run(stage, pipeline, "--profile", trace, **variables)
@@ -100,36 +119,136 @@ def chain(place, pipeline, stages, name, **variables):
     return taken
 
 
+def begun(place, pipeline, name, **variables):
+    """An empty lake and empty tables: the variables that name them."""
+    variables |= {"LAKE_URI": place.folder(f"lake_{name}"), "CASSANDRA_KEYSPACE": place.keyspace(name)}
+    place.sluice_run("create-tables", pipeline, **variables)
+    place.quiet_node()
+    return variables
+
+
+def samples(place, pipeline, stages, name, **variables):
+    """All stages once more: of each the share of its samples by library, the largest first. Empty where there is no perf."""
+    if not shutil.which("perf"):
+        return {}
+    data, taken = place.work / "perf.data", {}
+    record = ["perf", "record", "--freq", str(SAMPLES), "--output", str(data), "--"]
+    try:
+        called([*record, "true"], place.environment())
+    except Failed as reason:
+        say(f"no samples: {reason}")
+        return {}
+    variables = begun(place, pipeline, name, **variables)
+    for stage in stages:
+        called([*record, str(place.sluice), stage, str(pipeline)], place.environment(**variables))
+        report = ["perf", "report", "--input", str(data), "--no-children", "--sort", "symbol", "--stdio", "--percent-limit", "0"]
+        by_library = defaultdict(float)
+        for line in called(report, place.environment()).splitlines():
+            found = re.match(r"\s*([0-9.]+)%\s+\[(.)\] (.+)", line)
+            if found:
+                by_library[library(found[2], found[3].strip())] += float(found[1])
+        taken[stage] = sorted(by_library.items(), key=lambda one: -one[1])
+        place.quiet_node()
+    return taken
+
+
+def library(space, symbol):
+    """Whose code a symbol is: a crate, or what is not Rust."""
+    if space == "k":
+        return "kernel"
+    if symbol.startswith("_rjem"):
+        return "jemalloc"
+    if symbol.startswith("0x"):
+        return "unknown"
+    # `parquet::x::f`, or of an implementation the type and then the trait: `<parquet::x::Y as core::z::Z>::f`, `<T as core::z::Z>::f`.
+    for path in re.split(r" as ", symbol, maxsplit=1):
+        found = re.match(r"[<&(\[*]*(?:mut |dyn |const )*([a-z_][a-z0-9_]*)(?:\[[0-9a-f]+\])?::", path)
+        if found:
+            return found[1]
+    return "C"
+
+
+def called(command, environment):
+    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise Failed(f"{' '.join(command)[:300]} ended with {ended.returncode}:\n{ended.stderr[-2000:].strip()}")
+    return ended.stdout
+
+
+@dataclass
+class Steps:
+    """By the step's name, its parts left out: seconds in which threads were in it, and megabytes that they asked of the allocator.
+    And the seconds of waits, of which several may go on at the same time."""
+
+    busy: dict = field(default_factory=lambda: defaultdict(float))
+    allocated: dict = field(default_factory=lambda: defaultdict(float))
+    waits: dict = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, name, seconds, megabytes):
+        self.busy[short(name)] += seconds
+        self.allocated[short(name)] += megabytes
+
+
+@dataclass(eq=False)
+class Open:
+    """A step that has begun: since when, what it is a part of, and what its own parts took."""
+
+    name: str
+    began: float
+    whole: "Open | None"
+    seconds: float = 0.0
+    megabytes: float = 0.0
+
+
 def steps(events):
-    """Seconds in which a thread was in a step and in none of its parts, by the step's name without what it worked on."""
-    own = defaultdict(float)
-    lanes, threads = defaultdict(list), defaultdict(list)
+    """What a trace says. A thread that is in a step is in all that it is a part of, whatever row they are drawn in."""
+    told = Steps()
+    lanes, open_steps, threads = defaultdict(list), defaultdict(list), defaultdict(list)
     for event in events:
+        arguments = event.get("args", {})
+        megabytes = arguments.get("allocated_mb", 0.0)
         if event["ph"] == "b":
-            lanes[event["id2"]["local"]].append([event["name"], 0.0])
+            lane, around = lanes[event["id2"]["local"]], open_steps[arguments.get("within")]
+            step = Open(event["name"], event["ts"], (lane or around or [None])[-1])
+            lane.append(step)
+            open_steps[step.name].append(step)
         elif event["ph"] == "e":
-            name, within = lanes[event["id2"]["local"]].pop()
-            busy = event["args"].get("busy_ms", 0.0)
-            own[short(name)] += max(0.0, busy - within) / 1000
-            if lanes[event["id2"]["local"]]:
-                lanes[event["id2"]["local"]][-1][1] += busy
+            step = lanes[event["id2"]["local"]].pop()
+            open_steps[step.name].remove(step)
+            seconds = arguments.get("busy_ms", 0.0) / 1000
+            if is_wait(step.name):
+                told.waits[step.name] += (event["ts"] - step.began) / 1e6
+                continue
+            told.add(step.name, max(0.0, seconds - step.seconds), max(0.0, megabytes - step.megabytes))
+            if step.whole:
+                step.whole.seconds += seconds
+                step.whole.megabytes += megabytes
         elif event["ph"] == "X":
-            threads[event["tid"]].append((event["ts"], event["ts"] + event["dur"], event["name"]))
+            threads[event["tid"]].append((event["ts"], event["ts"] + event["dur"], event["name"], megabytes))
     for spans in threads.values():
-        open_spans = []
-        for start, end, name in sorted(spans, key=lambda span: (span[0], -span[1])):
-            while open_spans and open_spans[-1][0] <= start:
-                open_spans.pop()
-            own[short(name)] += (end - start) / 1e6
-            if open_spans:
-                own[open_spans[-1][1]] -= (end - start) / 1e6
-            open_spans.append((end, short(name)))
-    return {name: seconds for name, seconds in own.items() if not name.startswith("wait for")}
+        around = []
+        for start, end, name, megabytes in sorted(spans, key=lambda span: (span[0], -span[1])):
+            while around and around[-1][0] <= start:
+                around.pop()
+            seconds = (end - start) / 1e6
+            if around:
+                told.add(around[-1][1], -seconds, -megabytes)
+            if is_wait(name):
+                told.waits[name] += seconds
+            else:
+                told.add(name, seconds, megabytes)
+            around.append((end, name))
+    return told
+
+
+def is_wait(name):
+    return name.startswith("wait ")
 
 
 def short(name):
     """The name as the page lists it."""
-    names = ("stage", "micro-batch", "run SQL", "read changes", "open the table", "load", "download", "land", "read the file")
+    names = ("stage", "micro-batch", "run SQL", "read changes", "look ahead", "open the table", "load", "download", "land", "prepare")
+    names += ("read the file", "wait for the hold")
     return next((known for known in names if name.startswith(f"{known} ")), name)
 
 
@@ -143,8 +262,17 @@ def machine(place):
             name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
             file.seek(name + extra, os.SEEK_CUR)
             deflated = file.read(entry.compress_size)
+    lines = place.work / "sessions_input" / "events.jsonl"
+    csv = place.work / "ingest" / ingest.ENTRY
+    command = [peers.tools(), HERE / "pyarrow_limits.py", lines, csv]
+    runs = [json.loads(called([str(part) for part in command], place.environment())) for _ in range(3)]
+    pyarrow = {what: min(run[what] for run in runs) for what in runs[0]}
+    of_csv = csv.stat().st_size
     return [
         ("inflate, one core", entry.file_size / timed(lambda: zlib.decompress(deflated, -15))),
+        ("JSON lines into columns (A), one core, pyarrow", lines.stat().st_size / pyarrow["json"]),
+        ("CSV into columns (B), one core, pyarrow", of_csv / pyarrow["csv"]),
+        ("columns into Parquet (B, by the size of the CSV), one core, pyarrow", of_csv / pyarrow["parquet"]),
         ("SHA-256, one core", BLOCK / timed(lambda: hashlib.sha256(b"\0" * BLOCK).digest())),
         ("write and sync, disk", 8 * BLOCK / timed(lambda: written(place.work / "disk"))),
     ]
@@ -175,21 +303,37 @@ def table(stages, *figures):
         "| input | stage | wall, s | CPU, s | node CPU, s | bound, s | wall to bound | memory, MB | where the time goes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, stage, runs in stages:
+    for name, stage, runs, _ in stages:
         measured = [run for run, _ in runs]
         wall, cpu = median([run.seconds for run in measured]), median([run.cpu for run in measured])
         node = median([run.node or 0 for run in measured]) if stage.endswith("to-cassandra") else 0
         peak = median([run.peak for run in measured]) / 1e6
         bound = (cpu + node) / cores
-        _, did = min(runs, key=lambda run: abs(run[0].seconds - wall))
-        longest = sorted(did.items(), key=lambda step: -step[1])[:STEPS]
-        where = ", ".join(f"`{step}` {seconds:.2f} s" for step, seconds in longest)
+        where = most(usual(runs).busy, "{:.2f} s")
         used = f"{node:.2f}" if node else "-"
         lines.append(
             f"| {name} | `{stage}` | {wall:.2f} | {cpu:.2f} | {used} | {bound:.2f} | {wall / bound:.2f} | {peak:.0f} | {where} |"
         )
-    lines += ["", "| the machine | MB/s |", "|---|---|"]
+    lines += ["", SECOND, "", "| input | stage | samples | waits | allocated |", "|---|---|---|---|---|"]
+    for name, stage, runs, sampled in stages:
+        shares = ", ".join(f"{library} {share:.0f} %" for library, share in (sampled or [])[:LIBRARIES])
+        told = usual(runs)
+        waits = most({name: seconds for name, seconds in told.waits.items() if seconds > LEAST_WAIT}, "{:.2f} s")
+        lines.append(f"| {name} | `{stage}` | {shares or '-'} | {waits or '-'} | {most(told.allocated, '{:,.0f} MB')} |")
+    lines += ["", "What this machine does with the same bytes by other means:", "", "| the machine | MB/s |", "|---|---|"]
     return lines + [f"| {name} | {rate / 1e6:,.0f} |" for name, rate in figures]
+
+
+def usual(runs):
+    """The steps of the run whose time is the median, or next to it."""
+    middle = median([run.seconds for run, _ in runs])
+    return min(runs, key=lambda run: abs(run[0].seconds - middle))[1]
+
+
+def most(of_steps, form):
+    """The steps with the most, as a cell."""
+    longest = sorted(of_steps.items(), key=lambda step: -step[1])[:STEPS]
+    return ", ".join(f"`{step}` {form.format(figure)}" for step, figure in longest)
 
 
 if __name__ == "__main__":

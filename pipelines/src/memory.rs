@@ -4,6 +4,7 @@
 //! runs. glibc's allocator does that only with few arenas, which is a matter of its environment; few threads in the runtime's pool
 //! for what blocks would do as well, but the Delta kernel blocks there on reads that need another of them: with two it hangs.
 
+use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp};
 use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
@@ -17,6 +18,15 @@ pub fn peak_bytes() -> Option<u64> {
 /// What is resident now, in the same way (`VmRSS`).
 pub fn resident_bytes() -> Option<u64> {
     status_bytes("VmRSS:")
+}
+
+/// What this thread has asked of the allocator since it began, in bytes, whatever became of them.
+pub(crate) fn allocated_bytes() -> u64 {
+    thread_local! {
+        static COUNTED: Option<ThreadLocal<u64>> = allocatedp::read().ok();
+    }
+    // Where a thread ends, its locals may be gone before its last span.
+    COUNTED.try_with(|counted| counted.map_or(0, ThreadLocal::get)).unwrap_or(0)
 }
 
 fn status_bytes(name: &str) -> Option<u64> {

@@ -186,6 +186,15 @@ async fn every_stage_and_micro_batch_of_the_report_is_drawn_and_lies_where_it_be
     assert!(!decoding.is_empty(), "{:?}", trace.names());
     assert!(decoding.iter().all(|slice| slice.began > reading.began && slice.ended < reading.ended), "{decoding:?}");
 
+    // What a step allocates is in that around it too. Decoded rows were allocated: they are no smaller than a tenth of the text.
+    let allocated = |slice: &Slice| number(&slice.arguments["allocated_mb"]);
+    let steps = trace.lanes.values().chain(trace.threads.values()).flatten().filter(|slice| !slice.name.starts_with("wait for"));
+    assert!(steps.clone().all(|slice| allocated(slice) >= 0.0));
+    let decoded: f64 = decoding.iter().map(|slice| allocated(slice)).sum();
+    let checked: f64 = steps.filter(|slice| slice.name == "decode and check").map(allocated).sum();
+    let text_mb = data.to_bytes().len() as f64 / 1e6;
+    assert!(decoded > text_mb / 10.0 && checked >= decoded, "{checked} around {decoded} MB, of {text_mb} MB");
+
     let memory = &trace.counters["resident memory"];
     assert!(memory.iter().all(|values| number(&values["MiB"]) > 1.0), "{memory:?}");
     assert!(trace.counters.contains_key("cores"), "{:?}", trace.counters.keys());
@@ -201,6 +210,33 @@ async fn every_stage_and_micro_batch_of_the_report_is_drawn_and_lies_where_it_be
     let unexplained: Vec<_> =
         trace.names().into_iter().filter(|name| !explained.iter().any(|known| name.starts_with(known))).collect();
     assert!(unexplained.is_empty(), "not in docs/performance.md: {unexplained:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_merge_is_looked_at_while_one_is_written() {
+    let data = Dataset::generate(&Options::small(500, 5)).unwrap();
+    let t = TestPipeline::session_events().await;
+    t.one_date_a_commit().serve(data.to_bytes());
+    t.edit("[use_case.sessions]", "[use_case.sessions]\nbatch_rows = 1");
+    let (output, profile) = run_with_profile(&t, &[]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let merged = report["stages"].as_array().unwrap().iter().find(|stage| stage["target"] == "sessions").unwrap();
+    let commits = merged["commits"].as_u64().unwrap();
+    assert!(commits >= 5, "{merged}");
+
+    let trace = read(&profile);
+    trace.check_nesting();
+    let (row, merging) = trace.one("stage raw-to-use-case sessions");
+    let batches: Vec<&Slice> =
+        row.iter().filter(|slice| slice.parent == Some(merging) && slice.name.starts_with("micro-batch ")).collect();
+    assert_eq!(batches.len() as u64, commits);
+    for (number, batch) in batches.iter().enumerate() {
+        let next = batches.get(number + 1).map(|next| next.name.replace("micro-batch", "look ahead"));
+        let looked = next.map_or(0, |next| trace.during(batch, &next));
+        assert_eq!(looked, usize::from(number + 1 < batches.len()), "{}: {:?}", batch.name, trace.names());
+    }
+    assert_eq!(trace.lanes.values().flatten().filter(|slice| slice.name.starts_with("look ahead")).count() as u64, commits - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

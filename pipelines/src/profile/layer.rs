@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -17,6 +18,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::trace::{Arguments, Row, Trace};
 use super::{STEP, THREAD, WAIT};
+use crate::memory;
 
 /// A wait that is shorter is not drawn: nobody would look for the time there. In nanoseconds.
 const SHORTEST_WAIT: u64 = 50_000;
@@ -53,9 +55,43 @@ struct Known {
     is_child: bool,
     /// What to tell at its end.
     arguments: Arguments,
-    /// Nanoseconds in which a thread was in it, and since when one is.
-    busy: u64,
-    entered: Option<u64>,
+    /// What threads took while they were in it; of those that are in it, what they had taken before. One that entered twice is there
+    /// twice.
+    taken: Taken,
+    entered: Vec<(ThreadId, Taken)>,
+}
+
+impl Known {
+    fn enter(&mut self, so_far: Taken) {
+        self.entered.push((thread::current().id(), so_far));
+    }
+
+    fn exit(&mut self, so_far: Taken) {
+        let thread = thread::current().id();
+        let Some(last) = self.entered.iter().rposition(|(entered, _)| *entered == thread) else { return };
+        let (_, before) = self.entered.remove(last);
+        if self.entered.iter().all(|(entered, _)| *entered != thread) {
+            self.taken.add_since(before, so_far);
+        }
+    }
+}
+
+/// Of a thread.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    nanoseconds: u64,
+    allocated_bytes: u64,
+}
+
+impl Taken {
+    fn so_far(trace: &Trace) -> Self {
+        Self { nanoseconds: trace.now(), allocated_bytes: memory::allocated_bytes() }
+    }
+
+    fn add_since(&mut self, before: Self, now: Self) {
+        self.nanoseconds += now.nanoseconds.saturating_sub(before.nanoseconds);
+        self.allocated_bytes += now.allocated_bytes.saturating_sub(before.allocated_bytes);
+    }
 }
 
 impl Spans {
@@ -103,7 +139,17 @@ where
         if matches!(row, Row::Lane(_)) && !is_wait {
             arguments.clear();
         }
-        let known = Known { number, row, name, is_wait, has_child: false, is_child, arguments, busy: 0, entered: None };
+        let known = Known {
+            number,
+            row,
+            name,
+            is_wait,
+            has_child: false,
+            is_child,
+            arguments,
+            taken: Taken::default(),
+            entered: Vec::new(),
+        };
         span.extensions_mut().insert(known);
     }
 
@@ -119,24 +165,25 @@ where
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         if let Some(known) = span.extensions_mut().get_mut::<Known>() {
-            known.entered = Some(self.0.now());
+            known.enter(Taken::so_far(&self.0));
         }
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(known) = span.extensions_mut().get_mut::<Known>()
-            && let Some(entered) = known.entered.take()
-        {
-            known.busy += self.0.now().saturating_sub(entered);
+        if let Some(known) = span.extensions_mut().get_mut::<Known>() {
+            known.exit(Taken::so_far(&self.0));
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
         let Some(mut known) = span.extensions_mut().remove::<Known>() else { return };
-        if matches!(known.row, Row::Lane(_)) && !known.is_wait {
-            known.arguments.insert("busy_ms".to_owned(), Value::from(known.busy as f64 / 1e6));
+        if !known.is_wait {
+            known.arguments.insert("allocated_mb".to_owned(), Value::from(known.taken.allocated_bytes as f64 / 1e6));
+            if matches!(known.row, Row::Lane(_)) {
+                known.arguments.insert("busy_ms".to_owned(), Value::from(known.taken.nanoseconds as f64 / 1e6));
+            }
         }
         self.0.end(known.number, if known.is_wait { SHORTEST_WAIT } else { 0 }, &known.arguments);
         let Some(parent) = span.parent().filter(|_| known.is_child) else { return };
@@ -165,7 +212,7 @@ fn this_thread(trace: &Trace) -> Row {
         static NUMBER: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
     }
     let number = NUMBER.with(|number| *number);
-    let thread = std::thread::current();
+    let thread = thread::current();
     trace.this_thread(number, thread.name().unwrap_or("another thread"))
 }
 

@@ -11,6 +11,7 @@ use model::definition::{RawTable, UseCaseTable};
 use model::plan::Known;
 use model::position::TableVersion;
 use model::report::{Beside, Outcome, StageName, StageReport};
+use tracing::Instrument;
 use zones::beside::both;
 use zones::changes::{Group, changes_of, grouped};
 use zones::delta::{CommitContent, ReadPlan, Since, Table};
@@ -145,7 +146,10 @@ impl Merging<'_> {
         let footprint = prepared.footprint();
         let writing = Box::pin(target.write_prepared(prepared, versions, now));
         let looking = async || match next {
-            Some(next) => Some(self.look_ahead(target, next, Some(&footprint)).await),
+            Some(next) => {
+                let ahead = tracing::trace_span!(target: "profile", "look ahead", of = next.to_string());
+                Some(self.look_ahead(target, next, Some(&footprint)).instrument(ahead).await)
+            }
             None => None,
         };
         let (written, mut ahead) = both(writing, looking).await;
