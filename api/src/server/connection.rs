@@ -148,7 +148,8 @@ impl Serving {
             let answer = router.clone().oneshot(request);
             async move {
                 let Ok(response) = answer.await;
-                Ok(response.map(|body| Body::new(Held { body, _open: open })))
+                open.moves();
+                Ok(response.map(|body| Body::new(Held { body, open })))
             }
         })
     }
@@ -179,6 +180,10 @@ impl Serving {
             }
             if activity.head_takes().zip(head).is_some_and(|(takes, head)| takes > head) {
                 return Some("slow_head");
+            }
+            // Over HTTP/2 an answer waits for room that its client gives to it, and not for the socket.
+            if head.is_none() && activity.stalled_for().is_some_and(|stalls| stalls > write) {
+                return Some("slow_reader");
             }
             if is_told && activity.asked_nothing() {
                 // hyper waits for the first request, also when it was told to take no further ones.
@@ -233,7 +238,7 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
 /// A body; while it is there its connection is not idle.
 struct Held {
     body: Body,
-    _open: Open,
+    open: Open,
 }
 
 impl HttpBody for Held {
@@ -241,7 +246,11 @@ impl HttpBody for Held {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.open.moves();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,8 +16,10 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers are not taken yet.
-    open: usize,
+    /// Requests whose answers are not taken yet: the number of each, and since when nothing more of its answer was taken, once there is
+    /// one.
+    open: Vec<(u64, Option<Instant>)>,
+    next: u64,
     has_asked: bool,
     /// Since when there is none.
     idle_since: Instant,
@@ -27,7 +29,13 @@ struct State {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { open: 0, has_asked: false, idle_since: Instant::now(), head_since: None })))
+        Self(Arc::new(Mutex::new(State {
+            open: Vec::new(),
+            next: 0,
+            has_asked: false,
+            idle_since: Instant::now(),
+            head_since: None,
+        })))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -36,19 +44,21 @@ impl Activity {
 
     fn received(&self) {
         self.with(|state| {
-            if state.open == 0 {
+            if state.open.is_empty() {
                 state.head_since.get_or_insert_with(Instant::now);
             }
         });
     }
 
     pub(super) fn begin(&self) -> Open {
-        self.with(|state| {
-            state.open += 1;
+        let number = self.with(|state| {
+            state.next += 1;
+            state.open.push((state.next, None));
             state.has_asked = true;
             state.head_since = None;
+            state.next
         });
-        Open(self.clone())
+        Open { number, activity: self.clone() }
     }
 
     /// What came so far was no head.
@@ -62,7 +72,12 @@ impl Activity {
     }
 
     pub(super) fn idle_for(&self) -> Option<Duration> {
-        self.with(|state| (state.open == 0).then(|| state.idle_since.elapsed()))
+        self.with(|state| state.open.is_empty().then(|| state.idle_since.elapsed()))
+    }
+
+    /// For how long nothing was taken of the answer that waits longest.
+    pub(super) fn stalled_for(&self) -> Option<Duration> {
+        self.with(|state| state.open.iter().filter_map(|(_, since)| *since).min().map(|since| since.elapsed()))
     }
 
     pub(super) fn head_takes(&self) -> Option<Duration> {
@@ -71,12 +86,26 @@ impl Activity {
 }
 
 /// A request whose answer is not taken yet.
-pub(super) struct Open(Activity);
+pub(super) struct Open {
+    number: u64,
+    activity: Activity,
+}
+
+impl Open {
+    /// There is an answer, or more of it was taken.
+    pub(super) fn moves(&self) {
+        self.activity.with(|state| {
+            if let Some((_, since)) = state.open.iter_mut().find(|(number, _)| *number == self.number) {
+                *since = Some(Instant::now());
+            }
+        });
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.with(|state| {
-            state.open -= 1;
+        self.activity.with(|state| {
+            state.open.retain(|(number, _)| *number != self.number);
             state.idle_since = Instant::now();
         });
     }

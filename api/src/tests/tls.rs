@@ -103,6 +103,32 @@ async fn requests_that_are_taken_back_at_once_hold_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_gives_no_room_to_an_answer_is_dropped() {
+    let folder = Folder::new();
+    let (files, certificate) = certificate::write(folder.0.path(), 1);
+    let mut settings = open_settings();
+    settings.tls = Some(files);
+    settings.patience.write = Duration::from_millis(200);
+    let server = serve(settings).await;
+    let stream = connect(&server, std::slice::from_ref(&certificate), b"h2").await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut client, mut connection) = builder.initial_window_size(0).handshake::<_, axum::body::Bytes>(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let driven = tokio::spawn(connection);
+    let request = axum::http::Request::get("https://localhost/v1/text").body(()).unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    // Kept: who lets go of an answer takes the request back.
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // It is there, and answers pings: that is not taking.
+    let pinging = async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} };
+    tokio::time::timeout(LONG, pinging).await.expect("the server closes");
+    drop(answer);
+    let _ = driven.await;
+    assert_answers(&server, certificate).await;
+}
+
+#[tokio::test]
 async fn headers_without_an_end_end_the_connection() {
     use tokio::io::AsyncWriteExt as _;
 
