@@ -1,10 +1,14 @@
 //! Cursors: where the next page begins, as a text that only this program makes and reads.
 //!
 //! A cursor names the question that it continues (endpoint, definition, parameters, the caller's key) and the bounds that were
-//! resolved for its first page, so that `hours=24` means the same hours on every page. It is signed and expires. A cursor that
-//! was altered, that is of another question, another key or another definition, or that is too old, is refused.
+//! resolved for its first page, so that `hours=24` means the same hours on every page. It expires. A cursor that was altered, that is
+//! of another question, another key or another definition, or that is too old, is refused.
+//!
+//! Guarantee: a cursor is encrypted and authenticated (AES-256-GCM-SIV), so it tells nothing to whoever has it: the key of the last row
+//! may have columns that the endpoint does not show.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cassandra::lookup::KeyValue;
@@ -15,14 +19,14 @@ use crate::endpoint::Bounds;
 
 /// How long a cursor can be used, in seconds: a reader that pauses for longer begins anew.
 pub(crate) const LIFETIME_SECONDS: i64 = 3_600;
-/// Of the signature, which is cut: 128 bits.
-const SIGNATURE_BYTES: usize = 16;
+/// What the key of cursors is derived by, so that a secret used elsewhere too is another key here.
+const PURPOSE: &[u8] = b"sluice cursor 2";
 /// Of a cursor as text: an address may have 8 KiB. None is made that is longer.
 const MOST_BYTES: usize = 7 * 1_024;
 
-/// What signs cursors. The same for all programs that serve the same callers.
+/// What signs cursors, and hides what is in them. The same for all programs that serve the same callers.
 pub(crate) struct Signer {
-    key: hmac::Key,
+    key: LessSafeKey,
 }
 
 /// Where a page begins.
@@ -89,7 +93,9 @@ struct Payload {
 impl Signer {
     /// `secret` is of random bytes, at least 32.
     pub(crate) fn new(secret: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), PURPOSE);
+        let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_ref()).expect("32 bytes make a key");
+        Self { key: LessSafeKey::new(key) }
     }
 
     /// `now` is in seconds since 1970. `None` where the key of the last row is too long for an address.
@@ -107,10 +113,12 @@ impl Signer {
             signed.extend(u32::try_from(part.len()).ok()?.to_be_bytes());
             signed.extend(part);
         }
-        let signature = hmac::sign(&self.key, &signed);
-        let mut cursor = signature.as_ref()[..SIGNATURE_BYTES].to_vec();
-        cursor.extend(signed);
-        let cursor = URL_SAFE_NO_PAD.encode(cursor);
+        // Where two cursors get the same one, this cipher shows no more than whether they say the same.
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).expect("the system has random bytes");
+        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut signed).ok()?;
+        signed.extend(nonce);
+        let cursor = URL_SAFE_NO_PAD.encode(signed);
         (cursor.len() <= MOST_BYTES).then_some(cursor)
     }
 
@@ -119,11 +127,10 @@ impl Signer {
         if cursor.len() > MOST_BYTES {
             return Err(Refused::Unreadable);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refused::Unreadable)?;
-        let (signature, signed) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or(Refused::Unreadable)?;
-        let expected = hmac::sign(&self.key, signed);
-        aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..SIGNATURE_BYTES], signature)
-            .map_err(|_| Refused::Unreadable)?;
+        let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refused::Unreadable)?;
+        let (sealed, nonce) = bytes.split_last_chunk_mut::<NONCE_LEN>().ok_or(Refused::Unreadable)?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let signed = self.key.open_in_place(nonce, Aad::empty(), sealed).map_err(|_| Refused::Unreadable)?;
         let mut parts = parts(signed).ok_or(Refused::Unreadable)?.into_iter();
         let payload = parts.next().ok_or(Refused::Unreadable)?;
         let payload: Payload = serde_json::from_slice(payload).map_err(|_| Refused::Unreadable)?;
@@ -180,6 +187,22 @@ mod tests {
         let other = Fingerprint::of([b"player".as_slice(), b"s1"]);
         assert_eq!(signer.read(&cursor, &other, 2, 1_000), Err(Refused::Foreign));
         assert_eq!(signer.read(&cursor, &question, 1, 1_000), Err(Refused::Foreign));
+    }
+
+    #[test]
+    fn a_cursor_shows_nothing_of_what_it_holds_and_no_two_are_alike() {
+        let signer = Signer::new(&[7; 32]);
+        let question = Fingerprint::of([b"players".as_slice()]);
+        let clustering = vec![KeyValue::parse(CqlType::Text, "a name that nobody may see").unwrap()];
+        let position = Position { bounds: Bounds { from: Some(1_478_426_400_000), to: None }, bucket: Some(17_111), clustering };
+        let cursors = [(); 2].map(|()| signer.sign(&question, &position, 1_000).unwrap());
+        assert_ne!(cursors[0], cursors[1]);
+        for cursor in cursors {
+            let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap();
+            for held in ["name", "1478426400000", "17111", &question.text()[..6]] {
+                assert!(!bytes.windows(held.len()).any(|shown| shown == held.as_bytes()), "it shows {held}");
+            }
+        }
     }
 
     #[test]
