@@ -71,7 +71,7 @@ impl Server {
             Some(address) => Some(Listener { socket: bound(address).await?, tls: None }),
             None => None,
         };
-        let threads = Threads::start(settings.threads).map_err(Error::Threads)?;
+        let threads = Threads::start(settings.threads, settings.before_waiting).map_err(Error::Threads)?;
         let metrics = Metrics::install();
         Ok(Self { settings, threads, listener, metrics_listener, readiness: Readiness::default(), metrics })
     }
