@@ -36,7 +36,7 @@ pub const CERTIFICATES_READ: &str = "sluice_tls_certificates_read_total";
 pub const CASSANDRA_REQUESTS: &str = "sluice_cassandra_requests_total";
 /// How long a read from Cassandra takes, retries included, by `endpoint`.
 pub const CASSANDRA_SECONDS: &str = "sluice_cassandra_request_duration_seconds";
-/// Reads that were tried again.
+/// Reads that were tried again, by `endpoint`.
 pub const CASSANDRA_RETRIES: &str = "sluice_cassandra_retries_total";
 /// How the pipeline is: 0 well, 1 to be looked at, 2 failing.
 pub const PIPELINE_HEALTH: &str = "sluice_pipeline_health";
@@ -111,7 +111,7 @@ fn describe() {
     describe_counter!(CERTIFICATES_READ, Unit::Count, "How often a changed TLS certificate was read, by result.");
     describe_counter!(CASSANDRA_REQUESTS, Unit::Count, "Reads from Cassandra, by endpoint and result.");
     describe_histogram!(CASSANDRA_SECONDS, Unit::Seconds, "How long a read from Cassandra takes, retries included, by endpoint.");
-    describe_counter!(CASSANDRA_RETRIES, Unit::Count, "Reads from Cassandra that were tried again.");
+    describe_counter!(CASSANDRA_RETRIES, Unit::Count, "Reads from Cassandra that were tried again, by endpoint.");
     describe_gauge!(PIPELINE_HEALTH, Unit::Count, "How the pipeline is: 0 well, 1 to be looked at, 2 failing.");
     describe_gauge!(TABLE_ROWS, Unit::Count, "Rows of a Delta table, by table.");
     describe_gauge!(

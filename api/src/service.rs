@@ -1,6 +1,7 @@
 //! What answers: a pipeline's endpoints, and Cassandra once it is there.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Service {
     /// Within which an answer must be there.
     pub(crate) deadline: Duration,
     connected: RwLock<Option<Arc<Connected>>>,
+    /// Whether Cassandra answered when it was last looked at.
+    answers: AtomicBool,
     signer: RwLock<Option<(CursorSecret, Arc<Signer>)>>,
 }
 
@@ -65,6 +68,7 @@ impl Service {
             admission,
             deadline,
             connected: RwLock::default(),
+            answers: AtomicBool::new(true),
             signer: RwLock::default(),
         }
     }
@@ -93,12 +97,15 @@ impl Service {
         Ok(())
     }
 
-    /// Asks Cassandra for something small, by the session of each thread that answers.
+    /// Asks Cassandra for something small, by the session of each thread that answers. Where one does not answer, requests are refused
+    /// at once until it is asked again and does.
     pub async fn probe(&self) -> Result<(), lookup::Error> {
         let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((connected, endpoint)) = connected.zip(self.endpoints.first()) else { return Ok(()) };
         let deadline = tokio::time::Instant::now() + PROBE_TIME;
-        try_join_all(connected.probes.iter().map(|probe| probe.read(&endpoint.table, deadline))).await.map(drop)
+        let asked = try_join_all(connected.probes.iter().map(|probe| probe.read(&endpoint.table, deadline))).await;
+        self.answers.store(asked.is_ok(), Ordering::Relaxed);
+        asked.map(drop)
     }
 
     /// What signs cursors: the same for all servers that share a file of keys.
@@ -115,8 +122,11 @@ impl Service {
     }
 
     pub(crate) fn connected(&self) -> Result<Arc<Connected>, Problem> {
+        let unavailable = |detail| Problem::new(Code::Unavailable, detail).retry_after(Duration::from_secs(2));
+        if !self.answers.load(Ordering::Relaxed) {
+            return Err(unavailable("the store does not answer"));
+        }
         let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
-        connected
-            .ok_or_else(|| Problem::new(Code::Unavailable, "the store is not connected yet").retry_after(Duration::from_secs(2)))
+        connected.ok_or_else(|| unavailable("the store is not connected yet"))
     }
 }

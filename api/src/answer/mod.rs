@@ -5,6 +5,7 @@
 
 mod parameters;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use axum::extract::RawPathParams;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, VARY};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use cassandra::lookup::{self, KeyValue, timestamp_text, write_timestamp};
 use chrono::Utc;
 use model::failure::with_causes;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 pub(crate) use self::parameters::names;
 use self::parameters::{Given, fault};
 use crate::ask::{Asked, Asker, Page};
-use crate::cursor::{Fingerprint, Position};
+use crate::cursor::{Fingerprint, LIFETIME_SECONDS, Position};
 use crate::endpoint::{Answer, Bounds, Endpoint};
 use crate::format::{Format, Rows};
 use crate::freshness::{self, Fresh};
@@ -61,7 +62,15 @@ impl Service {
         if holds(&request.headers, &etag) {
             return Ok(response(StatusCode::NOT_MODIFIED, headers, Vec::new()));
         }
-        let (body, next) = rows_of(asker, &resolved, deadline).await?;
+        let (body, next) = match rows_of(asker, &resolved, deadline).await {
+            Ok(found) => found,
+            // As fresh as an answer with a row. Its tag is of that: the row may come without a later version, so it is no tag of this.
+            Err(problem) if problem.code == Code::NotFound => {
+                headers.remove(ETAG);
+                return Ok(with_headers(problem.into_response(), &headers));
+            }
+            Err(problem) => return Err(problem),
+        };
         let sign = |next: Position| {
             let signed = self.signer().sign(&resolved.question, &next, Utc::now().timestamp());
             signed.ok_or_else(|| {
@@ -100,8 +109,8 @@ impl Service {
             Problem::new(Code::NotAcceptable, format!("there are: {formats}"))
         })?;
         let query = request.uri.query().unwrap_or_default();
-        let given = Given::read(&endpoint.paths[path], values.into_iter(), query).map_err(Problem::parameters)?;
-        let mut faults = given.unknown(endpoint);
+        let (given, mut faults) = Given::read(&endpoint.paths[path], values.into_iter(), query);
+        faults.extend(given.unknown(endpoint));
         let filters = given.filters(endpoint).unwrap_or_else(|found| {
             faults.extend(found);
             Vec::new()
@@ -118,6 +127,9 @@ impl Service {
             Bounds::default()
         });
         if !faults.is_empty() {
+            // What is wrong with a value hides that it is missing.
+            let mut named = BTreeSet::new();
+            faults.retain(|fault| named.insert(fault.parameter.clone()));
             return Err(Problem::parameters(faults));
         }
         let question = question(endpoint, &given, &filters, caller);
@@ -125,7 +137,10 @@ impl Service {
             None => None,
             Some(cursor) => {
                 let read = self.signer().read(cursor, &question, endpoint.clustering.len(), Utc::now().timestamp());
-                Some(read.map_err(|refused| Problem::new(Code::InvalidCursor, format!("the cursor {refused}")))?)
+                Some(read.map_err(|refused| Problem {
+                    faults: vec![fault("cursor", refused.to_string())],
+                    ..Problem::new(Code::InvalidCursor, format!("the cursor {refused}"))
+                })?)
             }
         };
         let limit = if matches!(endpoint.answer, Answer::Newest) { 1 } else { limit };
@@ -134,6 +149,9 @@ impl Service {
         Ok(Resolved { asked, format, given, question, fresh, now })
     }
 }
+
+/// Headers that say how fresh an answer is, whatever its format: the version and the newest event of its table, and what "now" is.
+pub(crate) const FRESHNESS: [&str; 3] = ["sluice-version", "sluice-event-time", "sluice-now"];
 
 fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
     // With those that are added further out, so that the map is not made anew while it grows.
@@ -147,12 +165,8 @@ fn headers(endpoint: &Endpoint, resolved: &Resolved, etag: &str) -> HeaderMap {
     headers.insert(VARY, HeaderValue::from_static("accept, authorization, x-api-key"));
     let fresh = resolved.fresh.as_deref();
     let now = timestamp_text(resolved.now).map(|now| header(&now));
-    let named = [
-        ("sluice-version", fresh.map(|fresh| fresh.version.clone())),
-        ("sluice-event-time", fresh.and_then(|fresh| fresh.event_time.clone())),
-        ("sluice-now", now),
-    ];
-    for (name, value) in named {
+    let values = [fresh.map(|fresh| fresh.version.clone()), fresh.and_then(|fresh| fresh.event_time.clone()), now];
+    for (name, value) in FRESHNESS.into_iter().zip(values) {
         if let Some(value) = value {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -173,10 +187,13 @@ fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
     let Resolved { asked, format, given, question, fresh, .. } = resolved;
     let number = |number: Option<i64>| (u8::from(number.is_some()), number.unwrap_or_default().to_be_bytes());
     let (from, to) = (number(asked.bounds.from), number(asked.bounds.to));
+    let second = Utc::now().timestamp();
     // Where rows leave without a trace.
-    let minute = if endpoint.has_ttl { Utc::now().timestamp() / 60 } else { 0 };
+    let minute = if endpoint.has_ttl { second / 60 } else { 0 };
+    // An answer that is kept has a cursor that can still be used for as long again.
+    let slot = if matches!(endpoint.answer, Answer::Rows) { second / (LIFETIME_SECONDS / 2) } else { 0 };
     let kinds = [*format as u8, u8::from(fresh.is_some()), from.0, to.0];
-    let parts: [&[u8]; 8] = [
+    let parts: [&[u8]; 9] = [
         question.bytes(),
         &kinds,
         &from.1,
@@ -185,6 +202,7 @@ fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
         given.get("cursor").unwrap_or_default().as_bytes(),
         fresh.as_ref().map_or(&[], |fresh| fresh.tag.bytes()),
         &minute.to_be_bytes(),
+        &slot.to_be_bytes(),
     ];
     format!("W/\"{}\"", Fingerprint::of(parts).text())
 }
@@ -266,6 +284,15 @@ fn response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    response
+}
+
+/// Headers that the answer does not have itself.
+fn with_headers(mut response: Response, headers: &HeaderMap) -> Response {
+    let there = response.headers_mut();
+    for (name, value) in headers {
+        there.entry(name).or_insert_with(|| value.clone());
+    }
     response
 }
 

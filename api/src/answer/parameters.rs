@@ -16,8 +16,8 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Of a path's parameters, in its order, and of a query.
-    pub(super) fn read(path: &PathTemplate, values: impl Iterator<Item = String>, query: &str) -> Result<Self, Vec<Fault>> {
+    /// Of a path's parameters, in its order, and of a query: what could be read, and the faults of the rest.
+    pub(super) fn read(path: &PathTemplate, values: impl Iterator<Item = String>, query: &str) -> (Self, Vec<Fault>) {
         let mut given = Self { values: path.parameters().map(str::to_owned).zip(values).collect() };
         let mut faults = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -32,7 +32,7 @@ impl Given {
             }
             given.values.push((name, value));
         }
-        if faults.is_empty() { Ok(given) } else { Err(faults) }
+        (given, faults)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -22,7 +22,7 @@ use self::slices::Slice;
 use crate::cursor::Position;
 use crate::endpoint::{Answer, Bounds, Endpoint, TotalOf};
 use crate::format::{Names, Rows};
-use crate::metrics::{CASSANDRA_REQUESTS, CASSANDRA_SECONDS};
+use crate::metrics::{CASSANDRA_REQUESTS, CASSANDRA_RETRIES, CASSANDRA_SECONDS};
 
 /// Partitions that are read at a time.
 const READ_AHEAD: usize = 8;
@@ -40,6 +40,7 @@ pub(crate) struct Asker {
     prepared: RwLock<HashMap<Shape, Arc<Lookup>>>,
     density: Density,
     answered: Counter,
+    tried_again: Counter,
     seconds: Histogram,
 }
 
@@ -83,6 +84,7 @@ impl Asker {
             prepared: RwLock::default(),
             density: Density::default(),
             answered: counter!(CASSANDRA_REQUESTS, "endpoint" => endpoint.name.clone(), "result" => "ok"),
+            tried_again: counter!(CASSANDRA_RETRIES, "endpoint" => endpoint.name.clone()),
             seconds: histogram!(CASSANDRA_SECONDS, "endpoint" => endpoint.name.clone()),
             endpoint,
         }
@@ -165,7 +167,7 @@ impl Asker {
         let clustering = job.slice.conditions.iter().map(|(_, _, value)| value);
         let values: Vec<&KeyValue> = values.chain(clustering).collect();
         let started = Instant::now();
-        let answer = lookup.ask(&values, limit, deadline).await;
+        let answer = lookup.ask(&values, limit, deadline, || self.tried_again.increment(1)).await;
         let failed = |result| counter!(CASSANDRA_REQUESTS, "endpoint" => endpoint.name.clone(), "result" => result).increment(1);
         match &answer {
             Ok(_) => self.answered.increment(1),

@@ -7,8 +7,9 @@
 //! 5. [`access`]: the key, its limit, the limit of all, the scope.
 //! 6. [`load`]: how many work at a time, and until when.
 //!
-//! Contract: nothing is done for a request without a key but to refuse it; only health is answered. What a key opens is decided by the
-//! endpoint's name alone, before any parameter is looked at, so that a refusal tells nothing about data.
+//! Contract: nothing is done for a request without a key but to refuse it; only what is open is answered: health, and the pages for
+//! people, which hold nothing. What a key opens is decided by the endpoint's name alone, before any parameter is looked at, so that a
+//! refusal tells nothing about data.
 
 pub(crate) mod access;
 pub(crate) mod bounds;

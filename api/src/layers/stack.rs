@@ -27,6 +27,7 @@ use super::bounds::Bounds;
 use super::load::Load;
 use super::observe::{self, Counted, REQUEST_ID};
 use super::{Access, Known, Route};
+use crate::answer::FRESHNESS;
 use crate::health::{Readiness, live_response};
 use crate::metrics::REJECTED;
 use crate::problem::{self, Code, Problem};
@@ -104,12 +105,13 @@ fn health(readiness: &Readiness) -> [Route; 3] {
 
 fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let exposed = [ETAG, LINK, RETRY_AFTER, REQUEST_ID, RATE_LIMIT, RATE_LIMIT_POLICY];
+    let exposed: Vec<_> = exposed.into_iter().chain(FRESHNESS.map(HeaderName::from_static)).collect();
     let layer = || {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins.iter().cloned()))
             .allow_methods([Method::GET, Method::HEAD])
             .allow_headers([ACCEPT, AUTHORIZATION, IF_NONE_MATCH, REQUEST_ID, HeaderName::from_static("x-api-key")])
-            .expose_headers(exposed)
+            .expose_headers(exposed.clone())
             .max_age(std::time::Duration::from_mins(10))
     };
     (!origins.is_empty()).then(layer)

@@ -36,7 +36,10 @@ impl Classify for Error {
             }
             Self::Bind { .. } => "choose an address of this machine, and a port that this user may take".to_owned(),
             Self::Threads(_) => "raise the limits on threads and open files of this user, or end other programs".to_owned(),
-            Self::Exposed { .. } => "make a key first: sluice keys make --name APPLICATION".to_owned(),
+            Self::Exposed { .. } => {
+                "make a key first: sluice keys make --name APPLICATION; or say that everybody may ask: --allow-anonymous"
+                    .to_owned()
+            }
             Self::Pem { .. } | Self::NoCertificate { .. } => {
                 "name PEM files: the certificate with those that signed it, and its private key".to_owned()
             }

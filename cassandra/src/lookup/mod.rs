@@ -165,8 +165,15 @@ impl SerializeRow for Markers<'_> {
 }
 
 impl Lookup {
-    /// Asks. `values` are those of the conditions; `limit` is the number of rows where the question has one.
-    pub async fn ask(&self, values: &[&KeyValue], limit: Option<u32>, deadline: Instant) -> Result<Rows, Error> {
+    /// Asks. `values` are those of the conditions; `limit` is the number of rows where the question has one. `again` is told before
+    /// it is asked a second time.
+    pub async fn ask(
+        &self,
+        values: &[&KeyValue],
+        limit: Option<u32>,
+        deadline: Instant,
+        again: impl Fn(),
+    ) -> Result<Rows, Error> {
         let markers = Markers { values, limit: limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)) };
         let mut is_second = false;
         loop {
@@ -177,6 +184,7 @@ impl Lookup {
                 Err(_) => return Err(Error::TooLate { table: self.table.to_string() }),
                 Ok(Err(error)) if !is_second && error.kind() == Failure::Transient => {
                     is_second = true;
+                    again();
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }

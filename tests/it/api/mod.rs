@@ -225,6 +225,9 @@ async fn every_fault_of_a_request_is_named_at_once() {
             "hours must be a whole number from 1",
         ]
     );
+    let said = faults(api.get("/v1/orders?limit=1&limit=2&to=%ff&from=yesterday").await);
+    let named: Vec<_> = said.iter().filter_map(|fault| fault.split(' ').next()).collect();
+    assert_eq!(named, ["limit", "to", "from"], "{said:?}");
     let one = async |path: &str| faults(api.get(path).await).join("; ");
     assert_eq!(one("/v1/orders?from=2024-03-02&to=2024-03-01").await, "to must be so that `from` is before `to`");
     assert_eq!(one("/v1/orders?days=367").await, "days asks for more than 366 days, the longest range");

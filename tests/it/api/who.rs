@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tests::cassandra_node;
 use tests::proxy::Proxy;
 
@@ -33,15 +34,51 @@ async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
     api.becomes("/v1/buyers/ann", &old, 401).await;
     assert!(shop.sluice(&["keys", "revoke", &id(&new)]).await.output().unwrap().status.success());
     api.becomes("/v1/buyers/ann", &new, 401).await;
+    let listed = shop.sluice(&["keys", "list", "--output", "json"]).await.output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let listed = listed["keys"].as_array().unwrap();
+    let state = |key: &str| listed.iter().find(|listed| listed["id"] == id(key)).unwrap()["state"].as_str().unwrap();
+    assert_eq!([state(&key), state(&new), state(&api.key)], ["active", "revoked", "active"], "{listed:?}");
     let kept = std::fs::read_to_string(shop.lake().parent().unwrap().join(".sluice/api-keys.json")).unwrap();
     for key in [&key, &old, &new, &api.key] {
         let secret = key.splitn(3, '_').nth(2).unwrap();
         assert!(!kept.contains(secret), "the file holds hashes");
+        assert!(!listed.iter().any(|listed| listed.to_string().contains(secret)), "what is listed holds none");
     }
 }
 
 /// Instead of the key.
 const NOBODY: [(&str, &str); 1] = [("authorization", "")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serve_is_told_is_what_it_does() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let page = [("origin", "https://shop.example")];
+    let told = ["--cors-origin", "https://shop.example", "--total-rate", "3 per minute"];
+    let api = Api::start_with(&shop, &told, &[]).await;
+    api.wait_for("/readyz", 200).await;
+    let first = api.get_with("/v1/buyers/ann", &page).await;
+    assert_eq!((first.status, first.header("access-control-allow-origin")), (200, "https://shop.example"));
+    let exposed = first.header("access-control-expose-headers");
+    assert!(["sluice-version", "sluice-event-time", "sluice-now", "etag"].iter().all(|name| exposed.contains(name)), "{exposed}");
+    let mut last = first;
+    for _ in 0..3 {
+        last = api.get("/v1/buyers/ann").await;
+    }
+    assert_eq!(last.code(), "rate-limited");
+    assert_eq!(api.get("/livez").await.status, 200, "health is not counted");
+
+    let open = Api::start_with(&shop, &["--allow-anonymous"], &[]).await;
+    open.wait_for("/readyz", 200).await;
+    let answer = open.get_with("/v1/buyers/ann", &[NOBODY[0], page[0]]).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.headers.contains_key("access-control-allow-origin"), "{answer:?}");
+
+    let elsewhere = ["serve", &shop.name, "--listen", "0.0.0.0:0", "--metrics-listen", "none", "--keys", "no-keys.json"];
+    let refused = shop.sluice(&elsewhere).await.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("--allow-anonymous"), "{said}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_for_people_can_be_left_out() {
@@ -54,6 +91,14 @@ async fn pages_for_people_can_be_left_out() {
         assert_eq!(api.get(path).await.code(), "not-found", "{path}");
         // Without a key it is not even said that nothing is there.
         assert_eq!(api.get_with(path, &NOBODY).await.status, 401, "{path}");
+    }
+    // Whatever else there is takes a key.
+    let document = open.get("/openapi.json").await.json();
+    let declared = document["paths"].as_object().unwrap().keys().map(String::as_str);
+    let declared: Vec<_> = declared.filter(|path| !["/livez", "/readyz", "/health"].contains(path)).collect();
+    assert!(declared.len() > 5, "{declared:?}");
+    for path in declared.into_iter().chain(["/openapi.json", "/v1/nothing", "/nothing", "/metrics", "/docs/nothing"]) {
+        assert_eq!(open.get_with(path, &NOBODY).await.code(), "unauthorized", "{path}");
     }
     assert_eq!(api.get("/openapi.json").await.status, 200);
 }
@@ -86,13 +131,41 @@ async fn cassandra_may_come_later_go_and_come_back() {
     proxy.mend();
     api.wait_for("/readyz", 200).await;
     assert_eq!(api.get("/v1/buyers/ann").await.status, 200);
-    proxy.cut();
-    api.wait_for("/readyz", 503).await;
-    let away = api.get("/v1/buyers/ann/orders").await;
-    assert!(["unavailable", "timeout"].contains(&away.code().as_str()), "{away:?}");
-    assert!(away.headers.contains_key("retry-after"));
-    proxy.mend();
-    api.wait_for("/v1/buyers/ann/orders", 200).await;
+    let take_away: [fn(&Proxy); 2] = [Proxy::cut, Proxy::freeze];
+    for take_away in take_away {
+        take_away(&proxy);
+        api.wait_for("/readyz", 503).await;
+        let asked = Instant::now();
+        let away = api.get("/v1/buyers/ann/orders").await;
+        assert_eq!((away.code().as_str(), away.header("retry-after")), ("unavailable", "2"), "after {:?}", asked.elapsed());
+        proxy.mend();
+        api.wait_for("/v1/buyers/ann/orders", 200).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_a_connection_took_with_it_is_sent_again() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
+    let address = proxy.address().to_string();
+    let api = Api::start_with(&shop, &[], &[("CASSANDRA_HOST", &address)]).await;
+    let again = async || {
+        let metrics = api.metrics().await;
+        let counted = metrics.lines().filter(|line| line.starts_with("sluice_cassandra_retries_total{"));
+        counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>()
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        api.wait_for("/v1/buyers/ann/orders", 200).await;
+        if again().await > 0.0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", api.metrics().await);
+        // Where it is seen first that Cassandra is gone, nothing is read at all.
+        proxy.cut();
+        api.get("/v1/buyers/ann/orders").await;
+        proxy.mend();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
