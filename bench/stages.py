@@ -248,7 +248,7 @@ def is_wait(name):
 def short(name):
     """The name as the page lists it."""
     names = ("stage", "micro-batch", "run SQL", "read changes", "look ahead", "open the table", "load", "download", "land", "prepare")
-    names += ("read the file", "wait for the hold")
+    names += ("read the file",)
     return next((known for known in names if name.startswith(f"{known} ")), name)
 
 

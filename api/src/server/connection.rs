@@ -181,7 +181,7 @@ impl Serving {
             if activity.head_takes().zip(head).is_some_and(|(takes, head)| takes > head) {
                 return Some("slow_head");
             }
-            // Over HTTP/2 an answer waits for room that its client gives to it, and not for the socket.
+            // Over HTTP/2 answers wait for room that their client gives to each, and not for the socket.
             if head.is_none() && activity.stalled_for().is_some_and(|stalls| stalls > write) {
                 return Some("slow_reader");
             }

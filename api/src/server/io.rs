@@ -75,9 +75,12 @@ impl Activity {
         self.with(|state| state.open.is_empty().then(|| state.idle_since.elapsed()))
     }
 
-    /// For how long nothing was taken of the answer that waits longest.
+    /// For how long nothing was taken of any answer. `None` while there is none, or one is still worked on.
     pub(super) fn stalled_for(&self) -> Option<Duration> {
-        self.with(|state| state.open.iter().filter_map(|(_, since)| *since).min().map(|since| since.elapsed()))
+        self.with(|state| {
+            let last = state.open.iter().map(|(_, since)| *since).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+            Some(last.elapsed())
+        })
     }
 
     pub(super) fn head_takes(&self) -> Option<Duration> {

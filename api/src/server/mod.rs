@@ -136,6 +136,10 @@ impl Server {
         };
         // Serving ends after it was told to stop, never before.
         tokio::join!(serving, ending);
+        if let Some(before_waiting) = settings.before_waiting {
+            // Nobody waits for the threads themselves.
+            threads.on_each(|| async move { before_waiting() }).await;
+        }
         Ok(())
     }
 }

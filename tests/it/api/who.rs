@@ -140,6 +140,7 @@ async fn cassandra_may_come_later_go_and_come_back() {
         assert_eq!((away.code().as_str(), away.header("retry-after")), ("unavailable", "2"), "after {:?}", asked.elapsed());
         proxy.mend();
         api.wait_for("/v1/buyers/ann/orders", 200).await;
+        api.wait_for("/readyz", 200).await;
     }
 }
 
