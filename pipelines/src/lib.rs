@@ -10,7 +10,6 @@ mod crash;
 pub mod download;
 pub mod error;
 pub mod folder;
-mod log_lines;
 pub mod logs;
 pub mod memory;
 pub mod opened;

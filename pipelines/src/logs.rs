@@ -16,7 +16,6 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::log_lines::Lines;
 use crate::profile::{Ours, Profile};
 use crate::settings::{LogFormat, TalkArgs};
 
@@ -44,7 +43,7 @@ fn start_with(log: &str, format: LogFormat, profile: Option<&Profile>) {
 
 fn subscriber(log: &str, format: LogFormat, profile: Option<&Profile>) -> impl Subscriber + Send + Sync + 'static {
     let filter = EnvFilter::try_new(format!("{QUIET},{log}")).unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},warn")));
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let logs = match format {
         LogFormat::Text => lines.event_format(Plain).with_filter(filter).boxed(),
         LogFormat::Json => lines.json().with_filter(filter).boxed(),

@@ -71,7 +71,7 @@ impl Server {
             Some(address) => Some(Listener { socket: bound(address).await?, tls: None }),
             None => None,
         };
-        let threads = Threads::start(settings.threads, settings.before_waiting).map_err(Error::Threads)?;
+        let threads = Threads::start(settings.threads).map_err(Error::Threads)?;
         let metrics = Metrics::install();
         Ok(Self { settings, threads, listener, metrics_listener, readiness: Readiness::default(), metrics })
     }
@@ -136,10 +136,6 @@ impl Server {
         };
         // Serving ends after it was told to stop, never before.
         tokio::join!(serving, ending);
-        if let Some(before_waiting) = settings.before_waiting {
-            // Nobody waits for the threads themselves.
-            threads.on_each(|| async move { before_waiting() }).await;
-        }
         Ok(())
     }
 }

@@ -17,8 +17,6 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Threads that answer.
     pub threads: NonZeroUsize,
-    /// Called by each of them before it waits for something to do.
-    pub before_waiting: Option<fn()>,
     pub tls: Option<TlsFiles>,
     /// Of `/metrics`, `/livez` and `/readyz`, in plain; `None` for none.
     pub metrics_address: Option<SocketAddr>,
@@ -50,7 +48,6 @@ impl Settings {
         Self {
             address,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            before_waiting: None,
             tls: None,
             metrics_address: None,
             admission,

@@ -41,9 +41,9 @@ impl Drop for Seat {
 }
 
 impl Threads {
-    /// Starts them; each calls that before it waits for something to do.
-    pub(super) fn start(count: NonZeroUsize, before_waiting: Option<fn()>) -> std::io::Result<Self> {
-        (0..count.get()).map(|place| start(place, before_waiting)).collect::<std::io::Result<_>>().map(Self)
+    /// Starts them.
+    pub(super) fn start(count: NonZeroUsize) -> std::io::Result<Self> {
+        (0..count.get()).map(start).collect::<std::io::Result<_>>().map(Self)
     }
 
     /// The runtime of the caller, in place of threads of its own.
@@ -84,15 +84,12 @@ pub(crate) fn place() -> usize {
     PLACE.get()
 }
 
-fn start(place: usize, before_waiting: Option<fn()>) -> std::io::Result<Thread> {
+fn start(place: usize) -> std::io::Result<Thread> {
     let (end, ended) = oneshot::channel::<Infallible>();
     let (tell, told) = std::sync::mpsc::channel();
     let work = move || {
-        let mut builder = Builder::new_current_thread();
-        if let Some(before_waiting) = before_waiting {
-            builder.on_thread_park(before_waiting);
-        }
-        let runtime = match builder.enable_all().build() {
+        let made = Builder::new_current_thread().enable_all().build();
+        let runtime = match made {
             Ok(runtime) => runtime,
             Err(error) => return drop(tell.send(Err(error))),
         };
@@ -113,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_over_all_threads_and_each_knows_its_place() {
-        let threads = Threads::start(NonZeroUsize::new(3).unwrap(), None).unwrap();
+        let threads = Threads::start(NonZeroUsize::new(3).unwrap()).unwrap();
         assert_eq!(threads.on_each(|| async { place() }).await, [0, 1, 2]);
         let seats: Vec<Seat> = (0..6).map(|_| threads.seat().1).collect();
         let taken =
@@ -129,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn threads_end_with_the_last_that_knows_them() {
-        let threads = Threads::start(NonZeroUsize::MIN, None).unwrap();
+        let threads = Threads::start(NonZeroUsize::MIN).unwrap();
         let (alive, mut ended) = oneshot::channel::<Infallible>();
         let runtime = threads.seat().0.clone();
         runtime.spawn(async move {
@@ -142,20 +139,5 @@ mod tests {
         assert!(ended.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
         drop(also);
         assert!(ended.await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_thread_says_when_it_waits() {
-        static WAITS: AtomicUsize = AtomicUsize::new(0);
-        fn waits() {
-            WAITS.fetch_add(1, Ordering::SeqCst);
-        }
-        let threads = Threads::start(NonZeroUsize::MIN, Some(waits)).unwrap();
-        let busy = threads.on_each(|| async { WAITS.load(Ordering::SeqCst) }).await[0];
-        let started = std::time::Instant::now();
-        while WAITS.load(Ordering::SeqCst) <= busy {
-            assert!(started.elapsed() < std::time::Duration::from_secs(20), "it waits and says nothing");
-            tokio::task::yield_now().await;
-        }
     }
 }

@@ -29,7 +29,7 @@ use super::{fail, node, say};
 use crate::checking::check;
 use crate::error::{Boxed, Error};
 use crate::settings::{CassandraArgs, LogFormat, debug_keyspace, debug_lake};
-use crate::{folder, log_lines, logs};
+use crate::{folder, logs};
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -242,7 +242,6 @@ fn settings(args: &ServeArgs) -> Result<Settings, Error> {
     let tls = who.tls_cert.clone().zip(who.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
     let usual = Settings::new(args.listen, admission);
     Ok(Settings {
-        before_waiting: Some(log_lines::before_waiting),
         tls,
         metrics_address: args.metrics_listen.0,
         total_rate: limits.total_rate,
