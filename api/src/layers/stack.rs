@@ -111,7 +111,7 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
             .allow_origin(AllowOrigin::list(origins.iter().cloned()))
             .allow_methods([Method::GET, Method::HEAD])
             .allow_headers([ACCEPT, AUTHORIZATION, IF_NONE_MATCH, REQUEST_ID, HeaderName::from_static("x-api-key")])
-            .expose_headers(exposed.clone())
+            .expose_headers(exposed)
             .max_age(std::time::Duration::from_mins(10))
     };
     (!origins.is_empty()).then(layer)

@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::certificate;
 use super::kit::{Client, Folder, LONG, Running, open_settings, serve};
-use crate::server::{Error, Server};
+use crate::server::{Error, Server, Settings};
 
 async fn connect(server: &Running, certificates: &[Vec<u8>], protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
@@ -67,9 +67,8 @@ async fn both_protocols_are_spoken_over_tls() {
 }
 
 /// A server over TLS, and a connection that speaks HTTP/2.
-async fn over_http2(folder: &Folder) -> (Running, Vec<u8>, TlsStream<TcpStream>) {
+async fn over_http2(folder: &Folder, mut settings: Settings) -> (Running, Vec<u8>, TlsStream<TcpStream>) {
     let (files, certificate) = certificate::write(folder.0.path(), 1);
-    let mut settings = open_settings();
     settings.tls = Some(files);
     let server = serve(settings).await;
     let stream = connect(&server, std::slice::from_ref(&certificate), b"h2").await.unwrap();
@@ -85,7 +84,7 @@ async fn assert_answers(server: &Running, certificate: Vec<u8>) {
 #[tokio::test]
 async fn requests_that_are_taken_back_at_once_hold_nothing() {
     let folder = Folder::new();
-    let (server, certificate, stream) = over_http2(&folder).await;
+    let (server, certificate, stream) = over_http2(&folder, open_settings()).await;
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     // More of them than may be worked on at a time; their handler never ends by itself.
@@ -105,12 +104,9 @@ async fn requests_that_are_taken_back_at_once_hold_nothing() {
 #[tokio::test]
 async fn a_client_that_gives_no_room_to_an_answer_is_dropped() {
     let folder = Folder::new();
-    let (files, certificate) = certificate::write(folder.0.path(), 1);
     let mut settings = open_settings();
-    settings.tls = Some(files);
     settings.patience.write = Duration::from_millis(200);
-    let server = serve(settings).await;
-    let stream = connect(&server, std::slice::from_ref(&certificate), b"h2").await.unwrap();
+    let (server, certificate, stream) = over_http2(&folder, settings).await;
     let mut builder = h2::client::Builder::new();
     let (mut client, mut connection) = builder.initial_window_size(0).handshake::<_, axum::body::Bytes>(stream).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
@@ -133,7 +129,7 @@ async fn headers_without_an_end_end_the_connection() {
     use tokio::io::AsyncWriteExt as _;
 
     let folder = Folder::new();
-    let (server, certificate, mut stream) = over_http2(&folder).await;
+    let (server, certificate, mut stream) = over_http2(&folder, open_settings()).await;
     let frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
         let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags]);
