@@ -113,10 +113,19 @@ def chain(place, pipeline, stages, name, **variables):
     variables = begun(place, pipeline, name, **variables)
     taken = {}
     for stage in stages:
+        before = lost()
         measured = place.sluice_run(stage, pipeline, "--profile", trace, **variables)
-        taken[stage] = (measured, steps(json.loads(trace.read_text())["traceEvents"]))
+        idle, stolen = (after - before for before, after in zip(before, lost(), strict=True))
+        taken[stage] = (measured, idle, stolen, steps(json.loads(trace.read_text())["traceEvents"]))
         place.quiet_node()
     return taken
+
+
+def lost():
+    """Seconds of each core in which it had nothing to do, and in which the machine below did not run it (proc(5), `/proc/stat`)."""
+    ticks = [int(number) for number in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    of_each = os.sysconf("SC_CLK_TCK") * os.cpu_count()
+    return (ticks[3] + ticks[4]) / of_each, ticks[7] / of_each
 
 
 def begun(place, pipeline, name, **variables):
@@ -300,11 +309,12 @@ def table(stages, *figures):
     cores = len(os.sched_getaffinity(0))
     lines = [
         "",
-        "| input | stage | wall, s | CPU, s | node CPU, s | bound, s | wall to bound | memory, MB | where the time goes |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| input | stage | wall, s | CPU, s | node CPU, s | bound, s | wall to bound | idle, s | stolen, s | memory, MB | where the time goes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, stage, runs, _ in stages:
-        measured = [run for run, _ in runs]
+        measured = [run for run, *_ in runs]
+        idle, stolen = (median([run[place] for run in runs]) for place in (1, 2))
         wall, cpu = median([run.seconds for run in measured]), median([run.cpu for run in measured])
         node = median([run.node or 0 for run in measured]) if stage.endswith("to-cassandra") else 0
         peak = median([run.peak for run in measured]) / 1e6
@@ -312,7 +322,8 @@ def table(stages, *figures):
         where = most(usual(runs).busy, "{:.2f} s")
         used = f"{node:.2f}" if node else "-"
         lines.append(
-            f"| {name} | `{stage}` | {wall:.2f} | {cpu:.2f} | {used} | {bound:.2f} | {wall / bound:.2f} | {peak:.0f} | {where} |"
+            f"| {name} | `{stage}` | {wall:.2f} | {cpu:.2f} | {used} | {bound:.2f} | {wall / bound:.2f}"
+            f" | {idle:.2f} | {stolen:.2f} | {peak:.0f} | {where} |"
         )
     lines += ["", SECOND, "", "| input | stage | samples | waits | allocated |", "|---|---|---|---|---|"]
     for name, stage, runs, sampled in stages:
@@ -326,8 +337,8 @@ def table(stages, *figures):
 
 def usual(runs):
     """The steps of the run whose time is the median, or next to it."""
-    middle = median([run.seconds for run, _ in runs])
-    return min(runs, key=lambda run: abs(run[0].seconds - middle))[1]
+    middle = median([run.seconds for run, *_ in runs])
+    return min(runs, key=lambda run: abs(run[0].seconds - middle))[-1]
 
 
 def most(of_steps, form):
