@@ -1,12 +1,15 @@
 //! The shipped pipeline on generated files: every figure of the file is found again in every store.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use model::report::{Outcome, StageName};
 use model::slice::Slice;
 use tests::kit::TestPipeline;
 use tests::session_events::archive::{Compression, compress};
 use tests::session_events::{Dataset, Options, Order, Truth};
+
+use crate::api::kit::Api;
 
 /// What both Cassandra tables and the lake must say of a file.
 async fn assert_truth(t: &TestPipeline, truth: &Truth) {
@@ -81,6 +84,24 @@ async fn the_full_file_has_its_golden_figures_everywhere() {
 
     assert_eq!(t.cql("SELECT session_id FROM {ks}.started_sessions").await.len(), 500_584);
     assert_eq!(t.cql("SELECT session_id FROM {ks}.completed_sessions").await.len(), 500_582);
+
+    // README's questions to it are answered, each with the three rows that it asks for.
+    let api = Api::start(&t).await;
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let asked: Vec<&str> = readme.lines().filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8080")).collect();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    for line in asked {
+        let curl =
+            Command::new("sh").arg("-c").arg(line.replace("http://127.0.0.1:8080", &api.url)).env("KEY", &api.key).output();
+        let curl = curl.unwrap();
+        let text = String::from_utf8(curl.stdout).unwrap();
+        assert!(curl.status.success(), "{line}: {}", String::from_utf8_lossy(&curl.stderr));
+        let rows = match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(page) => page["items"].as_array().map_or(0, Vec::len),
+            Err(_) => text.lines().count() - 1,
+        };
+        assert_eq!(rows, 3, "{line}: {text}");
+    }
 }
 
 /// A bz2 file, as the source serves it, arrives whole; a second run makes no commit and writes nothing.

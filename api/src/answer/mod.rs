@@ -187,11 +187,7 @@ fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
     let Resolved { asked, format, given, question, fresh, .. } = resolved;
     let number = |number: Option<i64>| (u8::from(number.is_some()), number.unwrap_or_default().to_be_bytes());
     let (from, to) = (number(asked.bounds.from), number(asked.bounds.to));
-    let second = Utc::now().timestamp();
-    // Where rows leave without a trace.
-    let minute = if endpoint.has_ttl { second / 60 } else { 0 };
-    // An answer that is kept has a cursor that can still be used for as long again.
-    let slot = if matches!(endpoint.answer, Answer::Rows) { second / (LIFETIME_SECONDS / 2) } else { 0 };
+    let (minute, slot) = slots(&endpoint.answer, endpoint.has_ttl, Utc::now().timestamp());
     let kinds = [*format as u8, u8::from(fresh.is_some()), from.0, to.0];
     let parts: [&[u8]; 9] = [
         question.bytes(),
@@ -205,6 +201,14 @@ fn etag(endpoint: &Endpoint, resolved: &Resolved) -> String {
         &slot.to_be_bytes(),
     ];
     format!("W/\"{}\"", Fingerprint::of(parts).text())
+}
+
+/// What of the time decides an answer: the minute where rows leave without a trace, and of a page the half of a cursor's life, so that
+/// an answer that is kept has a cursor that can still be used for as long again.
+fn slots(answer: &Answer, has_ttl: bool, second: i64) -> (i64, i64) {
+    let minute = if has_ttl { second / 60 } else { 0 };
+    let slot = if matches!(answer, Answer::Rows) { second / (LIFETIME_SECONDS / 2) } else { 0 };
+    (minute, slot)
 }
 
 /// Whether the caller has the answer.
@@ -298,4 +302,21 @@ fn with_headers(mut response: Response, headers: &HeaderMap) -> Response {
 
 fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_page_has_a_cursor_of_half_its_life_and_other_answers_stay_as_long_as_their_rows() {
+        let halves = |answer: &Answer| {
+            let slots = (0..LIFETIME_SECONDS * 2).map(|second| slots(answer, false, second));
+            slots.collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!((halves(&Answer::Rows), halves(&Answer::Newest), halves(&Answer::Totals(Vec::new()))), (4, 1, 1));
+        let first =
+            |has_ttl| (0..3_600).find(|second| slots(&Answer::Newest, has_ttl, *second) != slots(&Answer::Newest, has_ttl, 0));
+        assert_eq!((first(true), first(false)), (Some(60), None));
+    }
 }

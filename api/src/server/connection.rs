@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -56,6 +56,8 @@ const HEAD_BYTES: usize = 64 << 10;
 const STREAMS: u32 = 100;
 /// Streams that a client opened and took back at once, before its connection is ended.
 const RESETS: usize = 20;
+/// What of an answer over HTTP/2 is handed out at a time, so that it shows when its client takes none: a frame, by RFC 9113 6.5.2.
+const PIECE_BYTES: usize = 16 << 10;
 /// What is read and thrown away after the last answer, and for how long: closing on unread bytes would take the answer back.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
@@ -95,7 +97,7 @@ impl Serving {
         // Idle and slow clients are told apart by `watch`; this is for what it does not see.
         let longest = self.patience.idle + self.patience.head;
         builder.timer(TokioTimer::new()).header_read_timeout(longest).max_buf_size(HEAD_BYTES).half_close(false);
-        let mut connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, usize::MAX));
         let ended = self
             .watch(&activity, Some(self.patience.head), |cx, ask| {
                 let mut connection = Pin::new(&mut connection);
@@ -125,7 +127,7 @@ impl Serving {
             .max_pending_accept_reset_streams(RESETS)
             .keep_alive_interval(self.patience.idle)
             .keep_alive_timeout(self.patience.write);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity)));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, PIECE_BYTES)));
         self.watch(&activity, None, |cx, ask| {
             if ask == Ask::End {
                 connection.as_mut().graceful_shutdown();
@@ -139,6 +141,7 @@ impl Serving {
         &self,
         peer: Peer,
         activity: &Activity,
+        piece: usize,
     ) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static> + use<> {
         let (router, activity) = (self.router.clone(), activity.clone());
         service_fn(move |request: hyper::Request<Incoming>| {
@@ -149,7 +152,7 @@ impl Serving {
             async move {
                 let Ok(response) = answer.await;
                 open.moves();
-                Ok(response.map(|body| Body::new(Held { body, open })))
+                Ok(response.map(|body| Body::new(Held { body, rest: Bytes::new(), piece, open })))
             }
         })
     }
@@ -238,6 +241,9 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
 /// A body; while it is there its connection is not idle.
 struct Held {
     body: Body,
+    /// Of what the body gave last, in pieces.
+    rest: Bytes,
+    piece: usize,
     open: Open,
 }
 
@@ -246,18 +252,34 @@ impl HttpBody for Held {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.open.moves();
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
+            this.open.moves();
+            match polled.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => this.rest = data,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        } else {
+            this.open.moves();
         }
-        polled
+        let piece = this.rest.split_to(this.piece.min(this.rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }

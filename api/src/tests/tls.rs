@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::certificate;
-use super::kit::{Client, Folder, LONG, Running, open_settings, serve};
+use super::kit::{Client, Folder, LARGE, LONG, Running, open_settings, serve};
 use crate::server::{Error, Server, Settings};
 
 async fn connect(server: &Running, certificates: &[Vec<u8>], protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
@@ -30,7 +30,7 @@ async fn connect(server: &Running, certificates: &[Vec<u8>], protocol: &[u8]) ->
 #[tokio::test]
 async fn both_protocols_are_spoken_over_tls() {
     let folder = Folder::new();
-    let (files, certificate) = certificate::write(folder.0.path(), 1);
+    let (files, certificate) = certificate::write(folder.0.path());
     let mut settings = open_settings();
     settings.tls = Some(files);
     let server = serve(settings).await;
@@ -68,7 +68,7 @@ async fn both_protocols_are_spoken_over_tls() {
 
 /// A server over TLS, and a connection that speaks HTTP/2.
 async fn over_http2(folder: &Folder, mut settings: Settings) -> (Running, Vec<u8>, TlsStream<TcpStream>) {
-    let (files, certificate) = certificate::write(folder.0.path(), 1);
+    let (files, certificate) = certificate::write(folder.0.path());
     settings.tls = Some(files);
     let server = serve(settings).await;
     let stream = connect(&server, std::slice::from_ref(&certificate), b"h2").await.unwrap();
@@ -102,26 +102,50 @@ async fn requests_that_are_taken_back_at_once_hold_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_gives_no_room_to_an_answer_is_dropped() {
+async fn a_client_that_gives_an_answer_no_room_or_hardly_any_is_dropped() {
+    for window in [0, 1] {
+        let folder = Folder::new();
+        let mut settings = open_settings();
+        settings.patience.write = Duration::from_millis(200);
+        let (server, certificate, stream) = over_http2(&folder, settings).await;
+        let mut builder = h2::client::Builder::new();
+        let (mut client, mut connection) =
+            builder.initial_window_size(window).handshake::<_, axum::body::Bytes>(stream).await.unwrap();
+        let mut pings = connection.ping_pong().unwrap();
+        let driven = tokio::spawn(connection);
+        let request = axum::http::Request::get("https://localhost/v1/large").body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        // Kept: who lets go of an answer takes the request back.
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // It is there, and answers pings: that is not taking.
+        let pinging = async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} };
+        tokio::time::timeout(LONG, pinging).await.expect("the server closes");
+        drop(answer);
+        let _ = driven.await;
+        assert_answers(&server, certificate).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_makes_room_as_it_reads_gets_all_of_its_answer() {
     let folder = Folder::new();
-    let mut settings = open_settings();
-    settings.patience.write = Duration::from_millis(200);
-    let (server, certificate, stream) = over_http2(&folder, settings).await;
-    let mut builder = h2::client::Builder::new();
-    let (mut client, mut connection) = builder.initial_window_size(0).handshake::<_, axum::body::Bytes>(stream).await.unwrap();
-    let mut pings = connection.ping_pong().unwrap();
-    let driven = tokio::spawn(connection);
-    let request = axum::http::Request::get("https://localhost/v1/text").body(()).unwrap();
+    let (_server, _, stream) = over_http2(&folder, open_settings()).await;
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = axum::http::Request::get("https://localhost/v1/large").body(()).unwrap();
     let (answer, _) = client.send_request(request, true).unwrap();
-    // Kept: who lets go of an answer takes the request back.
     let answer = answer.await.unwrap();
-    assert_eq!(answer.status(), 200);
-    // It is there, and answers pings: that is not taking.
-    let pinging = async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} };
-    tokio::time::timeout(LONG, pinging).await.expect("the server closes");
-    drop(answer);
-    let _ = driven.await;
-    assert_answers(&server, certificate).await;
+    assert_eq!(answer.headers()["content-length"], LARGE.to_string());
+    let mut body = answer.into_body();
+    let mut bytes = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        bytes.extend_from_slice(&data);
+    }
+    assert_eq!(bytes.len(), LARGE);
+    assert!(bytes.chunks(16).all(|chunk| chunk == b"0123456789abcdef"));
 }
 
 #[tokio::test]
@@ -161,13 +185,13 @@ async fn headers_without_an_end_end_the_connection() {
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_without_a_restart() {
     let folder = Folder::new();
-    let (files, first) = certificate::write(folder.0.path(), 1);
+    let (files, first) = certificate::write(folder.0.path());
     let mut settings = open_settings();
     settings.tls = Some(files.clone());
     let server = serve(settings).await;
     connect(&server, std::slice::from_ref(&first), b"http/1.1").await.unwrap();
 
-    let (_, second) = certificate::write(folder.0.path(), 2);
+    let (_, second) = certificate::write(folder.0.path());
     let started = Instant::now();
     while connect(&server, std::slice::from_ref(&second), b"http/1.1").await.is_err() {
         assert!(started.elapsed() < LONG, "the new certificate is not shown");
@@ -186,7 +210,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
 #[tokio::test]
 async fn a_handshake_that_does_not_end_ends_the_connection() {
     let folder = Folder::new();
-    let (files, _) = certificate::write(folder.0.path(), 1);
+    let (files, _) = certificate::write(folder.0.path());
     let mut settings = open_settings();
     settings.tls = Some(files);
     settings.patience.handshake = Duration::from_millis(100);
@@ -203,9 +227,9 @@ async fn a_handshake_that_does_not_end_ends_the_connection() {
 #[tokio::test]
 async fn files_that_are_no_certificate_and_key_are_refused_at_the_start() {
     let folder = Folder::new();
-    let (files, _) = certificate::write(folder.0.path(), 1);
+    let (files, _) = certificate::write(folder.0.path());
     let other = Folder::new();
-    let (others, _) = certificate::write(other.0.path(), 2);
+    let (others, _) = certificate::write(other.0.path());
     let mut settings = open_settings();
     settings.tls = Some(crate::server::tls::TlsFiles { key: others.key, ..files.clone() });
     assert!(matches!(Server::bind(settings.clone()).await, Err(Error::Certificate { .. })));

@@ -10,34 +10,34 @@ use serde_json::Value;
 use tests::kit::TestPipeline;
 
 /// A server of a pipeline's endpoints, and a key of it. It ends with the value.
-pub(super) struct Api {
+pub(crate) struct Api {
     process: Child,
-    pub(super) url: String,
-    pub(super) metrics_url: String,
-    pub(super) key: String,
+    pub(crate) url: String,
+    pub(crate) metrics_url: String,
+    pub(crate) key: String,
     log: Arc<Mutex<String>>,
-    pub(super) client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 /// An answer, read.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
     }
 
     /// The code of a problem.
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         self.json()["code"].as_str().unwrap().to_owned()
     }
@@ -45,14 +45,14 @@ impl Answer {
 
 impl Api {
     /// Starts a server with a key, and waits until it is ready.
-    pub(super) async fn start(pipeline: &TestPipeline) -> Self {
+    pub(crate) async fn start(pipeline: &TestPipeline) -> Self {
         let api = Self::start_with(pipeline, &[], &[]).await;
         api.wait_for("/readyz", 200).await;
         api
     }
 
     /// Starts a server with these arguments and variables; it may not be ready.
-    pub(super) async fn start_with(pipeline: &TestPipeline, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(pipeline: &TestPipeline, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         // Following pages of one row, a test is faster than what one application may ask by default.
         let key = make_key(pipeline, &["--rate", "10000 per second"]).await;
         let ports = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
@@ -80,28 +80,29 @@ impl Api {
     }
 
     /// What the process said on stderr until now.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[]).await
     }
 
-    /// Asks with the server's key, unless another `authorization` is among the headers.
-    pub(super) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    /// Asks with the server's key, unless another `authorization` is among the headers; an empty one is none.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(format!("{}{path}", self.url));
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.key));
         }
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let headers = headers.iter().filter(|(name, value)| *name != "authorization" || !value.is_empty());
+        let request = headers.fold(request, |request, (name, value)| request.header(*name, *value));
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }
     }
 
     /// Waits until a path is answered with a status.
-    pub(super) async fn wait_for(&self, path: &str, status: u16) -> Answer {
+    pub(crate) async fn wait_for(&self, path: &str, status: u16) -> Answer {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let answer = self.get(path).await;
@@ -114,7 +115,7 @@ impl Api {
     }
 
     /// Asks until a key gets that status: a change of the keys' file is seen within two seconds.
-    pub(super) async fn becomes(&self, path: &str, key: &str, status: u16) -> Answer {
+    pub(crate) async fn becomes(&self, path: &str, key: &str, status: u16) -> Answer {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let answer = self.get_with(path, &[("authorization", &format!("Bearer {key}"))]).await;
@@ -127,7 +128,7 @@ impl Api {
     }
 
     /// All items of all pages, following `next`; and how many pages there were.
-    pub(super) async fn pages(&self, path: &str) -> (Vec<Value>, usize) {
+    pub(crate) async fn pages(&self, path: &str) -> (Vec<Value>, usize) {
         let (mut items, mut pages) = (Vec::new(), 0);
         let mut next = String::new();
         loop {
@@ -144,23 +145,23 @@ impl Api {
     }
 
     /// How many reads of Cassandra were answered for an endpoint.
-    pub(super) async fn reads(&self, endpoint: &str) -> u64 {
+    pub(crate) async fn reads(&self, endpoint: &str) -> u64 {
         let metrics = self.metrics().await;
         let mut lines = metrics.lines().filter(|line| line.starts_with("sluice_cassandra_requests_total{"));
         let line = lines.find(|line| line.contains(&format!("endpoint=\"{endpoint}\"")) && line.contains("result=\"ok\""));
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
-    pub(super) async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         self.client.get(format!("{}/metrics", self.metrics_url)).send().await.unwrap().text().await.unwrap()
     }
 
-    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let id = i32::try_from(self.process.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
     }
 
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.process.try_wait().unwrap().is_some()
     }
 }
@@ -173,7 +174,7 @@ impl Drop for Api {
 }
 
 /// `sluice keys make`; the key is all that is on stdout.
-pub(super) async fn make_key(pipeline: &TestPipeline, arguments: &[&str]) -> String {
+pub(crate) async fn make_key(pipeline: &TestPipeline, arguments: &[&str]) -> String {
     let made = pipeline.sluice(&[&["keys", "make", "--name", "a test"], arguments].concat()).await.output().unwrap();
     assert!(made.status.success(), "{made:?}");
     String::from_utf8(made.stdout).unwrap().trim().to_owned()

@@ -2,12 +2,14 @@
 
 mod attacks;
 mod contract;
-mod kit;
+pub(crate) mod kit;
 mod load;
 mod operations;
+mod oulad;
 mod pages;
 mod paging;
 mod session_events;
+mod tls;
 mod who;
 
 use serde_json::json;
@@ -198,6 +200,11 @@ async fn the_newest_row_is_found_behind_days_without_any_and_reads_no_day_after_
     assert_eq!(before["item"]["id"], 3);
     let none = api.get("/v1/newest-order?from=2023-06-01&to=2023-09-01").await;
     assert_eq!(none.code(), "not-found");
+    assert!(
+        ["sluice-version", "sluice-event-time", "sluice-now"].iter().all(|name| none.headers.contains_key(*name)),
+        "{none:?}"
+    );
+    assert!(!none.headers.contains_key("etag"), "the row may come without a later version: {none:?}");
     let behind = api.get("/v1/newest-order?from=2024-03-09T06:00:00Z&to=2024-04-01").await;
     assert_eq!(behind.code(), "not-found");
     let over = api.get("/v1/newest-order?from=2024-03-01&to=2024-04-01").await.json();

@@ -75,7 +75,9 @@ async fn what_serve_is_told_is_what_it_does() {
     assert!(!answer.headers.contains_key("access-control-allow-origin"), "{answer:?}");
 
     let elsewhere = ["serve", &shop.name, "--listen", "0.0.0.0:0", "--metrics-listen", "none", "--keys", "no-keys.json"];
-    let refused = shop.sluice(&elsewhere).await.output().unwrap();
+    let mut refused = tokio::process::Command::from(shop.sluice(&elsewhere).await);
+    let refused = tokio::time::timeout(Duration::from_mins(1), refused.kill_on_drop(true).output()).await;
+    let refused = refused.expect("it serves everybody").unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("--allow-anonymous"), "{said}");
 }
