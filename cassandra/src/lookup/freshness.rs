@@ -7,7 +7,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Error, execute};
 use crate::checkpoint::{FROM_NOTHING, TABLE};
 use crate::connect::Store;
 use crate::cql;
@@ -59,8 +59,8 @@ impl FreshnessLookup {
     /// Reads how fresh a table is; `None` where nothing was sent there yet.
     pub async fn read(&self, table: &str, deadline: Instant) -> Result<Option<Freshness>, Error> {
         let purpose = || format!("read the checkpoint of {table}");
-        let asked = tokio::time::timeout_at(deadline, self.session.execute_unpaged(&self.statement, (table,))).await;
-        let answer = asked.map_err(|_| Error::TooLate { table: TABLE.to_owned() })?.purpose(purpose)?;
+        let asked = execute(&self.session, &self.statement, (table,), deadline, || {}).await;
+        let answer = asked.ok_or_else(|| Error::TooLate { table: TABLE.to_owned() })?.purpose(purpose)?;
         let rows = answer.into_rows_result().purpose(purpose)?;
         let Some(row) = rows.rows::<Checkpoint>().purpose(purpose)?.next() else { return Ok(None) };
         let (position, source_id, definition_hash, table_id, write_time, updated_at, newest_event) = row.purpose(purpose)?;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use model::{Classify, Failure};
 use scylla::client::session::Session;
 use scylla::deserialize::row::ColumnIterator;
-use scylla::response::query_result::QueryRowsResult;
+use scylla::errors::ExecutionError;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::serialize::SerializationError;
 use scylla::serialize::row::{RowSerializationContext, SerializeRow};
 use scylla::serialize::writers::RowWriter;
@@ -175,24 +176,34 @@ impl Lookup {
         again: impl Fn(),
     ) -> Result<Rows, Error> {
         let markers = Markers { values, limit: limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)) };
-        let mut is_second = false;
-        loop {
-            // The driver's future is large, and those that hold it are moved from one to the next until a task has them.
-            let asking = Box::pin(self.session.execute_unpaged(&self.statement, &markers));
-            let asked = tokio::time::timeout_at(deadline, asking).await;
-            let answer = match asked {
-                Err(_) => return Err(Error::TooLate { table: self.table.to_string() }),
-                Ok(Err(error)) if !is_second && error.kind() == Failure::Transient => {
-                    is_second = true;
-                    again();
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                Ok(answer) => answer,
-            };
-            let purpose = || format!("read {}", self.table);
-            let rows = answer.purpose(purpose)?.into_rows_result().purpose(purpose)?;
-            return Ok(Rows { found: rows, types: Arc::clone(&self.types), table: Arc::clone(&self.table) });
+        let asked = execute(&self.session, &self.statement, &markers, deadline, again).await;
+        let answer = asked.ok_or_else(|| Error::TooLate { table: self.table.to_string() })?;
+        let purpose = || format!("read {}", self.table);
+        let rows = answer.purpose(purpose)?.into_rows_result().purpose(purpose)?;
+        Ok(Rows { found: rows, types: Arc::clone(&self.types), table: Arc::clone(&self.table) })
+    }
+}
+
+/// Reads once, and a second time where it failed for a reason that may pass; `again` is told before. `None` where there is no answer
+/// at the deadline.
+async fn execute(
+    session: &Session,
+    statement: &PreparedStatement,
+    markers: impl SerializeRow,
+    deadline: Instant,
+    again: impl Fn(),
+) -> Option<Result<QueryResult, ExecutionError>> {
+    let mut is_second = false;
+    loop {
+        // The driver's future is large, and those that hold it are moved from one to the next until a task has them.
+        let asking = Box::pin(session.execute_unpaged(statement, &markers));
+        match tokio::time::timeout_at(deadline, asking).await.ok()? {
+            Err(error) if !is_second && error.kind() == Failure::Transient => {
+                is_second = true;
+                again();
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return Some(answer),
         }
     }
 }
