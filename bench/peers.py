@@ -77,7 +77,11 @@ def tools(name="data-tools.txt"):
 
 def versions(list_name):
     """What peers/LIST_NAME.txt pins, as name -> version."""
-    lines = (HERE / "peers" / f"{list_name}.txt").read_text().splitlines()
+    return pinned(HERE / "peers" / f"{list_name}.txt")
+
+
+def pinned(path):
+    lines = path.read_text().splitlines()
     return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 

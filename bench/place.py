@@ -7,6 +7,7 @@ keyspaces begin with KEYSPACES and a number of this process; both are removed at
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -123,13 +124,19 @@ class Place:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def first_line(command, **more):
+def first_line(command, codes=(0,), **more):
     try:
         said = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **more)
     except OSError:
         return "unknown"
     lines = (said.stdout or said.stderr).strip().splitlines()
-    return lines[0] if said.returncode == 0 and lines else "unknown"
+    return lines[0] if said.returncode in codes and lines else "unknown"
+
+
+def node_version():
+    """That of the node that `sluice node` starts."""
+    found = re.search(r"<artifactId>cassandra-all</artifactId>\s*<version>([^<]+)", (ROOT / "cassandra/src/node/pom.xml").read_text())
+    return found[1] if found else "unknown"
 
 
 def circumstances(place):
@@ -155,6 +162,8 @@ def circumstances(place):
             "rustc": first_line(["rustc", "--version"]),
             "python": platform.python_version(),
             "java": first_line(["java", "-version"]),
+            "cassandra": node_version(),
+            "wrk": first_line(["wrk", "--version"], codes=(0, 1)),
         },
         "profile": place.sluice.parent.name,
         "small": place.small,

@@ -134,7 +134,7 @@ class Memory(Contest):
             input="The session events of row A by the same pipeline, the interactions of row B by theirs; ten times as many"
             " by ten times as many sessions, and by ten times as many students.",
             warm_up=False,
-            most_runs=1,
+            most_runs=2,
         )
         super().__init__([row])
 
