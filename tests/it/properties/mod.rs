@@ -11,6 +11,7 @@ mod definitions;
 mod folds;
 mod fuzz;
 mod lake;
+mod merges;
 mod positions;
 mod snapshots;
 
