@@ -15,7 +15,7 @@ fn cell(text: &str) -> String {
 
 fn line(item: &Value, columns: &[&str]) -> Vec<String> {
     let text = |value: &Value| match value {
-        Value::Null => String::new(),
+        Value::Null => "null".to_owned(),
         Value::String(text) => cell(text),
         other => cell(&other.to_string()),
     };
