@@ -39,7 +39,7 @@ pub struct Service {
 }
 
 /// A Cassandra that takes longer for a row is not there for an application.
-const PROBE_TIME: Duration = Duration::from_secs(4);
+const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// Cassandra, with what is asked of it.
 pub(crate) struct Connected {
@@ -102,8 +102,15 @@ impl Service {
     pub async fn probe(&self) -> Result<(), lookup::Error> {
         let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((connected, endpoint)) = connected.zip(self.endpoints.first()) else { return Ok(()) };
-        let deadline = tokio::time::Instant::now() + PROBE_TIME;
-        let asked = try_join_all(connected.probes.iter().map(|probe| probe.read(&endpoint.table, deadline))).await;
+        let ask = || {
+            let deadline = tokio::time::Instant::now() + PROBE_TIME;
+            try_join_all(connected.probes.iter().map(move |probe| probe.read(&endpoint.table, deadline)))
+        };
+        let asked = match ask().await {
+            // One node or connection that keeps silent is no reason to refuse everybody.
+            Err(_) => ask().await,
+            answered => answered,
+        };
         self.answers.store(asked.is_ok(), Ordering::Relaxed);
         asked.map(drop)
     }

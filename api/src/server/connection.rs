@@ -56,7 +56,8 @@ const HEAD_BYTES: usize = 64 << 10;
 const STREAMS: u32 = 100;
 /// Streams that a client opened and took back at once, before its connection is ended.
 const RESETS: usize = 20;
-/// What of an answer over HTTP/2 is handed out at a time, so that it shows when its client takes none: a frame, by RFC 9113 6.5.2.
+/// What of an answer over HTTP/2 is handed out at a time, so that it shows when its client takes none: a frame, by RFC 9113 6.5.2. The
+/// last byte comes alone, since what is handed out last is not seen to be taken.
 const PIECE_BYTES: usize = 16 << 10;
 /// What is read and thrown away after the last answer, and for how long: closing on unread bytes would take the answer back.
 const LINGER: Duration = Duration::from_secs(1);
@@ -265,7 +266,16 @@ impl HttpBody for Held {
         } else {
             this.open.moves();
         }
-        let piece = this.rest.split_to(this.piece.min(this.rest.len()));
+        let is_last = this.piece != usize::MAX && this.body.is_end_stream();
+        let mut length = this.piece.min(this.rest.len());
+        if is_last && length > 1 && length == this.rest.len() {
+            length -= 1;
+        }
+        let mut piece = this.rest.split_to(length);
+        if is_last && this.rest.is_empty() {
+            // Whoever does not take it holds a byte, and not all that it was a part of.
+            piece = Bytes::copy_from_slice(&piece);
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -103,7 +103,7 @@ async fn requests_that_are_taken_back_at_once_hold_nothing() {
 
 #[tokio::test]
 async fn a_client_that_gives_an_answer_no_room_or_hardly_any_is_dropped() {
-    for window in [0, 1] {
+    for (window, path) in [(0, "items/1"), (0, "large"), (1, "items/1"), (1, "large")] {
         let folder = Folder::new();
         let mut settings = open_settings();
         settings.patience.write = Duration::from_millis(200);
@@ -113,7 +113,7 @@ async fn a_client_that_gives_an_answer_no_room_or_hardly_any_is_dropped() {
             builder.initial_window_size(window).handshake::<_, axum::body::Bytes>(stream).await.unwrap();
         let mut pings = connection.ping_pong().unwrap();
         let driven = tokio::spawn(connection);
-        let request = axum::http::Request::get("https://localhost/v1/large").body(()).unwrap();
+        let request = axum::http::Request::get(format!("https://localhost/v1/{path}")).body(()).unwrap();
         let (answer, _) = client.send_request(request, true).unwrap();
         // Kept: who lets go of an answer takes the request back.
         let answer = answer.await.unwrap();
