@@ -23,6 +23,8 @@ pub const ENDED_BY_SIGNAL: i32 = 130;
 
 /// How long the work may take to get to the end of what it is doing.
 const GRACE: Duration = Duration::from_millis(1_500);
+// Of the two seconds that are promised, the rest is for saying what remains.
+const _: () = assert!(GRACE.as_millis() <= 1_500);
 
 /// Whether the end of this process was explained: the work and the thread that loses patience may come to it together.
 static EXPLAINED: AtomicBool = AtomicBool::new(false);

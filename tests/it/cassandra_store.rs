@@ -426,7 +426,7 @@ async fn a_lost_connection_is_waited_for_until_it_is_back_or_the_user_stops_or_t
     let started = std::time::Instant::now();
     let (stopped, ()) = tokio::join!(sink.write(vec![version(2, &rows, &[])], &progress, &shutdown), stop);
     assert_eq!(stopped.unwrap_err().failure(), Failure::Interrupted);
-    assert!(started.elapsed() < Duration::from_secs(3), "a stop was not heard for {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "a stop was not heard for {:?}", started.elapsed());
     proxy.mend();
 
     let sink = sink.give_up_after(Duration::from_secs(1));

@@ -30,8 +30,7 @@ async fn what_is_over_the_bound_is_refused_at_once_and_the_rest_ends_by_its_dead
     api.wait_for("/v1/buyers/ann", 200).await;
 
     let (mut answered, mut refused) = (0, 0);
-    for (answer, took) in
-        futures::future::join_all((0..10).map(|_| all_at_once(&api, "/v1/buyers/ann"))).await.into_iter().flatten()
+    for (answer, _) in futures::future::join_all((0..10).map(|_| all_at_once(&api, "/v1/buyers/ann"))).await.into_iter().flatten()
     {
         if answer.status == 200 {
             answered += 1;
@@ -39,26 +38,20 @@ async fn what_is_over_the_bound_is_refused_at_once_and_the_rest_ends_by_its_dead
             assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("overloaded", "1"));
             refused += 1;
         }
-        assert!(took < Duration::from_secs(2), "nobody queues: {took:?}");
     }
     assert!(answered >= IN_FLIGHT && refused > 0, "{answered} answered, {refused} refused");
 
     proxy.freeze();
-    let (mut late, mut refused) = (0, 0);
+    let (mut late, mut refused) = (Vec::new(), Vec::new());
     for (answer, took) in all_at_once(&api, "/v1/buyers/ann/orders").await {
         match answer.code().as_str() {
-            "overloaded" => {
-                assert!(took < Duration::from_secs(2), "it did not wait for those in flight: {took:?}");
-                refused += 1;
-            }
-            "timeout" => {
-                assert!(took < Duration::from_secs(10), "{took:?}");
-                late += 1;
-            }
+            "overloaded" => refused.push(took),
+            "timeout" => late.push(took),
             other => panic!("{other}: {answer:?}"),
         }
     }
-    assert_eq!((late, refused), (IN_FLIGHT, CALLERS - IN_FLIGHT));
+    assert_eq!((late.len(), refused.len()), (IN_FLIGHT, CALLERS - IN_FLIGHT));
+    assert!(refused.iter().max() < late.iter().min(), "who is refused waits for none of those in flight: {refused:?}, {late:?}");
     proxy.mend();
     api.wait_for("/v1/buyers/ann/orders", 200).await;
 }

@@ -7,7 +7,8 @@ use tests::cassandra_node;
 use tests::proxy::Proxy;
 
 use super::kit::{Api, make_key};
-use super::{orders, shop};
+use super::{orders, shop, shop_folder};
+use crate::faults_net::node::{OwnNode, restarted, signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_scoped_rotated_and_revoked_while_the_server_runs() {
@@ -144,6 +145,31 @@ async fn cassandra_may_come_later_go_and_come_back() {
         api.wait_for("/v1/buyers/ann/orders", 200).await;
         api.wait_for("/readyz", 200).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_killed_and_started_anew_is_found_again() {
+    let mut own = OwnNode::new();
+    let state = own.up().await;
+    own.options.port = Some(state.port);
+    let address = state.address().to_string();
+    let shop = shop_folder().await;
+    shop.serve_at("orders", orders([(1, 1, "ann")]));
+    let mut run = shop.sluice(&["run", &shop.name]).await;
+    let ran = run.env("CASSANDRA_HOST", &address).env("ORDERS_URL", shop.server.url("/orders")).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let api = Api::start_with(&shop, &[], &[("CASSANDRA_HOST", &address)]).await;
+    api.wait_for("/v1/buyers/ann/orders", 200).await;
+
+    signal(&state, nix::sys::signal::Signal::SIGKILL);
+    api.wait_for("/readyz", 503).await;
+    assert_eq!(api.get("/livez").await.status, 200);
+    let away = api.get("/v1/buyers/ann/orders").await;
+    assert_eq!((away.code().as_str(), away.header("retry-after")), ("unavailable", "2"));
+    restarted(&own).await;
+    api.wait_for("/readyz", 200).await;
+    let again = api.wait_for("/v1/buyers/ann/orders", 200).await;
+    assert_eq!(again.json()["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

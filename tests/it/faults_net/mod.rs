@@ -4,7 +4,7 @@
 mod cassandra;
 #[cfg(feature = "cluster")]
 mod cluster;
-mod node;
+pub(crate) mod node;
 mod signals;
 mod tables;
 

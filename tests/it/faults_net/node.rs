@@ -17,13 +17,13 @@ use super::{cells, cells_in, output, session_with, stderr, undisturbed, until};
 const ADMIN: (&str, &str) = ("cassandra", "cassandra");
 
 /// A node that is stopped when the test is over, however it ends.
-pub(super) struct OwnNode {
-    pub(super) options: Options,
+pub(crate) struct OwnNode {
+    pub(crate) options: Options,
     _folder: TempDir,
 }
 
 impl OwnNode {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("sluice node ").tempdir().unwrap();
         let mut options = Options::new(|name| std::env::var_os(name));
         options.dir = folder.path().join(".sluice");
@@ -31,7 +31,7 @@ impl OwnNode {
         Self { options, _folder: folder }
     }
 
-    pub(super) async fn up(&self) -> State {
+    pub(crate) async fn up(&self) -> State {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             match node::up(&self.options, &mut |_| {}).await {
@@ -62,7 +62,7 @@ impl Drop for OwnNode {
     }
 }
 
-pub(super) fn signal(state: &State, signal: Signal) {
+pub(crate) fn signal(state: &State, signal: Signal) {
     let _ = kill(Pid::from_raw(state.pid.cast_signed()), signal);
 }
 
@@ -160,7 +160,7 @@ async fn a_node_that_refuses_pauses_dies_comes_back_and_is_overloaded_ends_with_
 }
 
 /// A node that was killed, started again.
-async fn restarted(own: &OwnNode) {
+pub(crate) async fn restarted(own: &OwnNode) {
     while matches!(node::status(&own.options).await.unwrap(), node::Status::Running { .. }) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -14,8 +14,8 @@ use tests::source_server::Reply;
 
 use super::{cells, output, run_through, stderr, until};
 
-/// Two seconds are promised, and how long it took is printed. What is asserted is no time of a machine that does other things: that
-/// it ends, and long before what it waits for would.
+/// Within which it ends on a machine that does many other things. On one that does not, two seconds are promised: of several stops
+/// the fastest shows whether it is kept.
 const LONG: Duration = Duration::from_secs(30);
 
 fn tell(child: &Child, signal: Signal) {
@@ -74,7 +74,7 @@ async fn told_to_stop_at_any_moment_it_ends_and_the_same_command_gets_to_the_end
     let wanted = keys(&undisturbed).await;
 
     let mut random = Random(0x5eed);
-    let (mut stops, mut slowest) = (0, Duration::ZERO);
+    let (mut stops, mut fastest, mut slowest) = (0, LONG, Duration::ZERO);
     while stops < 8 {
         let t = TestPipeline::session_events().await;
         slow_source(&t);
@@ -91,14 +91,15 @@ async fn told_to_stop_at_any_moment_it_ends_and_the_same_command_gets_to_the_end
             }
             if ended.status.code().is_some() {
                 went_on_later(&ended, " ");
-                slowest = slowest.max(asked.elapsed());
+                (fastest, slowest) = (fastest.min(asked.elapsed()), slowest.max(asked.elapsed()));
                 stops += 1;
             }
         }
         assert_eq!(keys(&t).await, wanted);
         assert_eq!(t.count("SELECT count(*) FROM session_events").await, data.truth().events);
     }
-    println!("{stops} stops in a run of {whole_run:?}, the slowest took {slowest:?}");
+    println!("{stops} stops in a run of {whole_run:?}, from {fastest:?} to {slowest:?}");
+    assert!(fastest < Duration::from_secs(2), "{fastest:?}");
 }
 
 /// Everything but write times, which two runs of their own cannot share.
