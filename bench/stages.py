@@ -13,6 +13,7 @@ threads (decoding, encoding Parquet).
 """
 
 import argparse
+import bz2
 import hashlib
 import json
 import os
@@ -277,8 +278,12 @@ def machine(place):
     runs = [json.loads(called([str(part) for part in command], place.environment())) for _ in range(3)]
     pyarrow = {what: min(run[what] for run in runs) for what in runs[0]}
     of_csv = csv.stat().st_size
+    with csv.open("rb") as file:
+        piece = file.read(BLOCK // 2)
+    blocks = bz2.compress(piece)
     return [
         ("inflate, one core", entry.file_size / timed(lambda: zlib.decompress(deflated, -15))),
+        ("bunzip2, one core", len(piece) / timed(lambda: bz2.decompress(blocks))),
         ("JSON lines into columns (A), one core, pyarrow", lines.stat().st_size / pyarrow["json"]),
         ("CSV into columns (B), one core, pyarrow", of_csv / pyarrow["csv"]),
         ("columns into Parquet (B, by the size of the CSV), one core, pyarrow", of_csv / pyarrow["parquet"]),

@@ -1,6 +1,6 @@
 """F: peak memory for some data and for ten times as much: the chain of row A, and the load of row B.
 
-Each size once, on an empty lake: what is compared is memory, which differs little from run to run. `make bench-memory` says which
+Each size twice at most, on an empty lake, without a run to warm up: what is compared is memory, which differs little from run to run. `make bench-memory` says which
 stage grows where one does.
 """
 
