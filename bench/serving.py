@@ -46,6 +46,12 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def peak_resident(pid):
+    """The most bytes that a process had in memory so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def until(condition, what, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -143,12 +149,13 @@ class Bench:
         millis = lambda time: str(round(time.timestamp() * 1000))  # noqa: E731
         bounds = ["--from", millis(self.now - timedelta(hours=24)), "--to", millis(self.now + timedelta(milliseconds=1))]
         command = [self.arguments.driver, "--table", table, "--keys", str(self.file(question, "keys")), "--limit", str(limit)]
-        return measured([*command, *bounds, *more], self.environment)[0]
+        found, _, peak = measured([*command, *bounds, *more], self.environment)
+        return found, peak
 
     def compare(self):
         """Each contestant's rows of the first keys, value by value."""
         for question, (_, of, _, path) in QUESTIONS.items():
-            direct = self.direct(question, "--show", str(COMPARED))
+            direct, _ = self.direct(question, "--show", str(COMPARED))
             for key, rows in zip(self.keys[of], direct):
                 for name in (PROGRAM, PEER):
                     found = fetched(self.urls[name] + path.format(key), self.key if name == PROGRAM else None)["items"]
@@ -158,7 +165,8 @@ class Bench:
 
     def load(self, question, name, callers, seconds):
         if name == DRIVER:
-            found = self.direct(question, "--readers", str(callers), "--seconds", str(seconds))
+            found, peak = self.direct(question, "--readers", str(callers), "--seconds", str(seconds))
+            found["peak"] = peak
         else:
             wrk = ["wrk", "-t1", f"-c{callers}", f"-d{seconds}s", "-s", str(HERE / "serving_load.lua"), self.urls[name], "--"]
             wrk += [str(self.file(question, "paths"))] + ([self.key] if name == PROGRAM else [])
@@ -166,6 +174,7 @@ class Bench:
             said = subprocess.run(wrk, capture_output=True, text=True, check=True).stdout
             found = json.loads(said.splitlines()[-1])
             found["cpu_seconds"] = processor_seconds(self.pids[name]) - before
+            found["peak"] = peak_resident(self.pids[name])
             if found["refused"] or found["errors"]:
                 sys.exit(f"{name} answered {question} with errors: {found}")
         found["rate"] = found["requests"] / found["seconds"]

@@ -66,12 +66,7 @@ class Input:
             packed.extract(ENTRY, self.folder)
         if url and self.place.small:
             self.shorten()
-        days = f"""
-            SELECT *, date + make_date(
-              left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1) AS event_date
-            FROM {csv_of(self.csv)}"""
-        (rows,) = self.place.look({"files": {"t": days}, "select": CONTENT, "values": True})
-        self.truth = content(rows)
+        self.truth = truth(self.place, self.csv)
         source = "of the Open University data set" if url else "made by oulad-file, since OULAD_URL was not set"
         size = self.csv.stat().st_size / 1e6
         self.text = f"{ENTRY} {source}: {self.truth['rows']:,} rows on {self.truth['dates']} dates, {size:,.1f} MB"
@@ -85,6 +80,16 @@ class Input:
         whole.unlink()
         with zipfile.ZipFile(self.archive, "w", zipfile.ZIP_DEFLATED) as packed:
             packed.write(self.csv, ENTRY)
+
+
+def truth(place, csv):
+    """What DuckDB computes from a CSV file."""
+    days = f"""
+        SELECT *, date + make_date(
+          left(code_presentation, 4)::INTEGER, CASE right(code_presentation, 1) WHEN 'B' THEN 2 ELSE 10 END, 1) AS event_date
+        FROM {csv_of(csv)}"""
+    (rows,) = place.look({"files": {"t": days}, "select": CONTENT, "values": True})
+    return content(rows)
 
 
 def fetched(url, path):

@@ -73,6 +73,7 @@ class Serving(Contest):
                 "p99": (f"p99 of {CALLERS} callers", "ms"),
                 "rate": ("requests a second", ""),
                 "per_core": ("requests a second and core", ""),
+                "cpu_each": ("CPU a request", "us"),
                 "added": ("more than the bare driver, one caller", "ms"),
                 "per_core_ratio": ("times FastAPI's requests per core", ""),
                 "tail_ratio": ("times the bare driver's p99", ""),
@@ -81,7 +82,7 @@ class Serving(Contest):
             compared="the answers to 50 keys of each question, value by value, among all three, before anything is measured.",
             setting=f"Keys at random over all players and countries; by one caller at a time, then by {CALLERS}, by"
             " wrk; the contestants in turn. The program has a key to check, its limit, cursors, tags, metrics and a log of"
-            " accesses; the others have none of these.",
+            " accesses; the others have none of these. Memory is that of the process of each (of the servers so far).",
         )
         super().__init__([row])
 
@@ -131,7 +132,8 @@ def figures_of(figures, question, name):
         "p50": of(name, "loaded", "p50") / 1000,
         "p99": of(name, "loaded", "p99") / 1000,
     }
-    run |= {"rate": of(name, "loaded", "rate"), "per_core": of(name, "loaded", "per_core")}
+    per_core = of(name, "loaded", "per_core")
+    run |= {"rate": of(name, "loaded", "rate"), "per_core": per_core, "cpu_each": 1e6 / per_core, "peak": of(name, "loaded", "peak")}
     if name == PROGRAM:
         run["added"] = (of(PROGRAM, "alone", "p50") - of(DRIVER, "alone", "p50")) / 1000
         run["per_core_ratio"] = of(PROGRAM, "loaded", "per_core") / of(PEER, "loaded", "per_core")

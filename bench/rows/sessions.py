@@ -167,7 +167,7 @@ class Again(Cold):
         self.before = self.chain.commits()
 
     def result(self):
-        return {"new commits": self.chain.commits() != self.before}
+        return {"new commits": self.chain.commits() != self.before, **self.chain.content()}
 
 
 class Late(Cold):
@@ -223,7 +223,7 @@ class Sessions(Contest):
         text = f"{events:,} events of {place.size(SESSIONS):,} sessions on {days + 1} dates, {size:,.1f} MB of JSON lines"
         rows["sessions"].input = f"{text}."
         if "sessions_again" in rows:
-            rows["sessions_again"].truth = {"new commits": False}
+            rows["sessions_again"].truth = {"new commits": False, **rows["sessions"].truth}
             rows["sessions_again"].input = f"The file of row A: {text}."
         if "sessions_late" in rows:
             rows["sessions_late"].truth, _ = truth(place, file, late)
@@ -281,7 +281,7 @@ def chain_row(chains, phase, key, letter, title, goal, time, memory=None):
         baseline="Spark",
         goals=[Goal("seconds", "ratio_at_most", 1 / time)] + ([Goal("peak", "ratio_at_most", 1 / memory)] if memory else []),
         extras=STAGES,
-        compared="that neither table has a new commit." if phase is Again else f"{COMPARED}.",
+        compared=f"that neither table has a new commit; {COMPARED}." if phase is Again else f"{COMPARED}.",
         setting={
             Cold: "Empty lake, empty Cassandra tables (made before), warm node.",
             Again: "Goes on with the lake of the row before: there is nothing new.",
