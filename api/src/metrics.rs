@@ -20,6 +20,8 @@ pub const IN_FLIGHT: &str = "sluice_http_requests_in_flight";
 pub const CONNECTIONS: &str = "sluice_http_connections";
 /// Connections that the server ended or refused, by `reason`.
 pub const CONNECTIONS_ENDED: &str = "sluice_http_connections_ended_total";
+/// Answers over HTTP/2 that the server ended while others of their connection went on, by `reason`.
+pub const STREAMS_ENDED: &str = "sluice_http_streams_ended_total";
 /// Requests that no handler saw, by `reason`: the code of the problem.
 pub const REJECTED: &str = "sluice_http_rejected_total";
 /// Requests over the limit of a key, by `key`.
@@ -103,6 +105,7 @@ fn describe() {
     describe_gauge!(IN_FLIGHT, Unit::Count, "Requests whose handler works now.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Connections that are open now.");
     describe_counter!(CONNECTIONS_ENDED, Unit::Count, "Connections that the server ended or refused, by reason.");
+    describe_counter!(STREAMS_ENDED, Unit::Count, "Answers over HTTP/2 that the server ended alone, by reason.");
     describe_counter!(REJECTED, Unit::Count, "Requests that no handler saw, by reason.");
     describe_counter!(RATE_LIMITED, Unit::Count, "Requests over the limit of a key, by the key's id.");
     describe_counter!(KEYS_REFUSED, Unit::Count, "Keys that did not open, by reason.");

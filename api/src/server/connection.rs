@@ -1,11 +1,12 @@
 //! One connection, from its handshake to its end.
 //!
-//! Contract: it ends by itself when the peer is too slow with a handshake, a head or taking an answer, or asks nothing for long. HTTP/2 is
-//! spoken over TLS where the client asks for it; in plain there is HTTP/1.1 only. What is no HTTP, or a head above the bounds
-//! of the connection, gets a bare status and the end.
+//! Contract: it ends by itself when the peer is too slow with a handshake, a head or taking an answer, or asks nothing for long. Of several
+//! answers at a time, over HTTP/2, those that are not taken end alone while another is. HTTP/2 is spoken over TLS where the client asks
+//! for it; in plain there is HTTP/1.1 only. What is no HTTP, or a head above the bounds of the connection, gets a bare status and the end.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,9 +17,10 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics::counter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,7 +31,7 @@ use tower::ServiceExt as _;
 use super::io::{Activity, Open, Watched};
 use super::tls::{Certificates, H2};
 use crate::layers::Peer;
-use crate::metrics::CONNECTIONS_ENDED;
+use crate::metrics::{CONNECTIONS_ENDED, STREAMS_ENDED};
 
 /// How long the server waits for a client.
 #[derive(Debug, Clone)]
@@ -58,7 +60,7 @@ const STREAMS: u32 = 100;
 const RESETS: usize = 20;
 /// What of an answer over HTTP/2 is handed out at a time, so that it shows when its client takes none: a frame, by RFC 9113 6.5.2. The
 /// last byte comes alone, since what is handed out last is not seen to be taken.
-const PIECE_BYTES: usize = 16 << 10;
+const PIECE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 10).expect("it is not 0");
 /// What is read and thrown away after the last answer, and for how long: closing on unread bytes would take the answer back.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
@@ -98,7 +100,7 @@ impl Serving {
         // Idle and slow clients are told apart by `watch`; this is for what it does not see.
         let longest = self.patience.idle + self.patience.head;
         builder.timer(TokioTimer::new()).header_read_timeout(longest).max_buf_size(HEAD_BYTES).half_close(false);
-        let mut connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, usize::MAX));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, None));
         let ended = self
             .watch(&activity, Some(self.patience.head), |cx, ask| {
                 let mut connection = Pin::new(&mut connection);
@@ -120,7 +122,7 @@ impl Serving {
         peer: Peer,
         activity: Activity,
     ) -> Option<&'static str> {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams(activity.clone()));
         builder
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(HEAD_BYTES).expect("it is small"))
@@ -128,7 +130,8 @@ impl Serving {
             .max_pending_accept_reset_streams(RESETS)
             .keep_alive_interval(self.patience.idle)
             .keep_alive_timeout(self.patience.write);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, PIECE_BYTES)));
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(stream), self.service(peer, &activity, Some(PIECE_BYTES))));
         self.watch(&activity, None, |cx, ask| {
             if ask == Ask::End {
                 connection.as_mut().graceful_shutdown();
@@ -142,7 +145,7 @@ impl Serving {
         &self,
         peer: Peer,
         activity: &Activity,
-        piece: usize,
+        piece: Option<NonZeroUsize>,
     ) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static> + use<> {
         let (router, activity) = (self.router.clone(), activity.clone());
         service_fn(move |request: hyper::Request<Incoming>| {
@@ -186,8 +189,14 @@ impl Serving {
                 return Some("slow_head");
             }
             // Over HTTP/2 answers wait for room that their client gives to each, and not for the socket.
-            if head.is_none() && activity.stalled_for().is_some_and(|stalls| stalls > write) {
-                return Some("slow_reader");
+            if head.is_none() {
+                if activity.stalled_for().is_some_and(|stalls| stalls > write) {
+                    return Some("slow_reader");
+                }
+                let ended = activity.end_stalled(write);
+                if ended > 0 {
+                    counter!(STREAMS_ENDED, "reason" => "slow_reader").increment(ended);
+                }
             }
             if is_told && activity.asked_nothing() {
                 // hyper waits for the first request, also when it was told to take no further ones.
@@ -200,6 +209,20 @@ impl Serving {
                 return Some("slow_reader");
             }
         }
+    }
+}
+
+/// Runs the streams of a connection, so that one whose answer is not taken can be ended while others move. hyper gives a stream here
+/// right after its request was begun.
+#[derive(Clone)]
+struct Streams(Activity);
+
+impl<S: Future<Output: Send> + Send + 'static> Executor<S> for Streams
+where
+    S::Output: 'static,
+{
+    fn execute(&self, stream: S) {
+        self.0.runs(tokio::spawn(stream).abort_handle());
     }
 }
 
@@ -244,7 +267,8 @@ struct Held {
     body: Body,
     /// Of what the body gave last, in pieces.
     rest: Bytes,
-    piece: usize,
+    /// What is handed out at a time; all of it where there is none.
+    piece: Option<NonZeroUsize>,
     open: Open,
 }
 
@@ -266,8 +290,8 @@ impl HttpBody for Held {
         } else {
             this.open.moves();
         }
-        let is_last = this.piece != usize::MAX && this.body.is_end_stream();
-        let mut length = this.piece.min(this.rest.len());
+        let is_last = this.piece.is_some() && this.body.is_end_stream();
+        let mut length = this.piece.map_or(this.rest.len(), |piece| piece.get().min(this.rest.len()));
         if is_last && length > 1 && length == this.rest.len() {
             length -= 1;
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What goes on on a connection, as its socket and its requests tell it.
@@ -16,15 +17,23 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers are not taken yet: the number of each, and since when nothing more of its answer was taken, once there is
-    /// one.
-    open: Vec<(u64, Option<Instant>)>,
+    /// Requests whose answers are not taken yet.
+    open: Vec<Asked>,
     next: u64,
     has_asked: bool,
     /// Since when there is none.
     idle_since: Instant,
     /// Since when bytes of a request came of which the head is not whole.
     head_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    /// Since when nothing more of its answer was taken, once there is one.
+    since: Option<Instant>,
+    /// What hands the answer out, where that can be ended alone.
+    task: Option<AbortHandle>,
 }
 
 impl Activity {
@@ -53,12 +62,22 @@ impl Activity {
     pub(super) fn begin(&self) -> Open {
         let number = self.with(|state| {
             state.next += 1;
-            state.open.push((state.next, None));
+            state.open.push(Asked { number: state.next, since: None, task: None });
             state.has_asked = true;
             state.head_since = None;
             state.next
         });
         Open { number, activity: self.clone() }
+    }
+
+    /// The request that was begun last is answered by this task.
+    pub(super) fn runs(&self, task: AbortHandle) {
+        self.with(|state| {
+            // One that has a task is an earlier one, and the last is through already.
+            if let Some(last) = state.open.last_mut().filter(|last| last.task.is_none()) {
+                last.task = Some(task);
+            }
+        });
     }
 
     /// What came so far was no head.
@@ -78,8 +97,17 @@ impl Activity {
     /// For how long nothing was taken of any answer. `None` while there is none, or one is still worked on.
     pub(super) fn stalled_for(&self) -> Option<Duration> {
         self.with(|state| {
-            let last = state.open.iter().map(|(_, since)| *since).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+            let last = state.open.iter().map(|asked| asked.since).collect::<Option<Vec<_>>>()?.into_iter().max()?;
             Some(last.elapsed())
+        })
+    }
+
+    /// Ends each answer of which nothing was taken for longer than that, and says how many there were.
+    pub(super) fn end_stalled(&self, longest: Duration) -> u64 {
+        self.with(|state| {
+            let stalls = |asked: &&mut Asked| asked.since.is_some_and(|since| since.elapsed() > longest);
+            let tasks = state.open.iter_mut().filter(stalls).filter_map(|asked| asked.task.take());
+            tasks.map(|task| task.abort()).count() as u64
         })
     }
 
@@ -98,8 +126,8 @@ impl Open {
     /// There is an answer, or more of it was taken.
     pub(super) fn moves(&self) {
         self.activity.with(|state| {
-            if let Some((_, since)) = state.open.iter_mut().find(|(number, _)| *number == self.number) {
-                *since = Some(Instant::now());
+            if let Some(asked) = state.open.iter_mut().find(|asked| asked.number == self.number) {
+                asked.since = Some(Instant::now());
             }
         });
     }
@@ -108,7 +136,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.activity.with(|state| {
-            state.open.retain(|(number, _)| *number != self.number);
+            state.open.retain(|asked| asked.number != self.number);
             state.idle_since = Instant::now();
         });
     }

@@ -128,6 +128,42 @@ async fn a_client_that_gives_an_answer_no_room_or_hardly_any_is_dropped() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_taken_ends_alone_beside_one_that_is() {
+    let folder = Folder::new();
+    let mut settings = open_settings();
+    settings.patience.write = Duration::from_millis(300);
+    let (_server, _, stream) = over_http2(&folder, settings).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(8 << 20);
+    let (mut client, connection) = builder.handshake::<_, axum::body::Bytes>(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut ask = || {
+        let request = axum::http::Request::get("https://localhost/v1/large").body(()).unwrap();
+        client.send_request(request, true).unwrap().0
+    };
+    let (taken, left) = (ask(), ask());
+    let (mut taken, mut left) = (taken.await.unwrap().into_body(), left.await.unwrap().into_body());
+    // One is read and makes no room by that, the other little by little.
+    let starving = async move {
+        while left.data().await.transpose()?.is_some() {}
+        Ok::<_, h2::Error>(())
+    };
+    let starved = tokio::spawn(tokio::time::timeout(LONG, starving));
+    let mut bytes = 0;
+    while let Some(data) = taken.data().await {
+        let data = data.unwrap();
+        bytes += data.len();
+        taken.flow_control().release_capacity(data.len()).unwrap();
+        if !starved.is_finished() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(bytes, LARGE);
+    let ended = starved.await.unwrap().expect("the server ends it").unwrap_err();
+    assert_eq!((ended.is_reset(), ended.is_remote(), ended.reason()), (true, true, Some(h2::Reason::CANCEL)), "{ended}");
+}
+
+#[tokio::test]
 async fn a_client_that_makes_room_as_it_reads_gets_all_of_its_answer() {
     let folder = Folder::new();
     let (_server, _, stream) = over_http2(&folder, open_settings()).await;
