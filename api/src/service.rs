@@ -35,6 +35,8 @@ pub struct Service {
     connected: RwLock<Option<Arc<Connected>>>,
     /// Whether Cassandra answered when it was last looked at.
     answers: AtomicBool,
+    /// Whether it refused a read since the statements were prepared: a table is gone, or is another.
+    is_refused: AtomicBool,
     signer: RwLock<Option<(CursorSecret, Arc<Signer>)>>,
 }
 
@@ -69,6 +71,7 @@ impl Service {
             deadline,
             connected: RwLock::default(),
             answers: AtomicBool::new(true),
+            is_refused: AtomicBool::new(false),
             signer: RwLock::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Service {
     /// # Panics
     /// Where there is none.
     pub async fn connect(&self, stores: &[Store]) -> Result<(), lookup::Error> {
+        self.is_refused.store(false, Ordering::Relaxed);
         let lookup = stores[0].prepare_freshness().await?;
         let freshness = Freshnesses::new(lookup, self.endpoints.iter().map(|endpoint| endpoint.table.clone()));
         let (mut askers, mut probes) = (Vec::with_capacity(stores.len()), Vec::with_capacity(stores.len()));
@@ -113,6 +117,15 @@ impl Service {
         };
         self.answers.store(asked.is_ok(), Ordering::Relaxed);
         asked.map(drop)
+    }
+
+    pub(crate) fn refused(&self) {
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Cassandra refused a read since [`Service::connect`] was called last: that is worth to be called again, and says why.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     /// What signs cursors: the same for all servers that share a file of keys.

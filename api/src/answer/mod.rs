@@ -62,7 +62,7 @@ impl Service {
         if holds(&request.headers, &etag) {
             return Ok(response(StatusCode::NOT_MODIFIED, headers, Vec::new()));
         }
-        let (body, next) = match rows_of(asker, &resolved, deadline).await {
+        let (body, next) = match self.rows_of(asker, &resolved, deadline).await {
             Ok(found) => found,
             // As fresh as an answer with a row. Its tag is of that: the row may come without a later version, so it is no tag of this.
             Err(problem) if problem.code == Code::NotFound => {
@@ -119,7 +119,7 @@ impl Service {
             faults.push(found);
             1
         });
-        let fresh = connected.freshness.of(&endpoint.table, deadline).await.map_err(|error| problem(&error))?;
+        let fresh = connected.freshness.of(&endpoint.table, deadline).await.map_err(|error| self.problem(&error))?;
         let now = freshness::now(self.clock, fresh.as_deref());
         let bounds = endpoint.range.as_ref().map_or(Ok(Bounds::default()), |range| range.bounds(given.range(), now));
         let bounds = bounds.unwrap_or_else(|found| {
@@ -147,6 +147,56 @@ impl Service {
         let bounds = after.as_ref().map_or(bounds, |after| after.bounds);
         let asked = Asked { filters, bounds, after, limit };
         Ok(Resolved { asked, format, given, question, fresh, now })
+    }
+
+    /// Reads the rows; also where the next page begins.
+    async fn rows_of<'a>(
+        &self,
+        asker: &'a Asker,
+        resolved: &Resolved,
+        deadline: Instant,
+    ) -> Result<(Rows<'a>, Option<Position>), Problem> {
+        let endpoint = &asker.endpoint;
+        let request = &resolved.asked;
+        let mut rows = Rows::new(resolved.format, &asker.names);
+        match &endpoint.answer {
+            Answer::Totals(_) => {
+                asker.totals(request, &mut rows, deadline).await.map_err(|error| self.problem(&error))?;
+                Ok((rows, None))
+            }
+            Answer::Rows | Answer::Newest => {
+                let Page { rows, next } = asker.page(request, rows, deadline).await.map_err(|error| self.problem(&error))?;
+                if !matches!(endpoint.answer, Answer::Newest) {
+                    return Ok((rows, next));
+                }
+                if rows.count() == 0 {
+                    return Err(Problem::new(Code::NotFound, "there is no row of these parameters"));
+                }
+                Ok((rows, None))
+            }
+        }
+    }
+
+    /// What a read failed with, for the caller; the rest is logged.
+    fn problem(&self, error: &lookup::Error) -> Problem {
+        let unavailable = |detail| {
+            tracing::warn!(error = %with_causes(error), "a read failed");
+            Problem::new(Code::Unavailable, detail).retry_after(std::time::Duration::from_secs(2))
+        };
+        match (error, error.failure()) {
+            (lookup::Error::TooLate { .. }, _) => {
+                Problem::new(Code::Timeout, "the store did not answer in time").retry_after(std::time::Duration::from_secs(1))
+            }
+            (_, Failure::Transient) => unavailable("the store cannot be reached"),
+            (_, Failure::Definition) => {
+                self.refused();
+                unavailable("the table of this endpoint is not there, or not as it is declared")
+            }
+            _ => {
+                tracing::error!(error = %with_causes(error), "a read failed");
+                Problem::new(Code::Internal, "the store refused the read")
+            }
+        }
     }
 }
 
@@ -218,29 +268,6 @@ pub(crate) fn holds(headers: &HeaderMap, etag: &str) -> bool {
     sent.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || weak(tag) == weak(etag))
 }
 
-/// Reads the rows; also where the next page begins.
-async fn rows_of<'a>(asker: &'a Asker, resolved: &Resolved, deadline: Instant) -> Result<(Rows<'a>, Option<Position>), Problem> {
-    let endpoint = &asker.endpoint;
-    let request = &resolved.asked;
-    let mut rows = Rows::new(resolved.format, &asker.names);
-    match &endpoint.answer {
-        Answer::Totals(_) => {
-            asker.totals(request, &mut rows, deadline).await.map_err(|error| problem(&error))?;
-            Ok((rows, None))
-        }
-        Answer::Rows | Answer::Newest => {
-            let Page { rows, next } = asker.page(request, rows, deadline).await.map_err(|error| problem(&error))?;
-            if !matches!(endpoint.answer, Answer::Newest) {
-                return Ok((rows, next));
-            }
-            if rows.count() == 0 {
-                return Err(Problem::new(Code::NotFound, "there is no row of these parameters"));
-            }
-            Ok((rows, None))
-        }
-    }
-}
-
 /// `{"items": [...], "count": 2, "next": null, ...}`; of one row `{"item": {...}, ...}`.
 fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows<'_>, cursor: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.written().len() + 512);
@@ -265,23 +292,6 @@ fn envelope(endpoint: &Endpoint, resolved: &Resolved, rows: &Rows<'_>, cursor: O
     out.extend(resolved.fresh.as_deref().map_or("null", |fresh| &fresh.json).as_bytes());
     out.push(b'}');
     out
-}
-
-/// What a read failed with, for the caller; the rest is logged.
-fn problem(error: &lookup::Error) -> Problem {
-    match (error, error.failure()) {
-        (lookup::Error::TooLate { .. }, _) => {
-            Problem::new(Code::Timeout, "the store did not answer in time").retry_after(std::time::Duration::from_secs(1))
-        }
-        (_, Failure::Transient) => {
-            tracing::warn!(error = %with_causes(error), "a read failed");
-            Problem::new(Code::Unavailable, "the store cannot be reached").retry_after(std::time::Duration::from_secs(2))
-        }
-        _ => {
-            tracing::error!(error = %with_causes(error), "a read failed");
-            Problem::new(Code::Internal, "the store refused the read")
-        }
-    }
 }
 
 fn response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {

@@ -290,8 +290,8 @@ const ONE_TRY: Duration = Duration::from_secs(15);
 /// Between two tries, and between two looks whether Cassandra answers.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects, prepares what is asked, and from then on looks whether Cassandra answers. Never gives up: what has to be put right
-/// is said, and may be put right while this runs.
+/// Connects, prepares what is asked, and from then on looks whether Cassandra answers; prepares again where it refuses a read. Never
+/// gives up: what has to be put right is said, and may be put right while this runs.
 async fn keep_connected(
     service: Arc<Service>,
     settings: cassandra::Settings,
@@ -300,15 +300,7 @@ async fn keep_connected(
     pipeline: String,
     onlooker: Arc<Onlooker>,
 ) {
-    let mut told = String::new();
-    // `/readyz` is read without a key: it says what is wrong, and the log where.
-    let mut tell = |part: &Part, shown: &'static str, reason: String| {
-        if reason != told {
-            tracing::warn!(%reason, "not ready");
-            told.clone_from(&reason);
-        }
-        part.down(shown);
-    };
+    let mut told = Told { waits_for: Some("its start".to_owned()) };
     let connect = || {
         let settings = settings.clone();
         async move { Store::connect(&settings, ONE_TRY, |_| {}).await }
@@ -318,35 +310,67 @@ async fn keep_connected(
             Ok(stores) => break stores,
             Err(error) => {
                 onlooker.disconnected(&with_causes(&error));
-                tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+                told.down(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
             }
         }
         tokio::time::sleep(PAUSE).await;
     };
     parts.cassandra.ok();
     onlooker.connected(&stores[0]);
-    while let Err(error) = service.connect(&stores).await {
-        onlooker.unprepared(&with_causes(&error));
-        let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
-        tell(&parts.statements, shown(error.failure(), NO_TABLES), reason);
-        tokio::time::sleep(PAUSE).await;
-    }
-    parts.statements.ok();
-    onlooker.connected(&stores[0]);
-    tracing::info!("ready");
+    let (mut is_prepared, mut answers) = (false, true);
     loop {
+        if answers && (!is_prepared || service.is_refused()) {
+            let prepared = service.connect(&stores).await;
+            is_prepared = prepared.is_ok();
+            match prepared {
+                Ok(()) => parts.statements.ok(),
+                Err(error) => {
+                    onlooker.unprepared(&with_causes(&error));
+                    let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
+                    told.down(&parts.statements, shown(error.failure(), NO_TABLES), reason);
+                }
+            }
+        }
+        if answers && is_prepared {
+            onlooker.connected(&stores[0]);
+            told.ready();
+        }
         tokio::time::sleep(PAUSE).await;
         let asked = Instant::now();
-        match service.probe().await {
+        let probed = service.probe().await;
+        answers = probed.is_ok();
+        match probed {
             Ok(()) => {
                 parts.cassandra.ok();
-                onlooker.connected(&stores[0]);
                 onlooker.answered(asked.elapsed());
             }
             Err(error) => {
                 onlooker.disconnected(&with_causes(&error));
-                tell(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+                told.down(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
             }
+        }
+    }
+}
+
+/// What the log was told last, so that it is told each change once.
+struct Told {
+    /// `None` while it is ready.
+    waits_for: Option<String>,
+}
+
+impl Told {
+    /// `/readyz` is read without a key: it says what is wrong, and the log where.
+    fn down(&mut self, part: &Part, shown: &'static str, reason: String) {
+        if self.waits_for.as_ref() != Some(&reason) {
+            tracing::warn!(%reason, "not ready");
+            self.waits_for = Some(reason);
+        }
+        part.down(shown);
+    }
+
+    fn ready(&mut self) {
+        if self.waits_for.take().is_some() {
+            tracing::info!("ready");
         }
     }
 }
