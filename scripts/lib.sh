@@ -95,6 +95,36 @@ python_tools() { # LIST
   printf '%s' "$tools"
 }
 
+# The path of promtool: of the search path, or out of Debian's package, which is unpacked beside the other tools and not installed, since
+# it would start a server.
+promtool_path() {
+  local cache tools folder lock
+  if type -P promtool; then
+    return
+  fi
+  cache=${SLUICE_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
+  tools=$cache/promtool
+  mkdir -p "$cache"
+  exec {lock}>"$tools.lock"
+  flock "$lock"
+  if [[ ! -x $tools/usr/bin/promtool ]]; then
+    command -v apt-get >/dev/null || fail 'there is no promtool' "install Prometheus' promtool, and have it in the search path"
+    folder=$(mktemp -d)
+    # The lists of packages may be old, or not there at all; only root may renew them.
+    if ! (cd "$folder" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) >"$folder/log" 2>&1; then
+      cat "$folder/log" >&2
+      rm -rf "$folder"
+      fail 'apt-get could not fetch the package prometheus, for its promtool' 'see above; or install promtool yourself, and have it in the search path'
+    fi
+    rm -rf "$tools"
+    dpkg-deb -x "$folder"/prometheus_*.deb "$folder/unpacked"
+    mv "$folder/unpacked" "$tools"
+    rm -rf "$folder"
+  fi
+  exec {lock}>&-
+  printf '%s' "$tools/usr/bin/promtool"
+}
+
 # Node.js as Vite needs it (20.19, 22.12 or newer), and npm: whether the machine has both.
 has_node() {
   local version major minor

@@ -28,9 +28,10 @@ if [[ -z ${CASSANDRA_HOST:-} ]]; then
   # What fails here fails in the tests, with its reason.
   "$sluice" node up --dir "$node_dir" --heap 768M >/dev/null 2>&1 &
 fi
-# Other readers and writers of Delta tables, which some tests start; nothing where they are there already.
+# Programs of others that some tests start; nothing where they are there already.
 python_tools scripts/data-tools.txt >/dev/null &
 python_tools scripts/contract-tools.txt >/dev/null &
+promtool_path >/dev/null &
 build_with test --locked --workspace --no-run
 wait
 cargo test --locked --workspace "$@"

@@ -6,7 +6,8 @@ openapi-spec-validator looks at the document; schemathesis makes requests of it,
 it with all of its checks. One line of JSON on stdout; what schemathesis found is on stderr.
 
 What OpenAPI cannot say, requests that should be right are mended for (`before_call`): which parameters exclude or need each other is said
-in words in the document, and a cursor cannot be guessed. Requests that should be wrong are sent as they are.
+in words in the document, and a cursor cannot be guessed: every third request is of a second page, with the cursor of the first. Requests that
+should be wrong are sent as they are.
 """
 
 import collections
@@ -18,12 +19,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import schemathesis
 
-DOCUMENT, KNOWN = "CONTRACT_DOCUMENT", "CONTRACT_KNOWN"
+DOCUMENT, KNOWN, URL, CURSORS = "CONTRACT_DOCUMENT", "CONTRACT_KNOWN", "CONTRACT_URL", "CONTRACT_CURSORS"
 AGES = ("hours", "days")
 
 
@@ -60,6 +62,18 @@ def mend_range(given, fixed):
         given.pop("to", None)
 
 
+def next_page(path, query):
+    """The cursor of the page after the one of this request; None where it is the last, or the request is not answered."""
+    # Values of a path are escaped already.
+    address = f"{os.environ[URL]}{path}?{urllib.parse.urlencode({**query, 'limit': 1})}"
+    asked = urllib.request.Request(address, headers={"X-API-Key": os.environ["API_KEY"]})
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return json.load(answer)["next"]
+    except urllib.error.HTTPError:
+        return None
+
+
 counts = collections.Counter()
 
 
@@ -93,6 +107,13 @@ def before_call(context, case, **kwargs):
             given.pop(name, None)
     case.path_parameters = {name: value for name, value in given.items() if name in fixed}
     case.query = {name: value for name, value in given.items() if name not in fixed}
+    if "cursor" in parameters and counts[case.operation.label] % 3 == 1:
+        path = case.operation.path.format(**case.path_parameters)
+        cursor = next_page(path, {name: value for name, value in case.query.items() if name != "limit"})
+        if cursor is not None:
+            case.query["cursor"] = cursor
+            with open(os.environ[CURSORS], "a") as used:
+                used.write(f"{case.operation.label}\n")
 
 
 def main():
@@ -105,7 +126,8 @@ def main():
         text = answer.read()
     validate(json.loads(text), cls=OpenAPIV31SpecValidator)
     with tempfile.TemporaryDirectory() as folder:
-        document, report = pathlib.Path(folder, "openapi.json"), pathlib.Path(folder, "report.json")
+        document, report, cursors = (pathlib.Path(folder, name) for name in ("openapi.json", "report.json", "cursors"))
+        cursors.touch()
         document.write_bytes(text)
         arguments = [
             # The same requests each time.
@@ -120,12 +142,15 @@ def main():
             "PYTHONDONTWRITEBYTECODE": "1",
             DOCUMENT: str(document),
             KNOWN: known,
+            URL: url,
+            CURSORS: str(cursors),
         }
         ended = subprocess.run(
             [program, "run", document, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         sys.stderr.write(ended.stdout)
         said = json.loads(report.read_text())
+        second_pages = collections.Counter(cursors.read_text().splitlines())
     accepted = {
         operation: sum(phase["accepted"] for phase in phases.values()) for operation, phases in said["valid_rates"].items()
     }
@@ -138,6 +163,7 @@ def main():
                 "failures": said["failures"],
                 "errors": said["errors"],
                 "accepted": accepted,
+                "second_pages": second_pages,
             }
         )
     )

@@ -9,8 +9,8 @@
 //! - [`bare_driver`]: what the programs share that only use the driver, to be compared with
 //! - [`cassandra_node`]: the real Cassandra that all tests share
 //! - [`kit`]: a pipeline of its own for each test
+//! - [`others`]: programs of others, that read and write the lake or judge what Sluice says
 //! - [`proxy`]: a connection that can be cut
-//! - [`python`]: scripts that read and write the lake by other means
 //! - [`crash`]: the real program, killed at every step and at any time, and compared with one that was not
 //! - [`digest`]: the sha256 of things
 //! - [`new_file`]: files that are there whole or not at all
@@ -24,8 +24,8 @@ pub mod guide;
 pub mod http;
 pub mod kit;
 pub mod new_file;
+pub mod others;
 pub mod oulad;
 pub mod proxy;
-pub mod python;
 pub mod session_events;
 pub mod source_server;

@@ -1,8 +1,9 @@
-//! Python with the packages of a list in `scripts/`, in an environment outside of the repository that all clones share.
+//! Programs of others, outside of the repository where all clones share them: Python with the packages of a list in `scripts/`,
+//! Prometheus' promtool.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Lists of packages.
@@ -21,15 +22,25 @@ pub fn script(tools: Tools, name: &str) -> Command {
         Tools::Data => "scripts/data-tools.txt",
         Tools::Contract => "scripts/contract-tools.txt",
     };
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = Command::new("bash")
-        .args(["-c", "source scripts/lib.sh && python_tools \"$0\"", list])
-        .current_dir(tests.parent().unwrap())
+    let tools = path_said_by(&format!("python_tools {list}"));
+    let mut command = Command::new(tools.join("bin/python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name));
+    command
+}
+
+/// Prometheus' promtool, to be given its arguments. The first call on a machine without it fetches it.
+pub fn promtool() -> Command {
+    Command::new(path_said_by("promtool_path"))
+}
+
+/// What a function of `scripts/lib.sh` says on stdout.
+fn path_said_by(function: &str) -> PathBuf {
+    let said = Command::new("bash")
+        .args(["-c", &format!("source scripts/lib.sh && {function}")])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
         .stderr(Stdio::inherit())
         .output()
         .expect("there is a bash");
-    assert!(found.status.success(), "no Python with the packages of {list}: `scripts/install.sh tools` says what is missing");
-    let mut command = Command::new(Path::new(&String::from_utf8(found.stdout).unwrap()).join("bin/python"));
-    command.arg(tests.join("python").join(name));
-    command
+    assert!(said.status.success(), "{function} of scripts/lib.sh failed; `scripts/install.sh tools` says what is missing");
+    String::from_utf8(said.stdout).unwrap().trim().into()
 }

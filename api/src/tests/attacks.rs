@@ -21,6 +21,7 @@ async fn requests_that_nobody_sends_by_accident_are_refused_with_words() {
             413,
             "body-too-large",
         ),
+        ("chunks that are none", post("Transfer-Encoding: chunked\r\n", "what\r\n"), 400, "bad-request"),
         ("another method", post("Content-Length: 2\r\n", "{}"), 405, "method-not-allowed"),
         (
             "a method of nobody",

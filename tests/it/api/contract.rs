@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tests::kit::TestPipeline;
+use tests::others;
 use tests::oulad::{Archive, Options as OuladOptions};
-use tests::python;
 use tests::session_events::{Dataset, Options};
 
 use super::kit::{Api, make_key};
@@ -21,7 +21,7 @@ async fn assert_kept(pipeline: &TestPipeline, known: Value) {
     api.wait_for("/readyz", 200).await;
     let key = make_key(pipeline, &["--rate", "10000 per second"]).await;
     api.becomes("/openapi.json", &key, 200).await;
-    let mut command = python::script(python::Tools::Contract, "contract.py");
+    let mut command = others::script(others::Tools::Contract, "contract.py");
     command.args([&api.url, &known.to_string()]).env("API_KEY", &key).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let ended = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
@@ -32,6 +32,7 @@ async fn assert_kept(pipeline: &TestPipeline, known: Value) {
     assert_eq!((&said["failures"], &said["errors"], &said["complete"]), (&none, &none, &json!(true)), "{words}");
     let operations = &said["operations"];
     assert_eq!(operations["tested"], operations["total"], "{said}");
+    assert!(said["second_pages"].as_object().unwrap().len() > 1, "hardly a cursor was tried: {said}");
     let accepted = said["accepted"].as_object().unwrap();
     assert_eq!(operations["total"], accepted.len());
     for (operation, answers) in accepted {

@@ -1,10 +1,12 @@
 //! The operations API: what it says of a pipeline while things happen to it.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::kit::{TestPipeline, program};
+use tests::others::promtool;
 use tests::source_server::Reply;
 
 use super::kit::{Api, make_key};
@@ -209,4 +211,70 @@ async fn a_pipeline_that_serves_nothing_is_shown_all_the_same() {
     assert_eq!((&status["serving"]["state"], &status["health"]), (&json!("not_needed"), &json!("ok")));
     assert_eq!((&status["use_cases"][0]["rows"], &status["serving"]["tables"]), (&json!(2), &json!([])));
     assert!(api.log().contains("it has no endpoints"), "{}", api.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_the_rules_of_the_guide_are_as_prometheus_wants_them() {
+    let guide = include_str!("../../../docs/operations.md");
+    let judged = |mut judge: Command, input: &str| {
+        let piped = judge.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut judge = piped.unwrap();
+        judge.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let judged = judge.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout).into_owned() + &String::from_utf8_lossy(&judged.stderr);
+        (judged.status.success(), said)
+    };
+    let check = |what: &[&str]| {
+        let mut judge = promtool();
+        judge.arg("check").args(what);
+        judge
+    };
+    let shop = shop_folder().await;
+    shop.serve_at("orders", orders([(1, 1, "ann")]));
+    run(&shop, 0).await;
+    let api = Api::start_with(&shop, &["--total-rate", "3 per minute"], &[("ORDERS_URL", &shop.server.url("/orders"))]).await;
+    api.wait_for("/readyz", 200).await;
+    for (path, key) in
+        [("/v1/buyers/ann", None), ("/v1/buyers/ann", Some("Bearer none")), ("/v1/nothing", None), ("/v1/orders", None)]
+    {
+        let headers: Vec<_> = key.map(|key| ("authorization", key)).into_iter().collect();
+        api.get_with(path, &headers).await;
+    }
+    api.wait_for("/v1/buyers/ann", 429).await;
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let metrics = loop {
+        let metrics = api.metrics().await;
+        if metrics.contains("sluice_table_behind{") {
+            break metrics;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(judged(check(&["metrics"]), &metrics), (true, String::new()), "{metrics}");
+    // It does say what it does not like.
+    assert!(!judged(check(&["metrics"]), "# TYPE wrong counter\nwrong 1\n").0);
+
+    // The guide names what there is.
+    let shown: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(shown.len() > 15, "{shown:?}");
+    for name in &shown {
+        assert!(guide.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+    let rules = guide.split("```yaml\n").skip(1).filter_map(|fence| fence.split("```").next());
+    let rules = rules.into_iter().find(|rules| rules.starts_with("groups:")).expect("docs/operations.md has rules");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules).unwrap();
+    let (is_right, said) = judged(check(&["rules", file.to_str().unwrap()]), "");
+    assert!(is_right, "{said}");
+    let words = rules.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    let names: Vec<&str> =
+        words.filter(|word| word.starts_with("sluice_")).map(|name| name.trim_end_matches("_bucket")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        assert!(
+            guide.contains(&format!("| `{name}`")) || guide.contains(&format!(", `{name}`")),
+            "no metric of the guide is {name}"
+        );
+    }
 }

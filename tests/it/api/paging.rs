@@ -1,6 +1,7 @@
 //! Pages: together they are the table's rows, each once and in order, whatever happens between two of them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tests::kit::TestPipeline;
 
 use super::kit::{Api, make_key};
 use super::{orders, shop};
@@ -97,4 +98,54 @@ async fn a_cursor_is_of_one_question_and_one_key() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert_eq!(answer.code(), "invalid-cursor", "another key's");
+}
+
+const NOTES: &str = r#"
+[pipeline]
+name = "notes"
+
+[source.notes]
+url = "${NOTES_URL}"
+
+[landing.notes]
+format = "json_lines"
+
+[raw.notes]
+from = "notes"
+event_time = "ts"
+partition_by = "day"
+unique_key = ["note"]
+[raw.notes.columns]
+note = { type = "string" }
+who  = { type = "string" }
+ts   = { type = "timestamp" }
+day  = { type = "date", sql = "cast(ts as date)" }
+
+[cassandra.notes]
+from = "raw.notes"
+sql = "notes.sql"
+partition_key = ["who"]
+clustering = ["note"]
+
+[endpoint.notes]
+path = "/v1/notes/{who}"
+table = "notes"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_no_cursor_can_name_is_told_and_passed_by_a_longer_page() {
+    let notes =
+        TestPipeline::written("notes", &[("pipeline.toml", NOTES), ("notes.sql", "SELECT who, note, ts FROM notes")]).await;
+    // As text of an address, 6,000 bytes are 8,000.
+    let long = format!("b{}", "x".repeat(6_000));
+    let line = |note: &str| json!({ "note": note, "who": "ann", "ts": "2024-03-01T00:00:00Z" }).to_string();
+    notes.serve_at("notes", [line("a"), line(&long), line("c")].join("\n")).run().await;
+    let api = Api::start_with(&notes, &[], &[("NOTES_URL", &notes.server.url("/notes"))]).await;
+    let first = api.wait_for("/v1/notes/ann?limit=1", 200).await.json();
+    let second = format!("/v1/notes/ann?limit=1&cursor={}", first["next"].as_str().unwrap());
+    let told = api.get(&second).await;
+    assert_eq!((told.status, told.code().as_str()), (500, "internal"));
+    assert!(told.json()["detail"].as_str().unwrap().contains("too long for a cursor; ask with another limit"), "{told:?}");
+    let (items, _) = api.pages("/v1/notes/ann?limit=3").await;
+    assert_eq!(items.iter().map(|item| item["note"].as_str().unwrap()).collect::<Vec<_>>(), ["a", &long, "c"]);
 }

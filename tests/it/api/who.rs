@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::cassandra_node;
 use tests::proxy::Proxy;
 
@@ -173,6 +173,25 @@ async fn a_node_that_is_killed_and_started_anew_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_dropped_is_missed_until_it_is_there_again() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let api = Api::start(&shop).await;
+    assert_eq!(api.get("/v1/buyers/ann/orders").await.status, 200);
+    shop.cql_by_hand("DROP TABLE {ks}.orders_by_buyer").await;
+    let gone = api.wait_for("/v1/buyers/ann/orders", 503).await;
+    assert_eq!((gone.code().as_str(), gone.header("retry-after")), ("unavailable", "2"));
+    let told = api.wait_for("/readyz", 503).await.json();
+    assert_eq!((&told["parts"]["statements"]["status"], &told["parts"]["cassandra"]["status"]), (&json!("down"), &json!("ok")));
+    assert!(api.log().contains("orders_by_buyer"), "the log names it: {}", api.log());
+    assert_eq!(api.get("/v1/buyers/ann").await.status, 200, "other tables are read as before");
+
+    shop.run().await;
+    api.wait_for("/readyz", 200).await;
+    let again = api.wait_for("/v1/buyers/ann/orders", 200).await;
+    assert_eq!(again.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_a_connection_took_with_it_is_sent_again() {
     let shop = shop(orders([(1, 1, "ann")])).await;
     let proxy = Proxy::to(cassandra_node::hosts().await.iter().next().unwrap().to_owned()).await;
@@ -218,6 +237,33 @@ async fn a_server_that_is_told_to_end_answers_what_it_has_begun() {
         assert!(Instant::now() < deadline, "it ends once all is answered");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_fresh_a_table_is_is_asked_once_a_second_whatever_the_load() {
+    let shop = shop(orders([(1, 1, "ann")])).await;
+    let api = Api::start(&shop).await;
+    // Cassandra's own count of reads of the table of checkpoints.
+    let reads = async || -> u64 {
+        let counted = "SELECT count FROM system_views.local_read_latency WHERE keyspace_name = '{ks}' AND table_name = 'sluice_checkpoints'";
+        shop.cql(counted).await[0].parse().unwrap()
+    };
+    let (before, started) = (reads().await, Instant::now());
+    let asking = (0..16).map(async |_| {
+        let mut answered = 0_u64;
+        while started.elapsed() < Duration::from_secs(4) {
+            assert_eq!(api.get("/v1/buyers/ann").await.status, 200);
+            answered += 1;
+        }
+        answered
+    });
+    let answered: u64 = futures::future::join_all(asking).await.into_iter().sum();
+    let (read, seconds) = (reads().await - before, started.elapsed().as_secs() + 1);
+    // The server looks by itself too: by each of its threads every two seconds, and at the three tables every three.
+    let threads = std::thread::available_parallelism().unwrap().get() as u64;
+    let looks = threads * (seconds / 2 + 1) + 3 * (seconds / 3 + 1);
+    assert!(read > 0 && read <= seconds + 1 + looks, "{read} reads for {answered} answers in {seconds} s");
+    assert!(answered > 4 * (seconds + 1 + looks), "{answered} answers show nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

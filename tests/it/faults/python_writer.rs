@@ -8,7 +8,7 @@ use model::{Classify, Failure};
 use pipelines::commands::maintain::Order;
 use serde_json::Value;
 use tests::kit::{TestPipeline, chain};
-use tests::python;
+use tests::others;
 
 use super::{SHOP, SUMS, orders, sums, walk};
 use crate::maintain::{maintained, thorough};
@@ -33,7 +33,7 @@ fn said(ended: &Output) -> Value {
 }
 
 fn python(t: &TestPipeline, act: &str) -> Value {
-    said(&python::script(python::Tools::Data, "other_writer.py").arg(act).arg(t.lake()).output().unwrap())
+    said(&others::script(others::Tools::Data, "other_writer.py").arg(act).arg(t.lake()).output().unwrap())
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -56,7 +56,7 @@ async fn deltalake_for_python_writes_compacts_and_vacuums_beside_the_runs_and_re
     let t = shop_that_deletes().await;
     t.serve_at("orders", leaver(100_000, "leaves") + &orders(0..1)).run().await;
     let stop = t.lake().join("stop");
-    let mut command = python::script(python::Tools::Data, "other_writer.py");
+    let mut command = others::script(others::Tools::Data, "other_writer.py");
     command.arg("beside").args([&t.lake(), &stop]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     for step in 1..=6 {
