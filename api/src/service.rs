@@ -35,8 +35,8 @@ pub struct Service {
     connected: RwLock<Option<Arc<Connected>>>,
     /// Whether Cassandra answered when it was last looked at.
     answers: AtomicBool,
-    /// Whether it refused a read since the statements were prepared: a table is gone, or is another.
-    is_refused: AtomicBool,
+    /// Whether a read did not fit its table since the statements were prepared: one is gone, or is another.
+    is_misfit: AtomicBool,
     signer: RwLock<Option<(CursorSecret, Arc<Signer>)>>,
 }
 
@@ -71,7 +71,7 @@ impl Service {
             deadline,
             connected: RwLock::default(),
             answers: AtomicBool::new(true),
-            is_refused: AtomicBool::new(false),
+            is_misfit: AtomicBool::new(false),
             signer: RwLock::default(),
         }
     }
@@ -82,7 +82,7 @@ impl Service {
     /// # Panics
     /// Where there is none.
     pub async fn connect(&self, stores: &[Store]) -> Result<(), lookup::Error> {
-        self.is_refused.store(false, Ordering::Relaxed);
+        self.is_misfit.store(false, Ordering::Relaxed);
         let lookup = stores[0].prepare_freshness().await?;
         let freshness = Freshnesses::new(lookup, self.endpoints.iter().map(|endpoint| endpoint.table.clone()));
         let (mut askers, mut probes) = (Vec::with_capacity(stores.len()), Vec::with_capacity(stores.len()));
@@ -102,10 +102,10 @@ impl Service {
     }
 
     /// Asks Cassandra for something small, by the session of each thread that answers. Where one does not answer, requests are refused
-    /// at once until it is asked again and does.
-    pub async fn probe(&self) -> Result<(), lookup::Error> {
+    /// at once until it is asked again and does. `None` where there is nothing yet to ask by.
+    pub async fn probe(&self) -> Option<Result<(), lookup::Error>> {
         let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((connected, endpoint)) = connected.zip(self.endpoints.first()) else { return Ok(()) };
+        let (connected, endpoint) = connected.zip(self.endpoints.first())?;
         let ask = || {
             let deadline = tokio::time::Instant::now() + PROBE_TIME;
             try_join_all(connected.probes.iter().map(move |probe| probe.read(&endpoint.table, deadline)))
@@ -115,17 +115,21 @@ impl Service {
             Err(_) => ask().await,
             answered => answered,
         };
-        self.answers.store(asked.is_ok(), Ordering::Relaxed);
-        asked.map(drop)
+        let is_misfit = asked.as_ref().is_err_and(lookup::Error::is_misfit);
+        if is_misfit {
+            self.misfits();
+        }
+        self.answers.store(asked.is_ok() || is_misfit, Ordering::Relaxed);
+        Some(asked.map(drop))
     }
 
-    pub(crate) fn refused(&self) {
-        self.is_refused.store(true, Ordering::Relaxed);
+    pub(crate) fn misfits(&self) {
+        self.is_misfit.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Cassandra refused a read since [`Service::connect`] was called last: that is worth to be called again, and says why.
-    pub fn is_refused(&self) -> bool {
-        self.is_refused.load(Ordering::Relaxed)
+    /// Whether a table is gone or another since [`Service::connect`] was called last: that is worth to be called again, and says which.
+    pub fn is_misfit(&self) -> bool {
+        self.is_misfit.load(Ordering::Relaxed)
     }
 
     /// What signs cursors: the same for all servers that share a file of keys.

@@ -23,7 +23,7 @@ use tracing::Instrument;
 use crate::encode::{WireRow, WriteTime};
 use crate::flow::{self, Flow};
 use crate::mutations::{Kind, Mutations};
-use crate::request;
+use crate::request::{self, DriverError};
 use crate::schema::agreement::agree;
 use crate::sink::{Statements, Written};
 
@@ -171,7 +171,8 @@ impl InFlight {
             let sent = Instant::now();
             crash::point("cassandra/batch:before");
             let mut result = send(&session, &statements, &mutations, request.batch).await;
-            if result.as_ref().is_err_and(request::may_be_behind) {
+            // Also where a node does not know the table yet.
+            if result.as_ref().is_err_and(DriverError::is_misfit) {
                 result = match agree(&session).await {
                     Ok(()) => send(&session, &statements, &mutations, request.batch).await,
                     Err(_) => Err(SchemaAgreementError::Timeout(request::PATIENCE).into()),

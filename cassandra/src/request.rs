@@ -73,7 +73,15 @@ pub struct Error {
     /// What the request was for, as in "read the checkpoint of sessions".
     purpose: String,
     failure: Failure,
+    is_misfit: bool,
     source: Answer,
+}
+
+impl Error {
+    /// Whether the statement does not fit the tables of the node that was asked: one is missing, or is another.
+    pub fn is_misfit(&self) -> bool {
+        self.is_misfit
+    }
 }
 
 /// Names what a request was for when it fails.
@@ -83,18 +91,36 @@ pub(crate) trait Purpose<T> {
 
 impl<T, E: DriverError> Purpose<T> for Result<T, E> {
     fn purpose(self, purpose: impl FnOnce() -> String) -> Result<T, Error> {
-        self.map_err(|error| Error { purpose: purpose(), failure: error.kind(), source: Answer::of(&error) })
+        self.map_err(|error| Error {
+            purpose: purpose(),
+            failure: error.kind(),
+            is_misfit: error.is_misfit(),
+            source: Answer::of(&error),
+        })
     }
 }
 
 /// An error of the driver, of which the kind is known.
 pub(crate) trait DriverError: std::error::Error {
     fn kind(&self) -> Failure;
+
+    /// Whether the statement does not fit the tables of the node that was asked.
+    fn is_misfit(&self) -> bool {
+        false
+    }
 }
 
 impl DriverError for ExecutionError {
     fn kind(&self) -> Failure {
         of_execution(self)
+    }
+
+    fn is_misfit(&self) -> bool {
+        match self {
+            Self::LastAttemptError(error) => is_invalid(error),
+            Self::PrepareError(error) => error.is_misfit(),
+            _ => false,
+        }
     }
 }
 
@@ -102,6 +128,14 @@ impl DriverError for PrepareError {
     fn kind(&self) -> Failure {
         of_prepare(self)
     }
+
+    fn is_misfit(&self) -> bool {
+        matches!(self, Self::AllAttemptsFailed { first_attempt } if is_invalid(first_attempt))
+    }
+}
+
+fn is_invalid(error: &RequestAttemptError) -> bool {
+    matches!(error, RequestAttemptError::DbError(DbError::Invalid, _))
 }
 
 /// Errors that mean the same whatever they hold.
@@ -133,17 +167,6 @@ impl Classify for Error {
             _ => None,
         }
     }
-}
-
-/// Whether a node that does not know the table yet answers so.
-pub(crate) fn may_be_behind(error: &ExecutionError) -> bool {
-    matches!(
-        error,
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))
-            | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed {
-                first_attempt: RequestAttemptError::DbError(DbError::Invalid, _)
-            })
-    )
 }
 
 /// The kind of a failed request.

@@ -188,9 +188,9 @@ impl Service {
                 Problem::new(Code::Timeout, "the store did not answer in time").retry_after(std::time::Duration::from_secs(1))
             }
             (_, Failure::Transient) => unavailable("the store cannot be reached"),
-            (_, Failure::Definition) => {
-                self.refused();
-                unavailable("the table of this endpoint is not there, or not as it is declared")
+            _ if error.is_misfit() => {
+                self.misfits();
+                unavailable("a table of this endpoint is not there, or not as it is declared")
             }
             _ => {
                 tracing::error!(error = %with_causes(error), "a read failed");

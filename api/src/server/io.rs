@@ -102,9 +102,12 @@ impl Activity {
         })
     }
 
-    /// Ends each answer of which nothing was taken for longer than that, and says how many there were.
+    /// Ends each answer of which nothing was taken for longer than that, times as many as there are, since they take turns; says how
+    /// many it ended.
     pub(super) fn end_stalled(&self, longest: Duration) -> u64 {
         self.with(|state| {
+            let there = state.open.iter().filter(|asked| asked.since.is_some()).count();
+            let longest = longest.saturating_mul(u32::try_from(there).unwrap_or(u32::MAX));
             let stalls = |asked: &&mut Asked| asked.since.is_some_and(|since| since.elapsed() > longest);
             let tasks = state.open.iter_mut().filter(stalls).filter_map(|asked| asked.task.take());
             tasks.map(|task| task.abort()).count() as u64

@@ -270,6 +270,13 @@ pub enum Error {
     Request(#[from] request::Error),
 }
 
+impl Error {
+    /// Whether the table is missing, or is another than the one that was prepared for.
+    pub fn is_misfit(&self) -> bool {
+        matches!(self, Self::Request(error) if error.is_misfit())
+    }
+}
+
 impl Classify for Error {
     fn failure(&self) -> Failure {
         match self {

@@ -290,7 +290,7 @@ const ONE_TRY: Duration = Duration::from_secs(15);
 /// Between two tries, and between two looks whether Cassandra answers.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects, prepares what is asked, and from then on looks whether Cassandra answers; prepares again where it refuses a read. Never
+/// Connects, prepares what is asked, and from then on looks whether Cassandra answers; prepares again where a table is gone or another. Never
 /// gives up: what has to be put right is said, and may be put right while this runs.
 async fn keep_connected(
     service: Arc<Service>,
@@ -310,7 +310,7 @@ async fn keep_connected(
             Ok(stores) => break stores,
             Err(error) => {
                 onlooker.disconnected(&with_causes(&error));
-                told.down(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+                told.down(&parts.cassandra, shown(error.failure()), with_causes(&error));
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -319,15 +319,23 @@ async fn keep_connected(
     onlooker.connected(&stores[0]);
     let (mut is_prepared, mut answers) = (false, true);
     loop {
-        if answers && (!is_prepared || service.is_refused()) {
+        if answers && (!is_prepared || service.is_misfit()) {
             let prepared = service.connect(&stores).await;
             is_prepared = prepared.is_ok();
             match prepared {
-                Ok(()) => parts.statements.ok(),
+                Ok(()) => {
+                    parts.cassandra.ok();
+                    parts.statements.ok();
+                }
+                Err(error) if error.failure() == Failure::Transient => {
+                    onlooker.disconnected(&with_causes(&error));
+                    told.down(&parts.cassandra, NO_ANSWER, with_causes(&error));
+                }
                 Err(error) => {
+                    parts.cassandra.ok();
                     onlooker.unprepared(&with_causes(&error));
                     let reason = format!("{}; `sluice create-tables {pipeline}` makes what is missing", with_causes(&error));
-                    told.down(&parts.statements, shown(error.failure(), NO_TABLES), reason);
+                    told.down(&parts.statements, NO_TABLES, reason);
                 }
             }
         }
@@ -337,16 +345,19 @@ async fn keep_connected(
         }
         tokio::time::sleep(PAUSE).await;
         let asked = Instant::now();
-        let probed = service.probe().await;
-        answers = probed.is_ok();
-        match probed {
-            Ok(()) => {
+        match service.probe().await {
+            None => {}
+            Some(Ok(())) => {
+                answers = true;
                 parts.cassandra.ok();
                 onlooker.answered(asked.elapsed());
             }
-            Err(error) => {
+            // It is there; what is missing shows when statements are prepared.
+            Some(Err(error)) if error.is_misfit() => answers = true,
+            Some(Err(error)) => {
+                answers = false;
                 onlooker.disconnected(&with_causes(&error));
-                told.down(&parts.cassandra, shown(error.failure(), NOT_AS_SET_UP), with_causes(&error));
+                told.down(&parts.cassandra, shown(error.failure()), with_causes(&error));
             }
         }
     }
@@ -375,13 +386,14 @@ impl Told {
     }
 }
 
+const NO_ANSWER: &str = "Cassandra does not answer";
 const NOT_AS_SET_UP: &str = "Cassandra does not take the connection as it is set up; the log says why";
 const NO_TABLES: &str = "tables of the endpoints are missing in Cassandra, or are not as they are declared; the log names them";
 
 /// What passes by itself needs nobody.
-fn shown(failure: Failure, otherwise: &'static str) -> &'static str {
+fn shown(failure: Failure) -> &'static str {
     match failure {
-        Failure::Transient => "Cassandra does not answer",
-        _ => otherwise,
+        Failure::Transient => NO_ANSWER,
+        _ => NOT_AS_SET_UP,
     }
 }
