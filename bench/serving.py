@@ -149,13 +149,12 @@ class Bench:
         millis = lambda time: str(round(time.timestamp() * 1000))  # noqa: E731
         bounds = ["--from", millis(self.now - timedelta(hours=24)), "--to", millis(self.now + timedelta(milliseconds=1))]
         command = [self.arguments.driver, "--table", table, "--keys", str(self.file(question, "keys")), "--limit", str(limit)]
-        found, _, peak = measured([*command, *bounds, *more], self.environment)
-        return found, peak
+        return measured([*command, *bounds, *more], self.environment)[0]
 
     def compare(self):
         """Each contestant's rows of the first keys, value by value."""
         for question, (_, of, _, path) in QUESTIONS.items():
-            direct, _ = self.direct(question, "--show", str(COMPARED))
+            direct = self.direct(question, "--show", str(COMPARED))
             for key, rows in zip(self.keys[of], direct):
                 for name in (PROGRAM, PEER):
                     found = fetched(self.urls[name] + path.format(key), self.key if name == PROGRAM else None)["items"]
@@ -165,8 +164,7 @@ class Bench:
 
     def load(self, question, name, callers, seconds):
         if name == DRIVER:
-            found, peak = self.direct(question, "--readers", str(callers), "--seconds", str(seconds))
-            found["peak"] = peak
+            found = self.direct(question, "--readers", str(callers), "--seconds", str(seconds))
         else:
             wrk = ["wrk", "-t1", f"-c{callers}", f"-d{seconds}s", "-s", str(HERE / "serving_load.lua"), self.urls[name], "--"]
             wrk += [str(self.file(question, "paths"))] + ([self.key] if name == PROGRAM else [])

@@ -109,7 +109,7 @@ promtool_path() {
   flock "$lock"
   if [[ ! -x $tools/usr/bin/promtool ]]; then
     command -v apt-get >/dev/null || fail 'there is no promtool' "install Prometheus' promtool, and have it in the search path"
-    folder=$(mktemp -d)
+    folder=$(mktemp -d "$cache/promtool.XXXXXX")
     # The lists of packages may be old, or not there at all; only root may renew them.
     if ! (cd "$folder" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) >"$folder/log" 2>&1; then
       cat "$folder/log" >&2

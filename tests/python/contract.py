@@ -70,7 +70,9 @@ def next_page(path, query):
     try:
         with urllib.request.urlopen(asked) as answer:
             return json.load(answer)["next"]
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise
         return None
 
 

@@ -41,6 +41,6 @@ fn path_said_by(function: &str) -> PathBuf {
         .stderr(Stdio::inherit())
         .output()
         .expect("there is a bash");
-    assert!(said.status.success(), "{function} of scripts/lib.sh failed; `scripts/install.sh tools` says what is missing");
+    assert!(said.status.success(), "{function} of scripts/lib.sh failed: what it said is above");
     String::from_utf8(said.stdout).unwrap().trim().into()
 }

@@ -1,7 +1,7 @@
 //! The reads of the session events' endpoints by the bare driver: what `make bench-serving` holds `sluice serve` against.
 //!
 //! As many readers as asked for, each with one question after the other, keys at random, rows read into Rust types and dropped.
-//! No HTTP, no JSON, no checks: what is left is the driver and Cassandra. Says as JSON how many, how long, at what processor time.
+//! No HTTP, no JSON, no checks: what is left is the driver and Cassandra. Says as JSON how many, how long, at what processor time and how much memory.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -217,7 +217,7 @@ fn said(latencies: &[Duration], readers: usize, seconds: f64, processor: f64) ->
         })
     };
     json!({
-        "requests": latencies.len(), "errors": 0, "seconds": seconds, "cpu_seconds": processor,
+        "requests": latencies.len(), "errors": 0, "seconds": seconds, "cpu_seconds": processor, "peak": pipelines::memory::peak_bytes(),
         "p50": percentile(50.0), "p90": percentile(90.0), "p99": percentile(99.0), "max": most,
     })
 }
