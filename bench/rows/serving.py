@@ -112,7 +112,8 @@ class Serving(Contest):
             row.records = {each.name: Record(each.name, state=state, reason=str(error)) for each in row.contestants}
             return
         fastapi = peers.pinned(HERE.parent / "scripts" / "serving-tools.txt")["fastapi"]
-        row.records = {each.name: Record(each.name, fastapi if each.name.startswith(PEER) else "") for each in row.contestants}
+        row.setting += f" FastAPI {fastapi} has one worker of uvicorn."
+        row.records = {each.name: Record(each.name) for each in row.contestants}
         for question in QUESTIONS:
             for name in (PROGRAM, DRIVER, PEER):
                 runs = [figures_of(round_, question, name) for round_ in rounds]
