@@ -163,7 +163,7 @@ def circumstances(place):
             "python": platform.python_version(),
             "java": first_line(["java", "-version"]),
             "cassandra": node_version(),
-            "wrk": first_line(["wrk", "--version"], codes=(0, 1)),
+            "wrk": first_line(["wrk", "--version"], codes=(0, 1)).partition(" [")[0].removeprefix("wrk "),
         },
         "profile": place.sluice.parent.name,
         "small": place.small,
