@@ -290,8 +290,8 @@ const ONE_TRY: Duration = Duration::from_secs(15);
 /// Between two tries, and between two looks whether Cassandra answers.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects, prepares what is asked, and from then on looks whether Cassandra answers; prepares again where a table is gone or another. Never
-/// gives up: what has to be put right is said, and may be put right while this runs.
+/// Connects, prepares what is asked, and from then on looks whether Cassandra answers; prepares again where a table is gone or
+/// another. Never gives up: what has to be put right is said, and may be put right while this runs.
 async fn keep_connected(
     service: Arc<Service>,
     settings: cassandra::Settings,

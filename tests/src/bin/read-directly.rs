@@ -1,7 +1,8 @@
 //! The reads of the session events' endpoints by the bare driver: what `make bench-serving` holds `sluice serve` against.
 //!
 //! As many readers as asked for, each with one question after the other, keys at random, rows read into Rust types and dropped.
-//! No HTTP, no JSON, no checks: what is left is the driver and Cassandra. Says as JSON how many, how long, at what processor time and how much memory.
+//! No HTTP, no JSON, no checks: what is left is the driver and Cassandra. Says as JSON how many, how long, at what
+//! processor time and in how much memory.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
